@@ -11,6 +11,7 @@
 #define PLN_IR_GRAPH_H
 
 #include "src/ir/tensor.h"
+#include "src/util/map.h"
 #include "src/util/name.h"
 
 typedef struct pln_graph pln_graph;
@@ -150,6 +151,9 @@ struct pln_graph {
     pln_value *values, *last_value;
     uint32_t n_nodes;
     pln_blob extra; /* doc string, metadata, quantization annotations, ... */
+    pln_map by_name;       /* value names to values */
+    pln_graph *next_graph; /* all graphs of the model, also those cut off */
+    bool dead;             /* its owner was removed */
 };
 
 typedef struct pln_opset {
@@ -196,8 +200,14 @@ struct pln_model {
     char *directory;  /* where external data lies; NULL: refused */
     pln_buf *source;  /* the mapped file; NULL when built or parsed from text */
     uint32_t n_values, n_nodes; /* next ids */
+    uint32_t n_fresh;           /* counter of pln_graph_fresh_name */
+    pln_graph *graphs;          /* all that were ever made */
+    pln_tensor **owned;         /* tensors that attributes refer to */
+    size_t n_owned, cap_owned;
 };
 
+/* Keeps a reference to t until the model is freed: for attributes that point at it. */
+pln_status pln_model_own(pln_model *model, pln_tensor *t);
 /* An empty model with an empty main graph. */
 pln_status pln_model_new(pln_env *env, pln_model **out, pln_error *err);
 /* A deep copy; tensors are shared. */
@@ -267,8 +277,7 @@ void pln_node_drop_attr(pln_node *n, const char *name);
 /* The attributes as the struct of the op's spec, parsed once. `*out` is valid until an
  * attribute changes. Unknown or malformed attributes fail. NULL spec: *out is NULL. */
 pln_status pln_node_attrs(pln_node *n, const void **out, pln_error *err);
-/* "name (Op)" for messages: the name, else the first output's. Short-lived text in a
- * static thread-local ring is not used: it is written into buf. */
+/* "name (Op)" for messages: the name, else the first output's; written into buf. */
 const char *pln_node_where(const pln_node *n, char *buf, size_t size);
 
 #endif

@@ -1,0 +1,27 @@
+/* The environment: what models, sessions and runs share.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef PLN_IR_ENV_H
+#define PLN_IR_ENV_H
+
+#include "src/util/alloc.h"
+#include "src/util/status.h"
+
+struct pln_registry;
+
+struct pln_env {
+    _Atomic uint32_t refs;
+    pln_allocator alloc;
+    pln_log_fn log;
+    void *log_user;
+    pln_log_level log_level;
+    pln_limits limits; /* defaults filled in */
+    struct pln_registry *registry;
+};
+
+/* References env, or makes a default one when it is NULL. NULL: no memory. */
+pln_env *pln_env_ref(pln_env *env);
+void pln_env_unref(pln_env *env);
+void pln_log(const pln_env *env, pln_log_level level, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif
