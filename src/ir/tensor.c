@@ -71,7 +71,7 @@ static pln_status new_dense(const pln_allocator *a, pln_dtype dt, int rank,
 pln_status pln_tensor_make(const pln_allocator *a, pln_dtype dt, int rank,
                            const int64_t *dims, pln_tensor **out, pln_error *err)
 {
-    size_t bytes;
+    size_t bytes = 0;
     pln_tensor *t;
     *out = NULL;
     PLN_TRY(new_dense(a, dt, rank, dims, &bytes, &t, err));
@@ -91,7 +91,7 @@ pln_status pln_tensor_make_raw(const pln_allocator *a, pln_dtype dt, int rank,
                                const int64_t *dims, const pln_raw *raw, pln_tensor **out,
                                pln_error *err)
 {
-    size_t bytes;
+    size_t bytes = 0;
     pln_tensor *t;
     *out = NULL;
     PLN_TRY(new_dense(a, dt, rank, dims, &bytes, &t, err));
