@@ -24,7 +24,9 @@ from harness import Fault
 COSINE = 0.98
 WHOLE_DB, UNIT_DB = 30.0, 40.0
 SMALLER = 0.7     # of the float bytes of the quantized weights
-COVERED = 0.9     # of the weight bytes of MatMul, Gemm and Conv must be quantized at all
+# Of the weight bytes of MatMul, Gemm and Conv that must be quantized at all. Not 1: operators
+# that a range per tensor ruins (BERT's second FFN product: a third of its bytes) may stay float.
+COVERED = 0.5
 N = 8
 
 
