@@ -1,6 +1,6 @@
 /* Activations: unary elementwise operators that follow a product.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "kernels/map_macros.h"
+#include "kernels/loop_macros.h"
 #include "kernels/type_sets.h"
 #include "kernels/vec.h"
 #include "src/ir/op.h"
@@ -60,7 +60,7 @@ static double gelu(double x, const act_attrs *a)
 #define REF(op)                                                       \
     static pln_status op##_ref(pln_call *c, pln_error *err)           \
     {                                                                 \
-        return pln_map_typed(c, op##_fns, 1, c->attrs, err);          \
+        return pln_loop_typed(c, op##_fns, 1, c->attrs, err);          \
     }
 
 #define LOOP(fn, type, expr)                                                              \
@@ -80,16 +80,16 @@ static double gelu(double x, const act_attrs *a)
 #define X(op, since, expr)                                                                \
     LOOP(op##_f32, float, expr)                                                           \
     LOOP(op##_f64, double, expr)                                                          \
-    static const pln_map_fn op##_fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_MAP_ENTRY, op) }; \
+    static const pln_loop_fn op##_fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_LOOP_ENTRY, op) }; \
     REF(op)
 ACT_OPS(X)
 #undef X
 
-#define RELU(s, type, dt, ...) PLN_MAP_UNARY(Relu_##s, type, type, v < 0 ? 0 : v)
+#define RELU(s, type, dt, ...) PLN_LOOP_UNARY(Relu_##s, type, type, v < 0 ? 0 : v)
 PLN_SINT_TYPES(RELU, )
 PLN_FLOAT_TYPES(RELU, )
-static const pln_map_fn Relu_fns[PLN_DT_COUNT] = {
-    PLN_SINT_TYPES(PLN_MAP_ENTRY, Relu) PLN_FLOAT_TYPES(PLN_MAP_ENTRY, Relu)
+static const pln_loop_fn Relu_fns[PLN_DT_COUNT] = {
+    PLN_SINT_TYPES(PLN_LOOP_ENTRY, Relu) PLN_FLOAT_TYPES(PLN_LOOP_ENTRY, Relu)
 };
 REF(Relu)
 
@@ -99,9 +99,9 @@ static double shrink(double v, const act_attrs *a)
     return v < -a->lambd ? v + a->bias : v > a->lambd ? v - a->bias : v != v ? v : 0;
 }
 #define SHRINK(s, type, dt, ...) \
-    PLN_MAP_UNARY(Shrink_##s, type, type, shrink((double)v, (const act_attrs *)arg))
+    PLN_LOOP_UNARY(Shrink_##s, type, type, shrink((double)v, (const act_attrs *)arg))
 PLN_NUM_TYPES(SHRINK, )
-static const pln_map_fn Shrink_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_MAP_ENTRY, Shrink) };
+static const pln_loop_fn Shrink_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_LOOP_ENTRY, Shrink) };
 REF(Shrink)
 
 /* ---- vector versions ---------------------------------------------------------------------- */
@@ -131,15 +131,15 @@ REF(Shrink)
     }                                                                                     \
     static pln_status op##_run(pln_call *c, pln_error *err)                               \
     {                                                                                     \
-        static const pln_map_fn fns[PLN_DT_COUNT] = { [PLN_DT_F32] = op##_vec };          \
-        return pln_map_typed(c, fns, 1, c->attrs, err);                                   \
+        static const pln_loop_fn fns[PLN_DT_COUNT] = { [PLN_DT_F32] = op##_vec };          \
+        return pln_loop_typed(c, fns, 1, c->attrs, err);                                   \
     }
 VEC_OPS(X)
 #undef X
 
 #define X(op, fn, al, be)                             \
     __attribute__((unused)) static const pln_impl op##_cpu = { \
-        #fn, pln_map_prepare_float, op##_run, NULL };
+        #fn, pln_loop_prepare_float, op##_run, NULL };
 VEC_OPS(X)
 #undef X
 
@@ -148,26 +148,26 @@ static pln_status Gelu_run(pln_call *c, pln_error *err)
     const act_attrs *a = (const act_attrs *)c->attrs;
     return a->approximate == GELU_EXACT ? GeluErf_run(c, err) : GeluTanh_run(c, err);
 }
-static const pln_impl Gelu_cpu = { "gelu", pln_map_prepare_float, Gelu_run, NULL };
+static const pln_impl Gelu_cpu = { "gelu", pln_loop_prepare_float, Gelu_run, NULL };
 
 /* ---- PRelu ----------------------------------------------------------------------------------- */
 
-#define PRELU(s, type, dt, ...) PLN_MAP_BINARY(PRelu_##s, type, type, type, a < 0 ? b * a : a)
-#define PRELU_UNSIGNED(s, type, dt, ...) PLN_MAP_BINARY(PRelu_##s, type, type, type, ((void)b, a))
+#define PRELU(s, type, dt, ...) PLN_LOOP_BINARY(PRelu_##s, type, type, type, a < 0 ? b * a : a)
+#define PRELU_UNSIGNED(s, type, dt, ...) PLN_LOOP_BINARY(PRelu_##s, type, type, type, ((void)b, a))
 PRELU(s32, int32_t, S32)
 PRELU(s64, int64_t, S64)
 PRELU(f32, float, F32)
 PRELU(f64, double, F64)
 PRELU_UNSIGNED(u32, uint32_t, U32)
 PRELU_UNSIGNED(u64, uint64_t, U64)
-static const pln_map_fn PRelu_fns[PLN_DT_COUNT] = {
+static const pln_loop_fn PRelu_fns[PLN_DT_COUNT] = {
     [PLN_DT_S32] = PRelu_s32, [PLN_DT_S64] = PRelu_s64, [PLN_DT_U32] = PRelu_u32,
     [PLN_DT_U64] = PRelu_u64, [PLN_DT_F32] = PRelu_f32, [PLN_DT_F64] = PRelu_f64,
 };
 
 static pln_status PRelu_ref(pln_call *c, pln_error *err)
 {
-    return pln_map_typed(c, PRelu_fns, 2, NULL, err);
+    return pln_loop_typed(c, PRelu_fns, 2, NULL, err);
 }
 
 static void PRelu_vec(void *y, const void *const *x, const int64_t *sx, int64_t n,
@@ -179,10 +179,10 @@ static void PRelu_vec(void *y, const void *const *x, const int64_t *sx, int64_t 
 
 static pln_status PRelu_run(pln_call *c, pln_error *err)
 {
-    static const pln_map_fn fns[PLN_DT_COUNT] = { [PLN_DT_F32] = PRelu_vec };
-    return pln_map_typed(c, fns, 2, NULL, err);
+    static const pln_loop_fn fns[PLN_DT_COUNT] = { [PLN_DT_F32] = PRelu_vec };
+    return pln_loop_typed(c, fns, 2, NULL, err);
 }
-static const pln_impl PRelu_cpu = { "prelu", pln_map_prepare_float, PRelu_run, NULL };
+static const pln_impl PRelu_cpu = { "prelu", pln_loop_prepare_float, PRelu_run, NULL };
 
 /* The slope broadcasts to x, never the other way. */
 static pln_status prelu_infer(pln_infer *inf, pln_error *err)

@@ -14,16 +14,16 @@
 /* The output's dimensions in memory order with neighbours merged; dims[rank - 1] is the
  * innermost. */
 typedef struct plan {
-    const pln_map *map;
+    const pln_loop *map;
     char *out;
-    const char *in[PLN_MAP_MAX_IN];
-    size_t out_size, in_size[PLN_MAP_MAX_IN];
-    pln_dtype out_dt, in_dt[PLN_MAP_MAX_IN];
-    bool convert_out, convert_in[PLN_MAP_MAX_IN];
+    const char *in[PLN_LOOP_MAX_IN];
+    size_t out_size, in_size[PLN_LOOP_MAX_IN];
+    pln_dtype out_dt, in_dt[PLN_LOOP_MAX_IN];
+    bool convert_out, convert_in[PLN_LOOP_MAX_IN];
     bool buffered; /* some run must go through buffers: runs are at most BLOCK long */
     int rank;
     int64_t dims[PLN_MAX_RANK];
-    int64_t stride[PLN_MAP_MAX_IN][PLN_MAX_RANK];
+    int64_t stride[PLN_LOOP_MAX_IN][PLN_MAX_RANK];
     int64_t total, rows, cols;
 } plan;
 
@@ -31,9 +31,9 @@ typedef struct plan {
 typedef struct buffers {
     _Alignas(64) char raw[BLOCK * 16];
     _Alignas(64) char out[BLOCK * 16];
-    _Alignas(64) char in[PLN_MAP_MAX_IN][BLOCK * 16];
-    const char *tiled[PLN_MAP_MAX_IN]; /* row that in[k] repeats, or NULL */
-    int64_t n_tiled[PLN_MAP_MAX_IN];
+    _Alignas(64) char in[PLN_LOOP_MAX_IN][BLOCK * 16];
+    const char *tiled[PLN_LOOP_MAX_IN]; /* row that in[k] repeats, or NULL */
+    int64_t n_tiled[PLN_LOOP_MAX_IN];
 } buffers;
 
 void pln_layout_order(const pln_tensor *t, int *order)
@@ -98,10 +98,10 @@ static void merge_dims(plan *p, const pln_tensor *out, int64_t full[][PLN_MAX_RA
     p->rows = p->rank > 1 ? p->dims[p->rank - 2] : 1;
 }
 
-static bool make_plan(plan *p, const pln_map *m, const pln_tensor *out,
+static bool make_plan(plan *p, const pln_loop *m, const pln_tensor *out,
                       const pln_tensor *const *in)
 {
-    int64_t full[PLN_MAP_MAX_IN][PLN_MAX_RANK];
+    int64_t full[PLN_LOOP_MAX_IN][PLN_MAX_RANK];
     memset(p, 0, sizeof *p);
     p->map = m;
     p->out = (char *)out->data;
@@ -192,9 +192,9 @@ static int64_t fetch(const plan *p, buffers *b, int k, const char *src, int64_t 
 static void run_span(const plan *p, buffers *b, int64_t pos, const int64_t *offset,
                      int64_t n_rows, int64_t n)
 {
-    const void *x[PLN_MAP_MAX_IN];
-    int64_t sx[PLN_MAP_MAX_IN];
-    const pln_map *m = p->map;
+    const void *x[PLN_LOOP_MAX_IN];
+    int64_t sx[PLN_LOOP_MAX_IN];
+    const pln_loop *m = p->map;
     char *y = p->out + (size_t)pos * p->out_size;
     for (int k = 0; k < m->n_in; k++)
         sx[k] = fetch(p, b, k, p->in[k] + (size_t)offset[k] * p->in_size[k], n_rows, n, &x[k]);
@@ -221,7 +221,7 @@ static void run_range(void *arg, int64_t begin, int64_t end)
     buffers b;
     memset(b.tiled, 0, sizeof b.tiled);
     for (int64_t pos = begin; pos < end;) {
-        int64_t offset[PLN_MAP_MAX_IN] = { 0 };
+        int64_t offset[PLN_LOOP_MAX_IN] = { 0 };
         int64_t rest = pos, at[PLN_MAX_RANK] = { 0 };
         for (int i = p->rank - 1; i >= 0; i--) {
             at[i] = rest % p->dims[i];
@@ -245,7 +245,7 @@ static void run_range(void *arg, int64_t begin, int64_t end)
     }
 }
 
-pln_status pln_map_run(const pln_call *c, const pln_map *m, pln_tensor *out,
+pln_status pln_loop_run(const pln_call *c, const pln_loop *m, pln_tensor *out,
                        const pln_tensor *const *in, pln_error *err)
 {
     plan p;
@@ -260,12 +260,12 @@ pln_status pln_map_run(const pln_call *c, const pln_map *m, pln_tensor *out,
     return PLN_OK;
 }
 
-pln_status pln_map_typed(const pln_call *c, const pln_map_fn *by_type, int n_in,
+pln_status pln_loop_typed(const pln_call *c, const pln_loop_fn *by_type, int n_in,
                          const void *arg, pln_error *err)
 {
     const pln_dtype dt = (pln_dtype)c->in[0]->dtype;
     pln_tensor *out = c->out[0];
-    pln_map m = { .fn = by_type[dt], .arg = arg, .n_in = n_in };
+    pln_loop m = { .fn = by_type[dt], .arg = arg, .n_in = n_in };
     if (!m.fn) {
         const pln_dtype work = pln_block_work(dt);
         m.fn = work == PLN_DT_NONE ? NULL : by_type[work];
@@ -277,7 +277,7 @@ pln_status pln_map_typed(const pln_call *c, const pln_map_fn *by_type, int n_in,
     if (!m.fn)
         return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "element type %s",
                              pln_dtype_name(dt));
-    return pln_map_run(c, &m, out, c->in, err);
+    return pln_loop_run(c, &m, out, c->in, err);
 }
 
 static bool layout_free(const pln_tensor *t)
@@ -288,7 +288,7 @@ static bool layout_free(const pln_tensor *t)
     return t->rank < 3 || t->dims[1] == 1 || !spatial;
 }
 
-pln_status pln_map_prepare(pln_prep *p, pln_error *err)
+pln_status pln_loop_prepare(pln_prep *p, pln_error *err)
 {
     bool last = false;
     const pln_tensor *out = p->out[0];
@@ -307,10 +307,10 @@ pln_status pln_map_prepare(pln_prep *p, pln_error *err)
     return PLN_OK;
 }
 
-pln_status pln_map_prepare_float(pln_prep *p, pln_error *err)
+pln_status pln_loop_prepare_float(pln_prep *p, pln_error *err)
 {
     const pln_dtype dt = (pln_dtype)p->in[0]->dtype;
     if (dt != PLN_DT_F32 && dt != PLN_DT_F16 && dt != PLN_DT_BF16)
         return PLN_E_UNSUPPORTED;
-    return pln_map_prepare(p, err);
+    return pln_loop_prepare(p, err);
 }

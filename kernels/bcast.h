@@ -11,34 +11,34 @@
 #include "src/ir/tensor.h"
 #include "src/util/status.h"
 
-#define PLN_MAP_MAX_IN 4
+#define PLN_LOOP_MAX_IN 4
 
 /* y[i] from x[k][i * sx[k]], for i < n; sx[k] is 0 or 1. y may lie exactly over an x[k]
  * whose sx is 1. */
-typedef void (*pln_map_fn)(void *y, const void *const *x, const int64_t *sx, int64_t n,
+typedef void (*pln_loop_fn)(void *y, const void *const *x, const int64_t *sx, int64_t n,
                            const void *arg);
 
-typedef struct pln_map {
-    pln_map_fn fn;
+typedef struct pln_loop {
+    pln_loop_fn fn;
     const void *arg;
     int n_in;
-    pln_dtype work_in[PLN_MAP_MAX_IN]; /* what fn reads; NONE: as stored */
+    pln_dtype work_in[PLN_LOOP_MAX_IN]; /* what fn reads; NONE: as stored */
     pln_dtype work_out;                /* what fn writes; NONE: as stored */
     int64_t grain; /* fewest elements worth a thread; 0: a cheap function's */
-} pln_map;
+} pln_loop;
 
 /* Runs over `out`, to whose shape the inputs broadcast. */
-pln_status pln_map_run(const pln_call *c, const pln_map *m, pln_tensor *out,
+pln_status pln_loop_run(const pln_call *c, const pln_loop *m, pln_tensor *out,
                        const pln_tensor *const *in, pln_error *err);
 
 /* Output 0 from the first n_in inputs, all of one type: by_type[that type], or for short
  * float formats by_type[float] on converted blocks. `by_type` has PLN_DT_COUNT entries. */
-pln_status pln_map_typed(const pln_call *c, const pln_map_fn *by_type, int n_in,
+pln_status pln_loop_typed(const pln_call *c, const pln_loop_fn *by_type, int n_in,
                          const void *arg, pln_error *err);
 /* Layouts of an elementwise node: channels-last where a full-size input has it. */
-pln_status pln_map_prepare(pln_prep *p, pln_error *err);
+pln_status pln_loop_prepare(pln_prep *p, pln_error *err);
 /* The same, declining what does not compute in float. */
-pln_status pln_map_prepare_float(pln_prep *p, pln_error *err);
+pln_status pln_loop_prepare_float(pln_prep *p, pln_error *err);
 
 /* Elements between neighbours in each logical dimension, by the tensor's layout. */
 void pln_layout_strides(const pln_tensor *t, int64_t *strides);

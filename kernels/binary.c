@@ -2,7 +2,7 @@
  * operators.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/binary.h"
-#include "kernels/map_macros.h"
+#include "kernels/loop_macros.h"
 #include "kernels/block.h"
 #include "kernels/type_sets.h"
 #include "kernels/vec.h"
@@ -60,45 +60,45 @@ static inline float mod_f32(float a, float b)
 
 #define U(x) ((uint64_t)(x))
 #define INT_OPS(s, type, ...)                                                     \
-    PLN_MAP_BINARY(Add_##s, type, type, type, U(a) + U(b))                        \
-    PLN_MAP_BINARY(Sub_##s, type, type, type, U(a) - U(b))                        \
-    PLN_MAP_BINARY(Mul_##s, type, type, type, U(a) * U(b))                        \
-    PLN_MAP_BINARY(Max_##s, type, type, type, a > b ? a : b)                      \
-    PLN_MAP_BINARY(Min_##s, type, type, type, a < b ? a : b)                      \
-    PLN_MAP_BINARY(BitwiseAnd_##s, type, type, type, a &b)                        \
-    PLN_MAP_BINARY(BitwiseOr_##s, type, type, type, a | b)                        \
-    PLN_MAP_BINARY(BitwiseXor_##s, type, type, type, a ^ b)
+    PLN_LOOP_BINARY(Add_##s, type, type, type, U(a) + U(b))                        \
+    PLN_LOOP_BINARY(Sub_##s, type, type, type, U(a) - U(b))                        \
+    PLN_LOOP_BINARY(Mul_##s, type, type, type, U(a) * U(b))                        \
+    PLN_LOOP_BINARY(Max_##s, type, type, type, a > b ? a : b)                      \
+    PLN_LOOP_BINARY(Min_##s, type, type, type, a < b ? a : b)                      \
+    PLN_LOOP_BINARY(BitwiseAnd_##s, type, type, type, a &b)                        \
+    PLN_LOOP_BINARY(BitwiseOr_##s, type, type, type, a | b)                        \
+    PLN_LOOP_BINARY(BitwiseXor_##s, type, type, type, a ^ b)
 #define SINT_OPS(s, type, ...)                                                    \
-    PLN_MAP_BINARY(Div_##s, type, type, type, div_s64(a, b))                      \
-    PLN_MAP_BINARY(Mod_##s, type, type, type, mod_s64(a, b))                      \
-    PLN_MAP_BINARY(Fmod_##s, type, type, type, fmod_s64(a, b))
+    PLN_LOOP_BINARY(Div_##s, type, type, type, div_s64(a, b))                      \
+    PLN_LOOP_BINARY(Mod_##s, type, type, type, mod_s64(a, b))                      \
+    PLN_LOOP_BINARY(Fmod_##s, type, type, type, fmod_s64(a, b))
 #define UINT_OPS(s, type, ...)                                                    \
-    PLN_MAP_BINARY(Div_##s, type, type, type, div_u64(a, b))                      \
-    PLN_MAP_BINARY(Mod_##s, type, type, type, mod_u64(a, b))                      \
-    PLN_MAP_BINARY(Fmod_##s, type, type, type, mod_u64(a, b))
+    PLN_LOOP_BINARY(Div_##s, type, type, type, div_u64(a, b))                      \
+    PLN_LOOP_BINARY(Mod_##s, type, type, type, mod_u64(a, b))                      \
+    PLN_LOOP_BINARY(Fmod_##s, type, type, type, mod_u64(a, b))
 #define FLOAT_OPS(s, type, dt, ...)                                               \
-    PLN_MAP_BINARY(Add_##s, type, type, type, a + b)                              \
-    PLN_MAP_BINARY(Sub_##s, type, type, type, a - b)                              \
-    PLN_MAP_BINARY(Mul_##s, type, type, type, a *b)                               \
-    PLN_MAP_BINARY(Div_##s, type, type, type, a / b)                              \
-    PLN_MAP_BINARY(Max_##s, type, type, type, a > b || a != a ? a : b)            \
-    PLN_MAP_BINARY(Min_##s, type, type, type, a < b || a != a ? a : b)            \
-    PLN_MAP_BINARY(Mod_##s, type, type, type, mod_##s(a, b))
+    PLN_LOOP_BINARY(Add_##s, type, type, type, a + b)                              \
+    PLN_LOOP_BINARY(Sub_##s, type, type, type, a - b)                              \
+    PLN_LOOP_BINARY(Mul_##s, type, type, type, a *b)                               \
+    PLN_LOOP_BINARY(Div_##s, type, type, type, a / b)                              \
+    PLN_LOOP_BINARY(Max_##s, type, type, type, a > b || a != a ? a : b)            \
+    PLN_LOOP_BINARY(Min_##s, type, type, type, a < b || a != a ? a : b)            \
+    PLN_LOOP_BINARY(Mod_##s, type, type, type, mod_##s(a, b))
 PLN_INT_TYPES(INT_OPS, )
 PLN_SINT_TYPES(SINT_OPS, )
 PLN_UINT_TYPES(UINT_OPS, )
 PLN_FLOAT_TYPES(FLOAT_OPS, )
-PLN_MAP_BINARY(Fmod_f32, float, float, float, fmodf(a, b))
-PLN_MAP_BINARY(Fmod_f64, double, double, double, fmod(a, b))
+PLN_LOOP_BINARY(Fmod_f32, float, float, float, fmodf(a, b))
+PLN_LOOP_BINARY(Fmod_f64, double, double, double, fmod(a, b))
 
 #define TABLE(op) \
-    static const pln_map_fn op##_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_MAP_ENTRY, op) };
+    static const pln_loop_fn op##_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_LOOP_ENTRY, op) };
 #define INT_TABLE(op) \
-    static const pln_map_fn op##_fns[PLN_DT_COUNT] = { PLN_INT_TYPES(PLN_MAP_ENTRY, op) };
+    static const pln_loop_fn op##_fns[PLN_DT_COUNT] = { PLN_INT_TYPES(PLN_LOOP_ENTRY, op) };
 #define REF(op)                                                       \
     static pln_status op##_ref(pln_call *c, pln_error *err)           \
     {                                                                 \
-        return pln_map_typed(c, op##_fns, 2, NULL, err);              \
+        return pln_loop_typed(c, op##_fns, 2, NULL, err);              \
     }
 TABLE(Add)
 TABLE(Sub)
@@ -128,7 +128,7 @@ static const pln_attr_spec mod_spec[] = { PLN_A_INT(mod_attrs, fmod, 0), PLN_A_E
 static pln_status Mod_ref(pln_call *c, pln_error *err)
 {
     const mod_attrs *a = (const mod_attrs *)c->attrs;
-    return pln_map_typed(c, a->fmod ? Fmod_fns : Mod_fns, 2, NULL, err);
+    return pln_loop_typed(c, a->fmod ? Fmod_fns : Mod_fns, 2, NULL, err);
 }
 
 /* ---- Pow ------------------------------------------------------------------------------------ */
@@ -152,12 +152,12 @@ static inline int64_t pow_to_s64(double a, double b)
     return r >= -0x1p63 && r < 0x1p63 ? (int64_t)r : INT64_MIN;
 }
 
-PLN_MAP_BINARY(Pow_s32_s64, int32_t, int32_t, int64_t, ipow(a, b))
-PLN_MAP_BINARY(Pow_s64_s64, int64_t, int64_t, int64_t, ipow(a, b))
-PLN_MAP_BINARY(Pow_s32_f64, int32_t, int32_t, double, pow_to_s64(a, b))
-PLN_MAP_BINARY(Pow_s64_f64, int64_t, int64_t, double, pow_to_s64((double)a, b))
-PLN_MAP_BINARY(Pow_f64_f64, double, double, double, pow(a, b))
-PLN_MAP_BINARY(Pow_f32_general, float, float, float, powf(a, b))
+PLN_LOOP_BINARY(Pow_s32_s64, int32_t, int32_t, int64_t, ipow(a, b))
+PLN_LOOP_BINARY(Pow_s64_s64, int64_t, int64_t, int64_t, ipow(a, b))
+PLN_LOOP_BINARY(Pow_s32_f64, int32_t, int32_t, double, pow_to_s64(a, b))
+PLN_LOOP_BINARY(Pow_s64_f64, int64_t, int64_t, double, pow_to_s64((double)a, b))
+PLN_LOOP_BINARY(Pow_f64_f64, double, double, double, pow(a, b))
+PLN_LOOP_BINARY(Pow_f32_general, float, float, float, powf(a, b))
 
 /* The usual exponents of models, exactly rounded where pow would be as well. */
 static void Pow_f32_f32(void *y, const void *const *x, const int64_t *sx, int64_t n,
@@ -179,7 +179,7 @@ static pln_status Pow_ref(pln_call *c, pln_error *err)
     const bool int_exp = pln_dtype_is_integer(b) && b != PLN_DT_U64;
     const bool wide = b == PLN_DT_F64 || b == PLN_DT_S64 || b == PLN_DT_U64 ||
                       b == PLN_DT_S32 || b == PLN_DT_U32;
-    pln_map m = { .n_in = 2 };
+    pln_loop m = { .n_in = 2 };
     if (a == PLN_DT_S32 || a == PLN_DT_S64) {
         m.work_in[1] = int_exp ? PLN_DT_S64 : PLN_DT_F64;
         m.fn = a == PLN_DT_S32 ? int_exp ? Pow_s32_s64 : Pow_s32_f64
@@ -192,7 +192,7 @@ static pln_status Pow_ref(pln_call *c, pln_error *err)
         m.fn = Pow_f32_f32;
         m.work_in[0] = m.work_in[1] = m.work_out = PLN_DT_F32;
     }
-    return pln_map_run(c, &m, c->out[0], c->in, err);
+    return pln_loop_run(c, &m, c->out[0], c->in, err);
 }
 
 /* ---- BitShift --------------------------------------------------------------------------------- */
@@ -209,9 +209,9 @@ static const pln_attr_spec shift_spec[] = {
 
 /* A shift by the width or more (a negative one counts as such) leaves nothing but the sign. */
 #define SHIFT(s, type, ...)                                                               \
-    PLN_MAP_BINARY(Left_##s, type, type, type,                                            \
+    PLN_LOOP_BINARY(Left_##s, type, type, type,                                            \
                    U(b) < 8 * sizeof(type) ? U(a) << U(b) : 0)                            \
-    PLN_MAP_BINARY(Right_##s, type, type, type,                                           \
+    PLN_LOOP_BINARY(Right_##s, type, type, type,                                           \
                    U(b) < 8 * sizeof(type) ? a >> b : (type)(a < 1 && a != 0 ? -1 : 0))
 PLN_INT_TYPES(SHIFT, )
 INT_TABLE(Left)
@@ -220,19 +220,19 @@ INT_TABLE(Right)
 static pln_status BitShift_ref(pln_call *c, pln_error *err)
 {
     const shift_attrs *a = (const shift_attrs *)c->attrs;
-    return pln_map_typed(c, a->direction ? Left_fns : Right_fns, 2, NULL, err);
+    return pln_loop_typed(c, a->direction ? Left_fns : Right_fns, 2, NULL, err);
 }
 
 /* ---- variadic ----------------------------------------------------------------------------------- */
 
 /* out = in[0] op in[1] op ...: out holds the partial result, so that each further input is
  * a binary operation in place. */
-static pln_status fold(pln_call *c, const pln_map_fn *by_type, pln_error *err)
+static pln_status fold(pln_call *c, const pln_loop_fn *by_type, pln_error *err)
 {
     pln_tensor *out = c->out[0];
     const pln_dtype dt = (pln_dtype)out->dtype;
     const pln_dtype work = by_type[dt] ? dt : pln_block_work(dt);
-    pln_map m = { .n_in = 2, .work_in = { work, work }, .work_out = work };
+    pln_loop m = { .n_in = 2, .work_in = { work, work }, .work_out = work };
     m.fn = work == PLN_DT_NONE ? NULL : by_type[work];
     if (!m.fn)
         return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "element type %s",
@@ -247,7 +247,7 @@ static pln_status fold(pln_call *c, const pln_map_fn *by_type, pln_error *err)
         if (i == first)
             continue;
         const pln_tensor *in[2] = { acc, c->in[i] };
-        PLN_TRY(pln_map_run(c, &m, out, in, err));
+        PLN_TRY(pln_loop_run(c, &m, out, in, err));
         acc = out;
     }
     return PLN_OK;
@@ -264,8 +264,8 @@ static void copy_s(void *y, const void *const *x, const int64_t *sx, int64_t n,
 static pln_status copy_first(pln_call *c, pln_error *err)
 {
     const size_t size = pln_dtype_size((pln_dtype)c->out[0]->dtype);
-    const pln_map m = { .fn = copy_s, .arg = &size, .n_in = 1 };
-    return pln_map_run(c, &m, c->out[0], c->in, err);
+    const pln_loop m = { .fn = copy_s, .arg = &size, .n_in = 1 };
+    return pln_loop_run(c, &m, c->out[0], c->in, err);
 }
 
 static bool short_float(pln_dtype dt)
@@ -273,7 +273,7 @@ static bool short_float(pln_dtype dt)
     return dt == PLN_DT_F16 || dt == PLN_DT_BF16;
 }
 
-static pln_status variadic(pln_call *c, const pln_map_fn *by_type, pln_error *err)
+static pln_status variadic(pln_call *c, const pln_loop_fn *by_type, pln_error *err)
 {
     return c->n_in == 1 ? copy_first(c, err) : fold(c, by_type, err);
 }
@@ -294,19 +294,19 @@ static pln_status Sum_ref(pln_call *c, pln_error *err)
 }
 
 #define SCALE(s, type, dt, ...) \
-    PLN_MAP_UNARY(Scale_##s, type, type, v / (type) * (const uint32_t *)arg)
+    PLN_LOOP_UNARY(Scale_##s, type, type, v / (type) * (const uint32_t *)arg)
 PLN_FLOAT_TYPES(SCALE, )
 
 static pln_status Mean_ref(pln_call *c, pln_error *err)
 {
-    static const pln_map_fn fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_MAP_ENTRY, Scale) };
+    static const pln_loop_fn fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_LOOP_ENTRY, Scale) };
     PLN_TRY(variadic(c, Add_fns, err));
     const pln_dtype dt = (pln_dtype)c->out[0]->dtype;
     const pln_dtype work = short_float(dt) ? PLN_DT_F32 : dt;
-    const pln_map m = { .fn = fns[work], .arg = &c->n_in, .n_in = 1, .work_in = { work },
+    const pln_loop m = { .fn = fns[work], .arg = &c->n_in, .n_in = 1, .work_in = { work },
                         .work_out = work };
     const pln_tensor *in[1] = { c->out[0] };
-    return pln_map_run(c, &m, c->out[0], in, err);
+    return pln_loop_run(c, &m, c->out[0], in, err);
 }
 
 /* ---- vector versions ------------------------------------------------------------------------------ */
@@ -327,12 +327,12 @@ static pln_status Mean_ref(pln_call *c, pln_error *err)
         pln_vec()->fn((float *)y, (const float *)x[0], sx[0], (const float *)x[1], sx[1], \
                       n);                                                                 \
     }                                                                                     \
-    static const pln_map_fn op##_vec_fns[PLN_DT_COUNT] = { [PLN_DT_F32] = op##_vec };     \
+    static const pln_loop_fn op##_vec_fns[PLN_DT_COUNT] = { [PLN_DT_F32] = op##_vec };     \
     static pln_status op##_run(pln_call *c, pln_error *err)                               \
     {                                                                                     \
         return variadic(c, op##_vec_fns, err);                                            \
     }                                                                                     \
-    static const pln_impl op##_cpu = { #fn, pln_map_prepare_float, op##_run, NULL };
+    static const pln_impl op##_cpu = { #fn, pln_loop_prepare_float, op##_run, NULL };
 VEC_OPS(X)
 #undef X
 

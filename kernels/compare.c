@@ -2,20 +2,20 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/binary.h"
 #include "kernels/block.h"
-#include "kernels/map_macros.h"
+#include "kernels/loop_macros.h"
 #include "kernels/type_sets.h"
 #include "src/ir/op.h"
 
 #include <string.h>
 
 #define COMPARE(s, type, dt, name, expr) \
-    PLN_MAP_BINARY(name##_##s, uint8_t, type, type, expr)
+    PLN_LOOP_BINARY(name##_##s, uint8_t, type, type, expr)
 #define TABLE(op, ...) \
-    static const pln_map_fn op##_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_MAP_ENTRY, op) __VA_ARGS__ };
+    static const pln_loop_fn op##_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_LOOP_ENTRY, op) __VA_ARGS__ };
 #define REF(op)                                                       \
     static pln_status op##_ref(pln_call *c, pln_error *err)           \
     {                                                                 \
-        return pln_map_typed(c, op##_fns, 2, NULL, err);              \
+        return pln_loop_typed(c, op##_fns, 2, NULL, err);              \
     }
 
 static inline bool same_string(const pln_string *a, const pln_string *b)
@@ -31,8 +31,8 @@ PLN_NUM_TYPES(COMPARE, Less, a < b)
 PLN_NUM_TYPES(COMPARE, LessOrEqual, a <= b)
 PLN_NUM_TYPES(COMPARE, Greater, a > b)
 PLN_NUM_TYPES(COMPARE, GreaterOrEqual, a >= b)
-PLN_MAP_BINARY(Equal_bool, uint8_t, uint8_t, uint8_t, (a != 0) == (b != 0))
-PLN_MAP_BINARY(Equal_string, uint8_t, string_ref, string_ref, same_string(a, b))
+PLN_LOOP_BINARY(Equal_bool, uint8_t, uint8_t, uint8_t, (a != 0) == (b != 0))
+PLN_LOOP_BINARY(Equal_string, uint8_t, string_ref, string_ref, same_string(a, b))
 TABLE(Equal, [PLN_DT_BOOL] = Equal_bool, [PLN_DT_STRING] = Equal_string)
 TABLE(Less)
 TABLE(LessOrEqual)
@@ -44,12 +44,12 @@ REF(LessOrEqual)
 REF(Greater)
 REF(GreaterOrEqual)
 
-PLN_MAP_BINARY(And_bool, uint8_t, uint8_t, uint8_t, a &&b)
-PLN_MAP_BINARY(Or_bool, uint8_t, uint8_t, uint8_t, a || b)
-PLN_MAP_BINARY(Xor_bool, uint8_t, uint8_t, uint8_t, (a != 0) != (b != 0))
-static const pln_map_fn And_fns[PLN_DT_COUNT] = { [PLN_DT_BOOL] = And_bool };
-static const pln_map_fn Or_fns[PLN_DT_COUNT] = { [PLN_DT_BOOL] = Or_bool };
-static const pln_map_fn Xor_fns[PLN_DT_COUNT] = { [PLN_DT_BOOL] = Xor_bool };
+PLN_LOOP_BINARY(And_bool, uint8_t, uint8_t, uint8_t, a &&b)
+PLN_LOOP_BINARY(Or_bool, uint8_t, uint8_t, uint8_t, a || b)
+PLN_LOOP_BINARY(Xor_bool, uint8_t, uint8_t, uint8_t, (a != 0) != (b != 0))
+static const pln_loop_fn And_fns[PLN_DT_COUNT] = { [PLN_DT_BOOL] = And_bool };
+static const pln_loop_fn Or_fns[PLN_DT_COUNT] = { [PLN_DT_BOOL] = Or_bool };
+static const pln_loop_fn Xor_fns[PLN_DT_COUNT] = { [PLN_DT_BOOL] = Xor_bool };
 REF(And)
 REF(Or)
 REF(Xor)
@@ -127,13 +127,13 @@ static pln_status Where_ref(pln_call *c, pln_error *err)
     if (dt == PLN_DT_STRING)
         return where_strings(c, err);
     const size_t size = pln_dtype_size(dt);
-    const pln_map m = { .n_in = 3,
+    const pln_loop m = { .n_in = 3,
                         .fn = size == 1   ? where_1
                               : size == 2 ? where_2
                               : size == 4 ? where_4
                               : size == 8 ? where_8
                                           : where_16 };
-    return pln_map_run(c, &m, c->out[0], c->in, err);
+    return pln_loop_run(c, &m, c->out[0], c->in, err);
 }
 
 static pln_status where_sym(pln_infer *inf, pln_error *err)

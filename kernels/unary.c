@@ -1,6 +1,6 @@
 /* Unary operators of mathematics: signs, roundings, powers, logarithms, trigonometry.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "kernels/map_macros.h"
+#include "kernels/loop_macros.h"
 #include "kernels/type_sets.h"
 #include "kernels/vec.h"
 #include "src/ir/op.h"
@@ -45,13 +45,13 @@
 #define REF(op, n_in)                                                 \
     static pln_status op##_ref(pln_call *c, pln_error *err)           \
     {                                                                 \
-        return pln_map_typed(c, op##_fns, n_in, c->attrs, err);       \
+        return pln_loop_typed(c, op##_fns, n_in, c->attrs, err);       \
     }
 
 #define X(op, since, f32, f64)                                                    \
-    PLN_MAP_UNARY(op##_f32, float, float, f32)                                    \
-    PLN_MAP_UNARY(op##_f64, double, double, f64)                                  \
-    static const pln_map_fn op##_fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_MAP_ENTRY, op) }; \
+    PLN_LOOP_UNARY(op##_f32, float, float, f32)                                    \
+    PLN_LOOP_UNARY(op##_f64, double, double, f64)                                  \
+    static const pln_loop_fn op##_fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_LOOP_ENTRY, op) }; \
     REF(op, 1)
 FLOAT_OPS(X)
 #undef X
@@ -60,15 +60,15 @@ FLOAT_OPS(X)
 
 /* Two's complement throughout: -INT_MIN is INT_MIN. */
 #define ABS(s, type, dt, ...) \
-    PLN_MAP_UNARY(Abs_##s, type, type, v < 0 ? (type)(0 - (uint64_t)v) : v)
-#define ABS_FLOAT(s, type, dt, ...) PLN_MAP_UNARY(Abs_##s, type, type, fabs(v))
-#define NEG(s, type, dt, ...) PLN_MAP_UNARY(Neg_##s, type, type, (type)(0 - (uint64_t)v))
-#define NEG_FLOAT(s, type, dt, ...) PLN_MAP_UNARY(Neg_##s, type, type, -v)
+    PLN_LOOP_UNARY(Abs_##s, type, type, v < 0 ? (type)(0 - (uint64_t)v) : v)
+#define ABS_FLOAT(s, type, dt, ...) PLN_LOOP_UNARY(Abs_##s, type, type, fabs(v))
+#define NEG(s, type, dt, ...) PLN_LOOP_UNARY(Neg_##s, type, type, (type)(0 - (uint64_t)v))
+#define NEG_FLOAT(s, type, dt, ...) PLN_LOOP_UNARY(Neg_##s, type, type, -v)
 #define SIGN(s, type, dt, ...) \
-    PLN_MAP_UNARY(Sign_##s, type, type, v != v ? v : (type)((v > 0) - (v < 0)))
-#define BITNOT(s, type, dt, ...) PLN_MAP_UNARY(BitwiseNot_##s, type, type, ~v)
+    PLN_LOOP_UNARY(Sign_##s, type, type, v != v ? v : (type)((v > 0) - (v < 0)))
+#define BITNOT(s, type, dt, ...) PLN_LOOP_UNARY(BitwiseNot_##s, type, type, ~v)
 
-#define SIGN_UNSIGNED(s, type, dt, ...) PLN_MAP_UNARY(Sign_##s, type, type, v != 0)
+#define SIGN_UNSIGNED(s, type, dt, ...) PLN_LOOP_UNARY(Sign_##s, type, type, v != 0)
 PLN_UINT_TYPES(SIGN_UNSIGNED, )
 PLN_SINT_TYPES(SIGN, )
 PLN_FLOAT_TYPES(SIGN, )
@@ -77,21 +77,21 @@ PLN_FLOAT_TYPES(ABS_FLOAT, )
 PLN_SINT_TYPES(NEG, )
 PLN_FLOAT_TYPES(NEG_FLOAT, )
 PLN_INT_TYPES(BITNOT, )
-PLN_MAP_UNARY(Abs_u8, uint8_t, uint8_t, v)
-PLN_MAP_UNARY(Abs_u16, uint16_t, uint16_t, v)
-PLN_MAP_UNARY(Abs_u32, uint32_t, uint32_t, v)
-PLN_MAP_UNARY(Abs_u64, uint64_t, uint64_t, v)
-PLN_MAP_UNARY(Not_bool, uint8_t, uint8_t, !v)
+PLN_LOOP_UNARY(Abs_u8, uint8_t, uint8_t, v)
+PLN_LOOP_UNARY(Abs_u16, uint16_t, uint16_t, v)
+PLN_LOOP_UNARY(Abs_u32, uint32_t, uint32_t, v)
+PLN_LOOP_UNARY(Abs_u64, uint64_t, uint64_t, v)
+PLN_LOOP_UNARY(Not_bool, uint8_t, uint8_t, !v)
 
-static const pln_map_fn Abs_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_MAP_ENTRY, Abs) };
-static const pln_map_fn Sign_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_MAP_ENTRY, Sign) };
-static const pln_map_fn Neg_fns[PLN_DT_COUNT] = {
-    PLN_SINT_TYPES(PLN_MAP_ENTRY, Neg) PLN_FLOAT_TYPES(PLN_MAP_ENTRY, Neg)
+static const pln_loop_fn Abs_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_LOOP_ENTRY, Abs) };
+static const pln_loop_fn Sign_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_LOOP_ENTRY, Sign) };
+static const pln_loop_fn Neg_fns[PLN_DT_COUNT] = {
+    PLN_SINT_TYPES(PLN_LOOP_ENTRY, Neg) PLN_FLOAT_TYPES(PLN_LOOP_ENTRY, Neg)
 };
-static const pln_map_fn BitwiseNot_fns[PLN_DT_COUNT] = {
-    PLN_INT_TYPES(PLN_MAP_ENTRY, BitwiseNot)
+static const pln_loop_fn BitwiseNot_fns[PLN_DT_COUNT] = {
+    PLN_INT_TYPES(PLN_LOOP_ENTRY, BitwiseNot)
 };
-static const pln_map_fn Not_fns[PLN_DT_COUNT] = { [PLN_DT_BOOL] = Not_bool };
+static const pln_loop_fn Not_fns[PLN_DT_COUNT] = { [PLN_DT_BOOL] = Not_bool };
 REF(Abs, 1)
 REF(Sign, 1)
 REF(Neg, 1)
@@ -116,12 +116,12 @@ static inline bool wanted_inf(const void *arg, double v)
     return (v == INFINITY && a->detect_positive) || (v == -INFINITY && a->detect_negative);
 }
 
-#define ISNAN(s, type, dt, ...) PLN_MAP_UNARY(IsNaN_##s, uint8_t, type, v != v)
-#define ISINF(s, type, dt, ...) PLN_MAP_UNARY(IsInf_##s, uint8_t, type, wanted_inf(arg, v))
+#define ISNAN(s, type, dt, ...) PLN_LOOP_UNARY(IsNaN_##s, uint8_t, type, v != v)
+#define ISINF(s, type, dt, ...) PLN_LOOP_UNARY(IsInf_##s, uint8_t, type, wanted_inf(arg, v))
 PLN_FLOAT_TYPES(ISNAN, )
 PLN_FLOAT_TYPES(ISINF, )
-static const pln_map_fn IsNaN_fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_MAP_ENTRY, IsNaN) };
-static const pln_map_fn IsInf_fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_MAP_ENTRY, IsInf) };
+static const pln_loop_fn IsNaN_fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_LOOP_ENTRY, IsNaN) };
+static const pln_loop_fn IsInf_fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_LOOP_ENTRY, IsInf) };
 REF(IsNaN, 1)
 REF(IsInf, 1)
 
@@ -144,10 +144,10 @@ static pln_status infer_bool(pln_infer *inf, pln_error *err)
     }                                                                                     \
     static pln_status op##_run(pln_call *c, pln_error *err)                               \
     {                                                                                     \
-        static const pln_map_fn fns[PLN_DT_COUNT] = { [PLN_DT_F32] = op##_vec };          \
-        return pln_map_typed(c, fns, 1, NULL, err);                                       \
+        static const pln_loop_fn fns[PLN_DT_COUNT] = { [PLN_DT_F32] = op##_vec };          \
+        return pln_loop_typed(c, fns, 1, NULL, err);                                       \
     }                                                                                     \
-    static const pln_impl op##_cpu = { #fn, pln_map_prepare_float, op##_run, NULL };
+    static const pln_impl op##_cpu = { #fn, pln_loop_prepare_float, op##_run, NULL };
 VEC_OPS(X)
 #undef X
 

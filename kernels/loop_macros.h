@@ -27,10 +27,10 @@
     PLN_FLOAT_TYPES(X, __VA_ARGS__)
 
 /* An entry of a table by type. */
-#define PLN_MAP_ENTRY(suffix, type, dt, name) [PLN_DT_##dt] = name##_##suffix,
+#define PLN_LOOP_ENTRY(suffix, type, dt, name) [PLN_DT_##dt] = name##_##suffix,
 
 /* y = expr of v, in type `type`; `expr` may use a, the attributes' pointer. */
-#define PLN_MAP_UNARY(fn, ty, type, expr)                                                \
+#define PLN_LOOP_UNARY(fn, ty, type, expr)                                                \
     static void fn(void *py, const void *const *px, const int64_t *sx, int64_t n,        \
                    const void *arg)                                                      \
     {                                                                                    \
@@ -44,7 +44,7 @@
     }
 
 /* y = expr of a, b. The three loops let the compiler vectorize each. */
-#define PLN_MAP_BINARY(fn, ty, type_a, type_b, expr)                                     \
+#define PLN_LOOP_BINARY(fn, ty, type_a, type_b, expr)                                     \
     static void fn(void *py, const void *const *px, const int64_t *sx, int64_t n,        \
                    const void *arg)                                                      \
     {                                                                                    \
