@@ -69,6 +69,13 @@ typedef struct pln_postop_attrs {
     pln_floats post_alpha, post_beta;
 } pln_postop_attrs;
 
+/* Their specs; `field` is the pln_postop_attrs in the op's struct. */
+#define PLN_A_POSTOPS(st, field)                                                            \
+    { .name = "post", .type = PLN_ATTR_STRINGS, .offset = offsetof(st, field.post) },       \
+    { .name = "post_alpha", .type = PLN_ATTR_FLOATS,                                        \
+      .offset = offsetof(st, field.post_alpha) },                                           \
+    { .name = "post_beta", .type = PLN_ATTR_FLOATS, .offset = offsetof(st, field.post_beta) }
+
 /* first_operand: index of the first operand input (3 for the ops above). Fails with
  * PLN_E_FORMAT on unknown names, uneven lists or missing operands. */
 pln_status pln_postops_parse(const pln_node *n, const pln_postop_attrs *attrs,

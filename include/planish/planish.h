@@ -217,6 +217,9 @@ PLN_API int64_t pln_tensor_count(const pln_tensor *t);
 /** Elements, row-major; NULL for strings and for what is not a dense tensor. */
 PLN_API void *pln_tensor_data(pln_tensor *t);
 PLN_API const void *pln_tensor_data_const(const pln_tensor *t);
+/** Element i of a dense numeric tensor as a number (of a complex one its real part); 0 for
+ * strings. i must be in range. */
+PLN_API double pln_tensor_number(const pln_tensor *t, int64_t i);
 /** Element i of a string tensor; the bytes are followed by a NUL. */
 PLN_API pln_status pln_tensor_string(const pln_tensor *t, int64_t i, const char **text,
                                      size_t *len);

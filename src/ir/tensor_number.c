@@ -163,3 +163,8 @@ void pln_tensor_set_i64(pln_tensor *t, int64_t i, int64_t v)
         pln_tensor_set_f64(t, i, (double)v);
     }
 }
+
+PLN_API double pln_tensor_number(const pln_tensor *t, int64_t i)
+{
+    return pln_tensor_get_f64(t, i);
+}

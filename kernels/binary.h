@@ -1,0 +1,16 @@
+/* What binary families share: symbolic contents, and broadcasting before version 7.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef PLN_KERNELS_BINARY_H
+#define PLN_KERNELS_BINARY_H
+
+#include "src/ir/op.h"
+
+/* Before version 7: attributes `broadcast` and `axis` instead of NumPy's rule. */
+extern const pln_version_change pln_versions_broadcast[];
+
+/* Symbolic contents of output 0 from those of all inputs, folded from the left; does
+ * nothing where they are not known. */
+pln_status pln_infer_fold_sym(pln_infer *inf,
+                              pln_dim (*fn)(pln_syms *, pln_dim, pln_dim), pln_error *err);
+
+#endif

@@ -1,0 +1,80 @@
+/* Symbolic contents of elementwise integer arithmetic, and broadcasting before version 7.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/binary.h"
+
+pln_status pln_infer_fold_sym(pln_infer *inf,
+                              pln_dim (*fn)(pln_syms *, pln_dim, pln_dim), pln_error *err)
+{
+    pln_symval acc;
+    if (inf->out[0].dtype != PLN_DT_S64 && inf->out[0].dtype != PLN_DT_S32)
+        return PLN_OK;
+    if (inf->out[0].shape.rank > 1 || inf->n_in == 0 || !pln_infer_ints(inf, 0, &acc))
+        return PLN_OK;
+    for (uint32_t i = 1; i < inf->n_in; i++) {
+        pln_symval b;
+        if (!pln_infer_ints(inf, i, &b) || (b.n != acc.n && b.n != 1 && acc.n != 1))
+            return PLN_OK;
+        const int64_t n = acc.n == 1 ? b.n : acc.n;
+        pln_dim *v = PLN_NEW_ARRAY(inf->arena, pln_dim, n);
+        if (!v)
+            return pln_oom(err);
+        for (int64_t j = 0; j < n; j++)
+            v[j] = fn(inf->syms, acc.v[acc.n == 1 ? 0 : j], b.v[b.n == 1 ? 0 : j]);
+        acc = (pln_symval){ .n = n, .v = v };
+    }
+    pln_symval *out = PLN_NEW(inf->arena, pln_symval);
+    if (!out)
+        return pln_oom(err);
+    *out = acc;
+    inf->out_sym[0] = out;
+    return PLN_OK;
+}
+
+/* The second input's dimensions met the first's from `axis` on; now they are aligned at the
+ * end, so that it needs dimensions of 1 behind its own. */
+static pln_status unsqueeze_second(pln_node *n, int64_t axis, pln_error *err)
+{
+    char where[160];
+    pln_value *b = n->in[1];
+    const int ra = n->in[0]->type.shape.rank, rb = b->type.shape.rank;
+    if (rb == 0 || axis + rb == 0)
+        return PLN_OK;
+    if (rb == PLN_RANK_UNKNOWN || (axis >= 0 && ra == PLN_RANK_UNKNOWN))
+        return pln_fail(err, PLN_E_UNSUPPORTED,
+                        "%s: attribute axis of an old version, and the ranks are not known",
+                        pln_node_where(n, where, sizeof where));
+    const int64_t behind = axis < 0 ? -axis - rb : ra - axis - rb;
+    if (behind == 0)
+        return PLN_OK;
+    if (behind < 0 || behind + rb > PLN_MAX_RANK)
+        return pln_fail(err, PLN_E_FORMAT, "%s: axis %lld with inputs of rank %d and %d",
+                        pln_node_where(n, where, sizeof where), (long long)axis, ra, rb);
+    int64_t axes[PLN_MAX_RANK];
+    for (int64_t i = 0; i < behind; i++)
+        axes[i] = rb + i;
+    pln_tensor *t = NULL;
+    PLN_TRY(pln_tensor_from_i64(n->graph->model->alloc, 1, axes, behind, &t));
+    pln_value *in[2] = { b, pln_graph_add_initializer(
+                                n->graph, pln_graph_fresh_name(n->graph, "axes"), t) };
+    pln_node *u = in[1] ? pln_graph_add_node(n->graph, n, "", "Unsqueeze", "", in, 2, 1) : NULL;
+    if (!u)
+        return pln_oom(err);
+    if (!pln_value_rename(u->out[0], pln_graph_fresh_name(n->graph, "unsqueezed")))
+        return pln_oom(err);
+    return pln_node_set_input(n, 1, u->out[0]);
+}
+
+static pln_status raise_7(pln_node *n, pln_error *err)
+{
+    const pln_attr *axis = pln_node_find_attr(n, "axis");
+    const pln_attr *broadcast = pln_node_find_attr(n, "broadcast");
+    if (axis && axis->type == PLN_ATTR_INT && broadcast && broadcast->i && n->n_in == 2 &&
+        n->in[0] && n->in[1])
+        PLN_TRY(unsqueeze_second(n, axis->i, err));
+    pln_node_drop_attr(n, "axis");
+    pln_node_drop_attr(n, "broadcast");
+    pln_node_drop_attr(n, "consumed_inputs");
+    return PLN_OK;
+}
+
+const pln_version_change pln_versions_broadcast[] = { { 7, raise_7, NULL }, { 0 } };

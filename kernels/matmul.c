@@ -1,0 +1,106 @@
+/* MatMul and Gemm.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/product.h"
+
+static pln_status matmul_infer(pln_infer *inf, pln_error *err)
+{
+    return pln_mm_infer(inf, 0, 1, false, false, pln_infer_dtype(inf, 0), err);
+}
+
+static void matmul_cost(const pln_infer *inf, pln_cost *cost)
+{
+    const int rank = pln_infer_rank(inf, 0);
+    pln_dim k = pln_dim_unknown();
+    if (rank > 0)
+        k = pln_infer_dim(inf, 0, rank - 1);
+    pln_product_cost(inf, pln_dim_is_known(k) ? (double)k.value : 1, cost);
+}
+
+static pln_status matmul_ref(pln_call *c, pln_error *err)
+{
+    pln_mm g;
+    if (!pln_mm_set(&g, c->in[0], c->in[1], false, false))
+        return pln_call_fail(c, err, PLN_E_RUN, "shapes do not fit");
+    return pln_mm_ref(c, &g, c->in[0], c->in[1], NULL, c->out[0], err);
+}
+
+typedef struct gemm_attrs {
+    float alpha, beta;
+    int64_t transA, transB;
+} gemm_attrs;
+
+static const pln_attr_spec gemm_spec[] = {
+    PLN_A_FLOAT(gemm_attrs, alpha, 1.0f),
+    PLN_A_FLOAT(gemm_attrs, beta, 1.0f),
+    PLN_A_INT(gemm_attrs, transA, 0),
+    PLN_A_INT(gemm_attrs, transB, 0),
+    PLN_A_END,
+};
+
+static pln_status gemm_infer(pln_infer *inf, pln_error *err)
+{
+    const gemm_attrs *at = inf->attrs;
+    return pln_gemm_infer(inf, at->transA != 0, at->transB != 0, err);
+}
+
+static void gemm_cost(const pln_infer *inf, pln_cost *cost)
+{
+    const gemm_attrs *at = inf->attrs;
+    pln_dim k = pln_dim_unknown();
+    if (pln_infer_rank(inf, 0) == 2)
+        k = pln_infer_dim(inf, 0, at->transA ? 0 : 1);
+    pln_product_cost(inf, pln_dim_is_known(k) ? (double)k.value : 1, cost);
+}
+
+static pln_status gemm_ref(pln_call *c, pln_error *err)
+{
+    const gemm_attrs *at = c->attrs;
+    const pln_tensor *addend = pln_call_has(c, 2) ? c->in[2] : NULL;
+    pln_mm g;
+    if (!pln_mm_set(&g, c->in[0], c->in[1], at->transA != 0, at->transB != 0) ||
+        (addend && !pln_mm_set_addend(&g, addend)))
+        return pln_call_fail(c, err, PLN_E_RUN, "shapes do not fit");
+    g.alpha = at->alpha;
+    g.beta = at->beta;
+    return pln_mm_ref(c, &g, c->in[0], c->in[1], addend, c->out[0], err);
+}
+
+/* Version 7 took the attribute `broadcast` away: C always broadcasts. */
+static pln_status gemm_raise_7(pln_node *n, pln_error *err)
+{
+    (void)err;
+    pln_node_drop_attr(n, "broadcast");
+    return PLN_OK;
+}
+
+static pln_status gemm_lower_7(pln_node *n, pln_error *err)
+{
+    return pln_node_set_int(n, "broadcast", 1) == PLN_OK ? PLN_OK : pln_oom(err);
+}
+
+/* Version 11 made C optional. */
+static pln_status gemm_lower_11(pln_node *n, pln_error *err)
+{
+    if (n->n_in > 2 && n->in[2])
+        return PLN_OK;
+    char where[160];
+    return pln_fail(err, PLN_E_UNSUPPORTED, "%s: without C it needs opset 11",
+                    pln_node_where(n, where, sizeof where));
+}
+
+static const pln_version_change gemm_versions[] = {
+    { .since = 7, .raise = gemm_raise_7, .lower = gemm_lower_7 },
+    { .since = 11, .lower = gemm_lower_11 },
+    { .since = 0 },
+};
+
+const pln_op_desc pln_ops_matmul[] = {
+    { .name = "MatMul", .domain = "", .since = 13, .in = { 2, 2 }, .out = { 1, 1 },
+      .types = "T:" PLN_PRODUCT_TYPES, .sig = "T,T->T", .infer = matmul_infer,
+      .ref = matmul_ref, .cost = matmul_cost },
+    { .name = "Gemm", .domain = "", .since = 13, .in = { 2, 3 }, .out = { 1, 1 },
+      .types = "T:" PLN_PRODUCT_TYPES, .sig = "T,T,T?->T", .attrs = gemm_spec,
+      .attrs_size = sizeof(gemm_attrs), .infer = gemm_infer, .ref = gemm_ref,
+      .cost = gemm_cost, .versions = gemm_versions },
+    { .name = NULL },
+};
