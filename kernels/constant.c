@@ -337,10 +337,12 @@ static pln_dim range_symbolic(pln_infer *inf)
 static pln_status range_infer(pln_infer *inf, pln_error *err)
 {
     pln_shape out = pln_infer_shape(inf, 1);
-    const pln_tensor *const *in = inf->in_cst;
+    const pln_tensor *in[3] = { NULL };
     bool known = true;
-    for (int i = 0; i < 3; i++)
+    for (uint32_t i = 0; i < 3; i++) {
+        in[i] = pln_move_infer_cst(inf, i);
         known &= in[i] && pln_tensor_size(in[i]) == 1;
+    }
     int64_t n;
     if (!known)
         out.dims[0] = range_symbolic(inf);

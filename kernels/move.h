@@ -108,7 +108,12 @@ pln_status pln_move_read_ints(const pln_call *c, uint32_t i, int64_t *v, size_t 
 
 /* Output 0: type of input 0, shape unknown. */
 pln_status pln_move_infer_open(pln_infer *inf);
-/* A copy of input 0's shape, to be changed; the rank must be known. */
+/* Contents of input i where they are known; else NULL. */
+static inline const pln_tensor *pln_move_infer_cst(const pln_infer *inf, uint32_t i)
+{
+    return pln_infer_has(inf, i) && inf->in_cst ? inf->in_cst[i] : NULL;
+}
+/* A copy of input i's shape, to be changed; the rank must be known. */
 pln_shape pln_move_infer_like(pln_infer *inf, uint32_t i);
 
 #endif

@@ -169,7 +169,7 @@ static pln_status onehot_infer(pln_infer *inf, pln_error *err)
     PLN_TRY(pln_infer_axis(inf, a->axis, rank + 1, &axis, err));
     pln_symval depth;
     pln_dim d = pln_dim_unknown();
-    const pln_tensor *cst = inf->in_cst[1];
+    const pln_tensor *cst = pln_move_infer_cst(inf, 1);
     if (cst && pln_tensor_size(cst) == 1)
         d = pln_dim_of(pln_tensor_get_i64(cst, 0));
     else if (pln_infer_ints(inf, 1, &depth) && depth.n == 1)

@@ -123,7 +123,7 @@ pln_status pln_lower_input_to_ints(pln_node *n, uint32_t slot, const char *name,
 {
     if (!pln_lower_has(n, slot))
         return PLN_OK;
-    const pln_tensor *t;
+    const pln_tensor *t = NULL;
     PLN_TRY(pln_lower_constant(n, slot, &t, err));
     const int64_t count = pln_tensor_size(t);
     int64_t *v = pln_alloc(n->graph->model->alloc, (size_t)count * sizeof *v);
@@ -141,7 +141,7 @@ pln_status pln_lower_input_to_int(pln_node *n, uint32_t slot, const char *name,
 {
     if (!pln_lower_has(n, slot))
         return PLN_OK;
-    const pln_tensor *t;
+    const pln_tensor *t = NULL;
     PLN_TRY(pln_lower_constant(n, slot, &t, err));
     if (pln_tensor_size(t) != 1)
         return pln_lower_fail(n, err, "the older version needs one value here");
@@ -155,7 +155,7 @@ pln_status pln_lower_input_to_float(pln_node *n, uint32_t slot, const char *name
 {
     if (!pln_lower_has(n, slot))
         return PLN_OK;
-    const pln_tensor *t;
+    const pln_tensor *t = NULL;
     PLN_TRY(pln_lower_constant(n, slot, &t, err));
     if (pln_tensor_size(t) != 1)
         return pln_lower_fail(n, err, "the older version needs one value here");
@@ -172,7 +172,7 @@ pln_status pln_lower_input_to_floats(pln_node *n, uint32_t slot, const char *nam
 {
     if (!pln_lower_has(n, slot))
         return PLN_OK;
-    const pln_tensor *t;
+    const pln_tensor *t = NULL;
     PLN_TRY(pln_lower_constant(n, slot, &t, err));
     if (t->dtype != PLN_DT_F32)
         return pln_lower_fail(n, err, "the older version needs floats here");

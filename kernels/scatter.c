@@ -289,7 +289,7 @@ static pln_status elements_run(pln_call *c, pln_error *err)
     const scatter_attrs *a = c->attrs;
     const pln_tensor *idx = c->in[1], *u = c->in[2];
     pln_tensor *y = c->out[0];
-    const scatter_fns *fns;
+    const scatter_fns *fns = NULL;
     int axis;
     PLN_TRY(pln_move_axis(c, a->axis, y->rank, &axis, PLN_E_FORMAT, err));
     PLN_TRY(pick_fns(c, a->reduction, &fns, err));
@@ -363,7 +363,7 @@ static pln_status nd_run(pln_call *c, pln_error *err)
     const nd_attrs *a = c->attrs;
     const pln_tensor *idx = c->in[1], *u = c->in[2];
     pln_tensor *y = c->out[0];
-    const scatter_fns *fns;
+    const scatter_fns *fns = NULL;
     PLN_TRY(pick_fns(c, a->reduction, &fns, err));
     const int64_t size = (int64_t)pln_dtype_size((pln_dtype)y->dtype);
     const int64_t k = idx->dims[idx->rank - 1];

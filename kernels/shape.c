@@ -33,7 +33,6 @@ static pln_status identity_infer(pln_infer *inf, pln_error *err)
 {
     if (inf->in[0])
         inf->out[0] = *inf->in[0];
-    inf->out_sym[0] = inf->in_sym[0];
     return PLN_OK;
 }
 
@@ -259,8 +258,6 @@ static pln_status squeeze_infer(pln_infer *inf, pln_error *err)
             out.dims[out.rank++] = d;
     }
     pln_infer_set(inf, 0, pln_infer_dtype(inf, 0), out);
-    if (inf->in_sym[0] && inf->in_sym[0]->n == 1)
-        inf->out_sym[0] = inf->in_sym[0];
     return PLN_OK;
 }
 
@@ -281,8 +278,6 @@ static pln_status unsqueeze_infer(pln_infer *inf, pln_error *err)
     for (int i = 0, k = 0; i < out_rank; i++)
         out.dims[i] = mark[i] ? pln_dim_of(1) : pln_infer_dim(inf, 0, k++);
     pln_infer_set(inf, 0, pln_infer_dtype(inf, 0), out);
-    if (inf->in_sym[0] && inf->in_sym[0]->n == 1 && out_rank <= 1)
-        inf->out_sym[0] = inf->in_sym[0];
     return PLN_OK;
 }
 
