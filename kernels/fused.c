@@ -1,6 +1,7 @@
 /* planish.FusedMatMul, FusedGemm, FusedConv, FusedConvTranspose: a product and what follows it.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/fused.h"
+#include "kernels/matmul_cpu.h"
 
 #define FIRST_OPERAND 3
 
@@ -128,10 +129,10 @@ static pln_status conv_transpose_ref(pln_call *c, pln_error *err)
 const pln_op_desc pln_ops_fused[] = {
     { .name = "FusedMatMul", FUSED, .attrs = mm_spec,
       .attrs_size = sizeof(pln_fused_mm_attrs), .check = check_mm, .infer = matmul_infer,
-      .ref = mm_ref, .cost = mm_cost },
+      .ref = mm_ref, .cpu = &pln_impl_matmul_f32, .cost = mm_cost },
     { .name = "FusedGemm", FUSED, .attrs = mm_spec,
       .attrs_size = sizeof(pln_fused_mm_attrs), .check = check_mm, .infer = gemm_infer,
-      .ref = mm_ref, .cost = mm_cost },
+      .ref = mm_ref, .cpu = &pln_impl_matmul_f32, .cost = mm_cost },
     { .name = "FusedConv", FUSED, .attrs = conv_spec, .attrs_size = sizeof(pln_conv_attrs),
       .check = check_conv, .infer = conv_infer, .ref = conv_ref, .cost = conv_cost },
     { .name = "FusedConvTranspose", FUSED, .attrs = conv_transpose_spec,

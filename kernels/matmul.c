@@ -1,6 +1,7 @@
 /* MatMul and Gemm.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "kernels/product.h"
+#include "kernels/gemm_attrs.h"
+#include "kernels/matmul_cpu.h"
 
 static pln_status matmul_infer(pln_infer *inf, pln_error *err)
 {
@@ -24,28 +25,23 @@ static pln_status matmul_ref(pln_call *c, pln_error *err)
     return pln_mm_ref(c, &g, c->in[0], c->in[1], NULL, c->out[0], err);
 }
 
-typedef struct gemm_attrs {
-    float alpha, beta;
-    int64_t transA, transB;
-} gemm_attrs;
-
 static const pln_attr_spec gemm_spec[] = {
-    PLN_A_FLOAT(gemm_attrs, alpha, 1.0f),
-    PLN_A_FLOAT(gemm_attrs, beta, 1.0f),
-    PLN_A_INT(gemm_attrs, transA, 0),
-    PLN_A_INT(gemm_attrs, transB, 0),
+    PLN_A_FLOAT(pln_gemm_attrs, alpha, 1.0f),
+    PLN_A_FLOAT(pln_gemm_attrs, beta, 1.0f),
+    PLN_A_INT(pln_gemm_attrs, transA, 0),
+    PLN_A_INT(pln_gemm_attrs, transB, 0),
     PLN_A_END,
 };
 
 static pln_status gemm_infer(pln_infer *inf, pln_error *err)
 {
-    const gemm_attrs *at = inf->attrs;
+    const pln_gemm_attrs *at = inf->attrs;
     return pln_gemm_infer(inf, at->transA != 0, at->transB != 0, err);
 }
 
 static void gemm_cost(const pln_infer *inf, pln_cost *cost)
 {
-    const gemm_attrs *at = inf->attrs;
+    const pln_gemm_attrs *at = inf->attrs;
     pln_dim k = pln_dim_unknown();
     if (pln_infer_rank(inf, 0) == 2)
         k = pln_infer_dim(inf, 0, at->transA ? 0 : 1);
@@ -54,7 +50,7 @@ static void gemm_cost(const pln_infer *inf, pln_cost *cost)
 
 static pln_status gemm_ref(pln_call *c, pln_error *err)
 {
-    const gemm_attrs *at = c->attrs;
+    const pln_gemm_attrs *at = c->attrs;
     const pln_tensor *addend = pln_call_has(c, 2) ? c->in[2] : NULL;
     pln_mm g;
     if (!pln_mm_set(&g, c->in[0], c->in[1], at->transA != 0, at->transB != 0) ||
@@ -97,10 +93,10 @@ static const pln_version_change gemm_versions[] = {
 const pln_op_desc pln_ops_matmul[] = {
     { .name = "MatMul", .domain = "", .since = 13, .in = { 2, 2 }, .out = { 1, 1 },
       .types = "T:" PLN_PRODUCT_TYPES, .sig = "T,T->T", .infer = matmul_infer,
-      .ref = matmul_ref, .cost = matmul_cost },
+      .ref = matmul_ref, .cpu = &pln_impl_matmul_f32, .cost = matmul_cost },
     { .name = "Gemm", .domain = "", .since = 13, .in = { 2, 3 }, .out = { 1, 1 },
       .types = "T:" PLN_PRODUCT_TYPES, .sig = "T,T,T?->T", .attrs = gemm_spec,
-      .attrs_size = sizeof(gemm_attrs), .infer = gemm_infer, .ref = gemm_ref,
+      .attrs_size = sizeof(pln_gemm_attrs), .infer = gemm_infer, .ref = gemm_ref, .cpu = &pln_impl_matmul_f32,
       .cost = gemm_cost, .versions = gemm_versions },
     { .name = NULL },
 };
