@@ -1,0 +1,170 @@
+/* Float matrix products: every instruction set and shape against the reference.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "kernels/fused.h"
+#include "kernels/gemm_f32.h"
+#include "src/util/cpu.h"
+#include "tests/kernels/call.h"
+#include "tests/unit/main.h"
+
+extern const pln_op_desc pln_ops_fused[], pln_ops_matmul[];
+
+static const int64_t sizes[][3] = { { 1, 1, 1 },   { 1, 64, 33 },  { 3, 5, 7 },    { 6, 16, 16 },
+                                    { 7, 17, 31 }, { 14, 32, 300 }, { 29, 65, 257 },
+                                    { 40, 100, 0 }, { 64, 48, 513 }, { 5, 300, 70 } };
+
+/* Tiles of one instruction set, packed B and B in place, against sums in double. */
+static void check_isa(int isa, int64_t m, int64_t n, int64_t k)
+{
+    const pln_gemm_fns *f = pln_gemm_for(isa);
+    if (!f)
+        return;
+    pln_tensor *a = tk_tensor(PLN_DT_F32, 2, (int64_t[]){ m, k });
+    pln_tensor *b = tk_tensor(PLN_DT_F32, 2, (int64_t[]){ k, n });
+    pln_tensor *c = tk_tensor(PLN_DT_F32, 2, (int64_t[]){ m + 1, n });
+    tk_random(a, 1, -1, 1);
+    tk_random(b, 2, -1, 1);
+    pln_tensor *pack = tk_tensor(PLN_DT_F32, 1,
+                                 (int64_t[]){ pln_gemm_packed_size(f, k, n) });
+    pln_gemm_pack(f, pack->data, b->data, n, 1, k, n, 0, (n + f->nr - 1) / f->nr);
+    for (int direct = 0; direct < 2; direct++) {
+        tk_random(c, 3, -1, 1);
+        float *y = c->data;
+        const float guard = y[m * n];
+        const pln_gemm_job j = { .fns = f, .m = m, .n = n, .k = k, .a = a->data, .a_rs = k,
+                                 .a_cs = 1, .b = direct ? b->data : pack->data,
+                                 .b_ld = direct ? n : 0, .c = y, .ldc = n };
+        pln_gemm_parallel(&j, 2);
+        ck_assert(y[m * n] == guard);
+        for (int64_t i = 0; i < m * n; i++) {
+            double sum = 0;
+            for (int64_t p = 0; p < k; p++)
+                sum += (double)PLN_DATA(float, a)[i / n * k + p] *
+                       (double)PLN_DATA(float, b)[p * n + i % n];
+            ck_assert_msg(fabs(sum - (double)y[i]) < 1e-4, "isa %d %dx%dx%d at %d: %g %g", isa,
+                          (int)m, (int)n, (int)k, (int)i, (double)y[i], sum);
+        }
+    }
+    tk_free(a), tk_free(b), tk_free(c), tk_free(pack);
+}
+
+START_TEST(tiles_of_every_isa)
+{
+    for (int isa = 0; isa < PLN_ISA_COUNT; isa++) {
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+            check_isa(isa, sizes[i][0], sizes[i][1], sizes[i][2]);
+    }
+}
+END_TEST
+
+static void same(const tk_case *c, const pln_impl *impl, double tolerance)
+{
+    pln_error err = { 0 };
+    pln_tensor *want, *got;
+    ck_assert_msg(tk_run(c, NULL, &want, &err) == PLN_OK, "%s", err.text);
+    ck_assert_msg(tk_run(c, impl, &got, &err) == PLN_OK, "%s", err.text);
+    for (int64_t i = 0; i < pln_tensor_size(want); i++) {
+        const double w = pln_tensor_get_f64(want, i), g = pln_tensor_get_f64(got, i);
+        ck_assert_msg(fabs(w - g) <= tolerance, "%s: at %d %g, want %g", c->op->name, (int)i, g,
+                      w);
+    }
+    tk_free(want);
+    tk_free(got);
+}
+
+/* A [batch..., m, k] with its last two dimensions swapped if t. */
+static pln_tensor *operand(int64_t b0, int64_t b1, int64_t rows, int64_t cols, bool t, int seed)
+{
+    pln_tensor *x = tk_tensor(PLN_DT_F32, 4,
+                              (int64_t[]){ b0, b1, t ? cols : rows, t ? rows : cols });
+    tk_random(x, (uint64_t)seed, -1, 1);
+    return x;
+}
+
+START_TEST(batches_and_transposes)
+{
+    static const char *const names[] = { "gelu", "add", "clip", "mul" };
+    const float alpha[] = { 0, 0, -0.5f, 0 }, beta[] = { 0, 0, 0.7f, 0 };
+    for (int variant = 0; variant < 48; variant++) {
+        const bool ta = variant & 1, tb = variant & 2, constant = variant & 4;
+        const int kind = variant / 8; /* how the batches meet */
+        const int64_t m = 13, n = 21 + 16 * (variant % 3), k = 37;
+        const int64_t a0 = kind == 1 ? 1 : 2, b0 = kind == 2 || kind == 3 ? 1 : 2;
+        const int64_t b1 = kind == 3 ? 1 : 3;
+        const pln_fused_mm_attrs at = { .alpha = kind == 4 ? 0.25f : 1.0f, .beta = 1.0f,
+                                        .transA = ta, .transB = tb,
+                                        .post = { { names, 4 }, { alpha, 4 }, { beta, 4 } } };
+        pln_tensor *a = operand(a0, 3, m, k, ta, 1), *b = operand(b0, b1, k, n, tb, 2);
+        pln_tensor *bias = tk_tensor(PLN_DT_F32, 1, &n);
+        pln_tensor *full = tk_tensor(PLN_DT_F32, 4, (int64_t[]){ 2, 3, m, n });
+        pln_tensor *col = tk_tensor(PLN_DT_F32, 3, (int64_t[]){ 3, m, 1 });
+        tk_random(bias, 4, -1, 1), tk_random(full, 5, -1, 1), tk_random(col, 6, -1, 1);
+        tk_case c = { .op = tk_row(pln_ops_fused, "FusedMatMul"), .attrs = &at,
+                      .n_threads = 2, .n_in = 5, .in = { a, b, bias, full, col },
+                      .constant = { false, constant }, .out_dtype = PLN_DT_F32,
+                      .out_rank = 4, .out_dims = { 2, 3, m, n } };
+        same(&c, c.op->cpu, 2e-5);
+        tk_free(a), tk_free(b), tk_free(bias), tk_free(full), tk_free(col);
+    }
+}
+END_TEST
+
+START_TEST(vectors)
+{
+    pln_tensor *v = tk_tensor(PLN_DT_F32, 1, (int64_t[]){ 37 });
+    pln_tensor *a = tk_tensor(PLN_DT_F32, 3, (int64_t[]){ 3, 11, 37 });
+    pln_tensor *b = tk_tensor(PLN_DT_F32, 3, (int64_t[]){ 3, 37, 11 });
+    tk_random(v, 1, -1, 1), tk_random(a, 2, -1, 1), tk_random(b, 3, -1, 1);
+    const pln_op_desc *op = tk_row(pln_ops_matmul, "MatMul");
+    tk_case c = { .op = op, .n_threads = 2, .n_in = 2, .in = { v, v },
+                  .out_dtype = PLN_DT_F32 };
+    same(&c, op->cpu, 2e-5);
+    c.in[0] = a, c.out_rank = 2, c.out_dims[0] = 3, c.out_dims[1] = 11;
+    same(&c, op->cpu, 2e-5);
+    c.in[0] = v, c.in[1] = b;
+    same(&c, op->cpu, 2e-5);
+    tk_free(v), tk_free(a), tk_free(b);
+}
+END_TEST
+
+static void bench(void)
+{
+    static const int64_t s[][3] = { { 1, 512, 512 },   { 1, 4096, 1024 }, { 16, 64, 64 },
+                                    { 64, 64, 64 },    { 128, 128, 32 },  { 128, 384, 384 },
+                                    { 128, 1536, 384 }, { 512, 512, 512 } };
+    for (size_t i = 0; i < sizeof s / sizeof *s; i++) {
+        const int64_t m = s[i][0], n = s[i][1], k = s[i][2];
+        pln_tensor *a = tk_tensor(PLN_DT_F32, 2, (int64_t[]){ m, k });
+        pln_tensor *b = tk_tensor(PLN_DT_F32, 2, (int64_t[]){ k, n });
+        tk_random(a, 1, -1, 1), tk_random(b, 2, -1, 1);
+        const pln_op_desc *op = tk_row(pln_ops_matmul, "MatMul");
+        tk_case c = { .op = op, .n_threads = 2, .n_in = 2, .in = { a, b },
+                      .out_dtype = PLN_DT_F32, .out_rank = 2, .out_dims = { m, n } };
+        for (int constant = 0; constant < 2; constant++) {
+            c.constant[1] = constant;
+            const double t = tk_bench(&c, op->cpu, 0.2, NULL);
+            printf("# %4d x %4d x %4d %s %9.1f us %7.1f GF/s\n", (int)m, (int)k, (int)n,
+                   constant ? "packed" : "      ", t * 1e6, 2e-9 * (double)(m * n * k) / t);
+        }
+        tk_free(a), tk_free(b);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--bench") == 0) {
+        bench();
+        return 0;
+    }
+    Suite *s = suite_create("gemm");
+    TCase *t = tcase_create("gemm");
+    tcase_set_timeout(t, 60);
+    tcase_add_test(t, tiles_of_every_isa);
+    tcase_add_test(t, batches_and_transposes);
+    tcase_add_test(t, vectors);
+    suite_add_tcase(s, t);
+    return unit_main(s);
+}
