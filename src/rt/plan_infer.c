@@ -2,6 +2,9 @@
  * contents of what is small and known.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "src/rt/rt.h"
+#include "src/util/size.h"
+
+#include <string.h>
 
 /* Most bytes of a value that is computed while planning. */
 #define FOLD_BYTES (1u << 20)
@@ -48,8 +51,7 @@ pln_tensor *rt_value_const(const pln_value *v)
     return pln_value_is_const(v) ? v->cst : NULL;
 }
 
-/* What is known of a value's type; NULL: nothing yet. */
-static const pln_type *value_type(rt_planner *p, const pln_value *v)
+const pln_type *rt_value_type(rt_planner *p, const pln_value *v)
 {
     if (p->type[v->id] || (p->mark[v->id] & RT_PENDING))
         return p->type[v->id];
@@ -161,7 +163,7 @@ static pln_status infer_inputs(rt_planner *p, const pln_node *n, pln_infer *inf,
         const pln_value *v = n->in[i];
         if (!v)
             continue;
-        const pln_type *t = value_type(p, v);
+        const pln_type *t = rt_value_type(p, v);
         ((const pln_type **)inf->in)[i] = t ? t : &unknown_type;
         ((const pln_symval **)inf->in_sym)[i] = p->sym[v->id];
         pln_tensor *c = p->cst[v->id];
@@ -330,10 +332,10 @@ static pln_status fold(rt_planner *p, rt_item *it, pln_error *err)
 static bool inputs_known(rt_planner *p, const pln_node *n, const rt_item *it)
 {
     for (uint32_t i = 0; i < n->n_in; i++)
-        if (n->in[i] && !rt_type_is_known(value_type(p, n->in[i])))
+        if (n->in[i] && !rt_type_is_known(rt_value_type(p, n->in[i])))
             return false;
     for (uint32_t i = 0; i < it->n_captures; i++)
-        if (!rt_type_is_known(value_type(p, it->captures[i])))
+        if (!rt_type_is_known(rt_value_type(p, it->captures[i])))
             return false;
     return true;
 }
@@ -405,7 +407,7 @@ static pln_status infer_body(pln_infer *inf, const pln_graph *g, const pln_type 
     for (pln_node *n = g->first; n; n = n->next)
         PLN_TRY(infer_body_node(p, n, err));
     for (uint32_t i = 0; i < g->n_outputs && i < n_out; i++) {
-        const pln_type *t = value_type(p, g->outputs[i]);
+        const pln_type *t = rt_value_type(p, g->outputs[i]);
         out[i] = t ? *t : pln_type_unknown();
     }
     return PLN_OK;

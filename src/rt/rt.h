@@ -33,9 +33,8 @@ typedef enum rt_where {
 
 /* One value of a plan in one layout. */
 typedef struct rt_slot {
-    pln_tensor desc; /* shape and type; its data are those of a constant */
+    pln_tensor *desc; /* shape, type, layout; of a constant: itself */
     const pln_value *value;
-    pln_tensor *cst; /* of RT_CONST, referenced */
     uint8_t where;
     bool late;   /* RT_HEAP: its tensor is there only after its step */
     bool kept;   /* RT_ARENA: lives until the graph is done */
@@ -120,7 +119,9 @@ struct rt_plan {
     uint32_t *dynamic; /* values whose shapes choose the continuation */
     size_t n_dynamic;
     rt_cache continuations;
-    uint64_t serial;
+    uint32_t *enter; /* slots to be set when a run enters: outer ones, own tensors, aliases */
+    uint32_t n_enter;
+    uint32_t max_args;
 };
 
 /* ---- sessions --------------------------------------------------------------------------- */
@@ -173,9 +174,10 @@ struct rt_frame {
     rt_heap *heap;    /* [n_slots] */
     pln_tensor **args; /* for the step that runs */
     void *temp;        /* what the structs' data point into */
+    uint64_t temp_serial;
     unsigned char *kept;
-    rt_frame *next;
-    uint32_t busy;
+    rt_frame *next, *active; /* of the run; of the graph that is running */
+    bool busy;
     uint64_t used;
 };
 
@@ -205,8 +207,10 @@ struct pln_run {
     uint32_t n_frames;
     void *temp[RT_MAX_DEPTH]; /* temporary blocks by nesting depth */
     size_t temp_size[RT_MAX_DEPTH];
+    uint64_t temp_serial[RT_MAX_DEPTH]; /* changes with the block */
     unsigned depth;
-    rt_block *scratch;
+    rt_block *scratch, *spare; /* the latest first */
+    pln_arena *arena; /* of one step */
     int64_t *key;
     size_t key_cap;
     uint64_t random, clock, live_bytes;
@@ -263,7 +267,7 @@ typedef struct rt_planner {
     pln_tensor **cst;         /* by value id: known contents, borrowed */
     const pln_symval **sym;   /* by value id */
     uint8_t *layout;          /* by value id, of values from outside */
-    uint32_t *slot[2];        /* by value id and layout */
+    uint32_t *slot[2];        /* by layout and value id */
     uint8_t *mark;            /* by value id: RT_MARK */
     struct rt_item *items;
     size_t n_items;
@@ -299,9 +303,13 @@ pln_status rt_captures(pln_arena *arena, const pln_node *n, pln_value ***out, ui
 bool rt_type_is_known(const pln_type *t);
 pln_type *rt_type_of(pln_arena *arena, const pln_tensor *t);
 pln_tensor *rt_value_const(const pln_value *v);
+/* What is known of a value's type; NULL: nothing yet. */
+const pln_type *rt_value_type(rt_planner *p, const pln_value *v);
+uint32_t rt_slot_root(const rt_planner *p, uint32_t s);
 
 /* plan_bind.c */
-pln_status rt_plan_bind(rt_planner *p, pln_error *err);
+/* first: not a continuation */
+pln_status rt_plan_bind(rt_planner *p, bool first, pln_error *err);
 uint32_t rt_slot_new(rt_planner *p, const pln_value *v, const pln_type *t, uint8_t layout);
 rt_step *rt_step_new(rt_planner *p, rt_step_kind kind, uint32_t n_in, uint32_t n_out);
 
@@ -321,12 +329,17 @@ pln_status rt_eval(pln_session *s, pln_node *n, const void *attrs,
 pln_status rt_frame_enter(pln_run *run, rt_plan *plan, rt_frame **out, pln_error *err);
 pln_status rt_frame_heap(pln_run *run, rt_frame *f, uint32_t slot, pln_dtype dt, int rank,
                          const int64_t *dims, pln_error *err);
+/* Gives the slot's place to t, whose reference is taken. */
+void rt_frame_hold(rt_frame *f, uint32_t slot, pln_tensor *t_take);
 void rt_frames_free(pln_run *run, bool evicted_only);
 
 /* run.c */
 pln_status rt_run_graph(pln_run *run, const pln_graph *g, rt_cache *cache, rt_plan *from,
                         pln_error *err);
 uint64_t rt_now_ns(void);
+/* barrier.c: gives the outputs of a step the shapes that follow from its inputs now. */
+pln_status rt_barrier_infer(pln_run *run, rt_frame *f, rt_step *step, pln_call *c,
+                            pln_error *err);
 
 /* services.c */
 extern const pln_services rt_services;
