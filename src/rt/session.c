@@ -1,12 +1,15 @@
 /* Sessions: a private copy of the model, made ready to be planned.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "src/ir/env.h"
-#include "src/ir/inline.h"
 #include "src/rt/session.h"
 #include "src/util/parallel.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* Until they are everywhere. */
+pln_status pln_model_inline(pln_model *m, pln_error *err) __attribute__((weak));
+extern __typeof__(pln_model_optimize) pln_model_optimize __attribute__((weak));
 
 /* ---- constants of the session's own ------------------------------------------------------- */
 
@@ -187,7 +190,7 @@ static pln_status take_options(pln_session *s, const pln_session_options *o, pln
 
 static pln_status optimize(pln_session *s, const pln_session_options *o, pln_error *err)
 {
-    if (o->no_optimize || o->all_values)
+    if (o->no_optimize || o->all_values || !pln_model_optimize)
         return PLN_OK;
     pln_optimize_options opt = PLN_OPTIMIZE_OPTIONS_INIT;
     opt.level = 3;
@@ -201,7 +204,8 @@ static pln_status prepare_model(pln_session *s, const pln_model *model,
 {
     PLN_TRY(pln_model_clone(model, &s->model, err));
     PLN_TRY(pln_graph_walk(s->model->graph, privatize_graph, err));
-    PLN_TRY(pln_model_inline(s->model, err));
+    if (pln_model_inline)
+        PLN_TRY(pln_model_inline(s->model, err));
     PLN_TRY(pln_graph_walk(s->model->graph, check_graph, err));
     PLN_TRY(optimize(s, o, err));
     PLN_TRY(pln_graph_walk(s->model->graph, check_graph, err));
