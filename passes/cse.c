@@ -1,0 +1,227 @@
+/* cse: nodes that compute the same from the same inputs become one; so do equal small
+ * constants. Random operators draw anew each time, so they are never merged.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/pass.h"
+
+#include <string.h>
+
+#include "src/util/map.h"
+
+#define MAX_CONST_BYTES 4096
+
+typedef struct table {
+    pln_pass_ctx *ctx;
+    pln_map map; /* hash to struct entry */
+} table;
+
+typedef struct entry {
+    pln_node *node;
+    pln_value *cst;
+    struct entry *next;
+} entry;
+
+static uint64_t hash_tensor(uint64_t h, pln_tensor *t)
+{
+    h = pln_hash(h, &t->dtype, sizeof t->dtype);
+    return pln_hash(h, t->dims, (size_t)t->rank * sizeof t->dims[0]);
+}
+
+static uint64_t hash_attr(uint64_t h, const pln_attr *a)
+{
+    h = pln_hash(h, &a->name, sizeof a->name);
+    h = pln_hash(h, &a->type, sizeof a->type);
+    switch (a->type) {
+    case PLN_ATTR_INT:
+        return pln_hash(h, &a->i, sizeof a->i);
+    case PLN_ATTR_FLOAT:
+        return pln_hash(h, &a->f, sizeof a->f);
+    case PLN_ATTR_STRING:
+        return pln_hash(h, &a->s, sizeof a->s);
+    case PLN_ATTR_INTS:
+        return pln_hash(h, a->ints, a->n * sizeof *a->ints);
+    case PLN_ATTR_TENSOR:
+        return hash_tensor(h, a->t);
+    default:
+        return h;
+    }
+}
+
+static uint64_t hash_node(const pln_node *n)
+{
+    uint64_t h = pln_hash(PLN_HASH_SEED, &n->op_type, sizeof n->op_type);
+    h = pln_hash(h, &n->domain, sizeof n->domain);
+    h = pln_hash(h, n->in, n->n_in * sizeof *n->in);
+    uint64_t attrs = 0; /* attributes come in any order */
+    for (uint32_t i = 0; i < n->n_attrs; i++)
+        attrs += hash_attr(PLN_HASH_SEED, n->attrs[i]);
+    return pln_hash(h, &attrs, sizeof attrs);
+}
+
+static bool same_tensor(pln_tensor *a, pln_tensor *b)
+{
+    if (a == b)
+        return true;
+    if (a->kind != PLN_KIND_TENSOR || b->kind != PLN_KIND_TENSOR || a->dtype != b->dtype)
+        return false;
+    if (pln_tensor_materialize(a, NULL) != PLN_OK ||
+        pln_tensor_materialize(b, NULL) != PLN_OK)
+        return false;
+    return pln_tensor_same(a, b);
+}
+
+static bool same_attr(const pln_attr *a, const pln_attr *b)
+{
+    if (a->type != b->type || a->n != b->n || a->ref != b->ref)
+        return false;
+    switch (a->type) {
+    case PLN_ATTR_INT:
+        return a->i == b->i;
+    case PLN_ATTR_FLOAT:
+        return !memcmp(&a->f, &b->f, sizeof a->f);
+    case PLN_ATTR_STRING:
+        return a->s == b->s;
+    case PLN_ATTR_INTS:
+        return !memcmp(a->ints, b->ints, a->n * sizeof *a->ints);
+    case PLN_ATTR_FLOATS:
+        return !memcmp(a->floats, b->floats, a->n * sizeof *a->floats);
+    case PLN_ATTR_STRINGS:
+        return !memcmp(a->strings, b->strings, a->n * sizeof *a->strings);
+    case PLN_ATTR_TENSOR:
+        return same_tensor(a->t, b->t);
+    default: /* bodies, types: not compared */
+        return false;
+    }
+}
+
+static bool same_attrs(const pln_node *a, const pln_node *b)
+{
+    if (a->n_attrs != b->n_attrs)
+        return false;
+    for (uint32_t i = 0; i < a->n_attrs; i++) {
+        const pln_attr *other = pln_node_find_attr(b, a->attrs[i]->name);
+        if (!other || !same_attr(a->attrs[i], other))
+            return false;
+    }
+    return true;
+}
+
+static bool same_node(const pln_node *a, const pln_node *b)
+{
+    if (a->op_type != b->op_type || a->domain != b->domain || a->overload != b->overload ||
+        a->n_in != b->n_in || a->n_out != b->n_out)
+        return false;
+    if (memcmp(a->in, b->in, a->n_in * sizeof *a->in))
+        return false;
+    for (uint32_t i = 0; i < b->n_out; i++)
+        if (b->out[i] && b->out[i]->n_uses && !a->out[i])
+            return false;
+    return same_attrs(a, b);
+}
+
+static bool is_mergeable(const pln_node *n)
+{
+    return n->op && !(n->op->traits & (PLN_OP_RANDOM | PLN_OP_EFFECT | PLN_OP_CONTROL));
+}
+
+static bool merge(pln_pass_ctx *ctx, pln_node *first, pln_node *n, pln_error *err,
+                  pln_status *st)
+{
+    pln_patch p;
+    char why[128];
+    pln_patch_begin(&p, ctx, n);
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (n->out[i] && n->out[i]->n_uses)
+            pln_patch_replace_proven(&p, n->out[i], first->out[i]);
+    if (!p.n_replaced)
+        return false;
+    *st = pln_patch_check(&p, why, sizeof why, err);
+    if (*st != PLN_OK) {
+        pln_pass_explain(ctx, n, NULL, why);
+        *st = *st == PLN_E_UNSUPPORTED ? PLN_OK : *st;
+        return false;
+    }
+    if (!pln_pass_begin(ctx, n))
+        return false;
+    *st = pln_patch_apply(&p, NULL, NULL, err);
+    return true;
+}
+
+static const void *key_of(uint64_t h)
+{
+    return (const void *)(uintptr_t)(h | 1);
+}
+
+static pln_status remember(table *t, uint64_t h, pln_node *n, pln_value *cst,
+                           pln_error *err)
+{
+    entry *e = PLN_NEW(t->ctx->scratch, entry);
+    if (!e)
+        return pln_oom(err);
+    *e = (entry){ n, cst, pln_map_get(&t->map, key_of(h)) };
+    return pln_map_put(&t->map, key_of(h), e) ? PLN_OK : pln_oom(err);
+}
+
+static pln_status visit_node(table *t, pln_node *n, pln_error *err)
+{
+    if (!is_mergeable(n))
+        return PLN_OK;
+    const uint64_t h = hash_node(n);
+    for (entry *e = pln_map_get(&t->map, key_of(h)); e; e = e->next) {
+        pln_status st = PLN_OK;
+        if (e->node && same_node(e->node, n) && merge(t->ctx, e->node, n, err, &st))
+            return st;
+        PLN_TRY(st);
+    }
+    return remember(t, h, n, NULL, err);
+}
+
+static bool is_small_const(const pln_value *v)
+{
+    size_t bytes;
+    const pln_tensor *t = v->cst;
+    return v->kind == PLN_VALUE_INITIALIZER && t && !v->is_sparse && v->n_uses &&
+           !v->tensor_extra.len && t->kind == PLN_KIND_TENSOR &&
+           t->dtype != PLN_DT_STRING && !pln_value_is_output(v) &&
+           pln_dims_bytes((pln_dtype)t->dtype, t->rank, t->dims, &bytes) &&
+           bytes <= MAX_CONST_BYTES;
+}
+
+static pln_status visit_const(table *t, pln_value *v, pln_error *err)
+{
+    if (!is_small_const(v))
+        return PLN_OK;
+    PLN_TRY(pln_tensor_materialize(v->cst, err));
+    size_t bytes = 0;
+    pln_dims_bytes((pln_dtype)v->cst->dtype, v->cst->rank, v->cst->dims, &bytes);
+    const uint64_t h = pln_hash(hash_tensor(PLN_HASH_SEED + 1, v->cst), v->cst->data, bytes);
+    for (entry *e = pln_map_get(&t->map, key_of(h)); e; e = e->next) {
+        if (!e->cst || !same_tensor(e->cst->cst, v->cst) ||
+            !pln_pass_begin(t->ctx, NULL))
+            continue;
+        pln_value_replace_uses(v, e->cst);
+        return PLN_OK;
+    }
+    return remember(t, h, NULL, v, err);
+}
+
+static pln_status run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)
+{
+    table t = { .ctx = ctx };
+    pln_map_init(&t.map, ctx->model->alloc);
+    pln_status st = PLN_OK;
+    for (pln_value *v = g->values; v && st == PLN_OK; v = v->next)
+        st = visit_const(&t, v, err);
+    for (pln_node *n = g->first, *next; n && st == PLN_OK; n = next) {
+        next = n->next;
+        st = visit_node(&t, n, err);
+    }
+    pln_map_done(&t.map);
+    return st;
+}
+
+const pln_pass pln_pass_cse = {
+    .name = "cse",
+    .brief = "merges nodes that compute the same, and equal small constants",
+    .run = run,
+    .contract = PLN_EXACT,
+};

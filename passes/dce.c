@@ -1,0 +1,25 @@
+/* dce: removes nodes and constants that nothing needs.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/pass.h"
+
+static pln_status run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)
+{
+    for (pln_node *n = g->last, *prev; n; n = prev) {
+        prev = n->prev;
+        if (pln_node_is_dead(n) && pln_pass_begin(ctx, n))
+            pln_graph_remove_node(n);
+    }
+    for (pln_value *v = g->values, *next; v; v = next) {
+        next = v->next;
+        if (v->kind == PLN_VALUE_INITIALIZER && !v->n_uses && pln_pass_begin(ctx, NULL))
+            pln_graph_remove_value(v);
+    }
+    return PLN_OK;
+}
+
+const pln_pass pln_pass_dce = {
+    .name = "dce",
+    .brief = "removes nodes and constants that nothing needs",
+    .run = run,
+    .contract = PLN_EXACT,
+};

@@ -1,0 +1,248 @@
+/* fold: computes what depends on constants alone, by the reference kernels.
+ *
+ * A result that is larger than what it makes unnecessary counts against a budget. Where it
+ * is too large it is still kept aside while the pass runs, so that something small behind it
+ * can be folded. Never folded: random operators, quantization (its nodes say what the file
+ * means), and narrow weights that are widened before use (they are a compression).
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/pass.h"
+
+#include <string.h>
+
+#include "src/ir/eval.h"
+#include "src/util/map.h"
+#include "src/util/size.h"
+
+#define MAX_ASIDE     (UINT64_C(64) << 20) /* bytes of one result kept aside */
+#define NARROW_COUNT  1024                 /* elements: smaller ones are no weights */
+#define FREE_GROWTH   256                  /* bytes that don't count */
+
+typedef struct folder {
+    pln_pass_ctx *ctx;
+    pln_graph *graph;
+    pln_map aside; /* value to pln_tensor */
+    uint64_t aside_bytes;
+} folder;
+
+static uint64_t bytes_of(const pln_tensor *t)
+{
+    size_t bytes = 0;
+    if (!t || t->kind != PLN_KIND_TENSOR ||
+        !pln_dims_bytes((pln_dtype)t->dtype, t->rank, t->dims, &bytes))
+        return 0;
+    const unsigned bits = pln_dtype_bits((pln_dtype)t->dtype);
+    return bits && bits < 8 ? bytes * bits / 8 : bytes;
+}
+
+static pln_tensor *contents(const folder *f, const pln_value *v)
+{
+    if (pln_value_is_const(v))
+        return v->cst;
+    return pln_map_get(&f->aside, v);
+}
+
+static bool is_narrow(pln_dtype dt)
+{
+    const unsigned bits = pln_dtype_bits(dt);
+    return bits > 0 && bits <= 16 && dt != PLN_DT_BOOL;
+}
+
+static bool widens_weights(const pln_node *n)
+{
+    if (!pln_node_is(n, "Cast") && !pln_node_is(n, "CastLike"))
+        return false;
+    const pln_type *a = &n->in[0]->type, *b = &n->out[0]->type;
+    const int64_t count = pln_value_count(n->in[0]);
+    return is_narrow(a->dtype) && pln_dtype_bits(b->dtype) > pln_dtype_bits(a->dtype) &&
+           (count < 0 || count > NARROW_COUNT);
+}
+
+static bool is_foldable(const folder *f, const pln_node *n)
+{
+    const uint32_t never = PLN_OP_RANDOM | PLN_OP_EFFECT | PLN_OP_CONTROL | PLN_OP_QDQ;
+    if (!n->op || (n->op->traits & never) || !pln_node_is_pure(n))
+        return false;
+    if (!n->n_in || pln_node_is(n, "Constant"))
+        return false;
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (n->in[i] && !contents(f, n->in[i]))
+            return false;
+    return !widens_weights(n);
+}
+
+/* Bytes of inputs that nobody needs once n is gone. */
+static uint64_t freed_by(const pln_node *n)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        const pln_value *v = n->in[i];
+        bool only_here = v && pln_value_is_const(v);
+        for (const pln_use *u = only_here ? v->uses : NULL; u; u = u->next)
+            only_here &= u->node == n;
+        for (uint32_t k = 0; k < i && only_here; k++)
+            only_here = n->in[k] != v;
+        bytes += only_here ? bytes_of(v->cst) : 0;
+    }
+    return bytes;
+}
+
+static uint64_t result_bytes(const pln_node *n, pln_tensor *const *out)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (n->out[i] && n->out[i]->n_uses)
+            bytes += bytes_of(out[i]);
+    return bytes;
+}
+
+/* The size of the result before it is computed; 0 where it is not known. */
+static bool is_too_large_to_try(const pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        const int64_t count = n->out[i] ? pln_value_count(n->out[i]) : 0;
+        size_t bytes = 0;
+        if (count > 0 && (!pln_size_mul(&bytes, (size_t)count,
+                                        pln_dtype_size(n->out[i]->type.dtype)) ||
+                          bytes > 4 * MAX_ASIDE))
+            return true;
+    }
+    return false;
+}
+
+static pln_status compute(folder *f, pln_node *n, pln_tensor **out, bool *done)
+{
+    pln_tensor *in[64];
+    pln_error local = { .code = PLN_OK };
+    *done = false;
+    if (n->n_in > 64 || n->n_out > PLN_PATCH_MAX)
+        return PLN_OK;
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        in[i] = n->in[i] ? contents(f, n->in[i]) : NULL;
+        if (in[i] && pln_tensor_materialize(in[i], &local) != PLN_OK)
+            return PLN_OK; /* left to fail where it is used */
+    }
+    const pln_status st = pln_node_eval(n, in, out, &local);
+    if (st == PLN_OK)
+        *done = true;
+    else
+        pln_pass_explain(f->ctx, n, NULL, local.text);
+    return PLN_OK;
+}
+
+static pln_status keep_aside(folder *f, pln_node *n, pln_tensor **out, pln_error *err)
+{
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        const uint64_t bytes = bytes_of(out[i]);
+        if (!n->out[i] || !out[i] || f->aside_bytes + bytes > 4 * MAX_ASIDE)
+            continue;
+        if (!pln_map_put(&f->aside, n->out[i], out[i]))
+            return pln_oom(err);
+        f->aside_bytes += bytes;
+        out[i] = NULL;
+    }
+    return PLN_OK;
+}
+
+static pln_status replace_outputs(folder *f, pln_node *n, pln_tensor **out, bool *applied,
+                                  pln_error *err)
+{
+    pln_patch p;
+    char why[128] = "";
+    pln_value *in[64];
+    *applied = false;
+    memcpy(in, n->in, n->n_in * sizeof in[0]);
+    const uint32_t n_in = n->n_in;
+    pln_patch_begin(&p, f->ctx, n);
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        if (!n->out[i] || !n->out[i]->n_uses || !out[i])
+            continue;
+        pln_value *c = pln_patch_const(&p, out[i], n->out[i]->name);
+        out[i] = NULL;
+        pln_patch_replace_proven(&p, n->out[i], c);
+    }
+    pln_status st = pln_patch_check(&p, why, sizeof why, err);
+    if (st != PLN_OK || !pln_pass_begin(f->ctx, n)) {
+        pln_patch_abort(&p);
+        pln_pass_explain(f->ctx, n, NULL, why);
+        return st == PLN_E_UNSUPPORTED ? PLN_OK : st;
+    }
+    PLN_TRY(pln_patch_apply(&p, NULL, NULL, err));
+    *applied = true;
+    for (uint32_t i = 0; i < n_in; i++) {
+        pln_value *v = in[i];
+        for (uint32_t k = 0; k < i && v; k++)
+            v = in[k] == v ? NULL : v;
+        if (v && v->kind == PLN_VALUE_INITIALIZER && v->cst && !v->n_uses)
+            pln_graph_remove_value(v);
+    }
+    return PLN_OK;
+}
+
+/* Takes from the budget what the result adds, or gives back what it saves. */
+static bool pay(folder *f, uint64_t result, uint64_t freed)
+{
+    if (result <= freed + FREE_GROWTH)
+        return true;
+    const uint64_t growth = result - freed;
+    if (growth > f->ctx->fold_left)
+        return false;
+    f->ctx->fold_left -= growth;
+    return true;
+}
+
+static bool all_users_fold(const folder *f, const pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_out; i++)
+        for (const pln_use *u = n->out[i] ? n->out[i]->uses : NULL; u; u = u->next)
+            if (!u->node || u->graph != n->graph || !is_foldable(f, u->node))
+                return false;
+    return true;
+}
+
+static pln_status visit(folder *f, pln_node *n, pln_error *err)
+{
+    pln_tensor *out[PLN_PATCH_MAX] = { NULL };
+    bool done, applied = false;
+    if (!is_foldable(f, n) || pln_node_is_dead(n))
+        return PLN_OK;
+    if (is_too_large_to_try(n)) {
+        pln_pass_explain(f->ctx, n, NULL, "the result is too large");
+        return PLN_OK;
+    }
+    pln_status st = compute(f, n, out, &done);
+    if (st == PLN_OK && done) {
+        const uint64_t result = result_bytes(n, out), freed = freed_by(n);
+        if (pay(f, result, freed))
+            st = replace_outputs(f, n, out, &applied, err);
+        else
+            st = keep_aside(f, n, out, err);
+        if (st == PLN_OK && !applied && !all_users_fold(f, n))
+            pln_pass_explain(f->ctx, n, NULL, "the model would grow too much");
+    }
+    for (uint32_t i = 0; i < n->n_out && i < PLN_PATCH_MAX; i++)
+        pln_tensor_unref(out[i]);
+    return st;
+}
+
+static pln_status run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)
+{
+    folder f = { .ctx = ctx, .graph = g };
+    pln_map_init(&f.aside, ctx->model->alloc);
+    pln_status st = PLN_OK;
+    for (pln_node *n = g->first, *next; n && st == PLN_OK; n = next) {
+        next = n->next;
+        st = visit(&f, n, err);
+    }
+    for (size_t i = 0; i < f.aside.cap; i++)
+        if (f.aside.keys[i])
+            pln_tensor_unref(f.aside.values[i]);
+    pln_map_done(&f.aside);
+    return st;
+}
+
+const pln_pass pln_pass_fold = {
+    .name = "fold",
+    .brief = "computes what depends on constants alone, within a budget of growth",
+    .run = run,
+    .contract = PLN_EXACT,
+};

@@ -1,0 +1,42 @@
+/* The passes, in the order in which they are listed.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/pass.h"
+
+#include <string.h>
+
+#define PLN_PASSES(X)  \
+    X(noop)            \
+    X(fold)            \
+    X(shape)           \
+    X(cse)             \
+    X(dce)             \
+    X(fold_conv_bn)    \
+    X(fuse_norm)       \
+    X(fuse_act)        \
+    X(fuse_matmul)     \
+    X(fuse_gemm)       \
+    X(fuse_conv)
+
+#define X(name) extern const pln_pass pln_pass_##name;
+PLN_PASSES(X)
+#undef X
+
+static const pln_pass *const all[] = {
+#define X(name) &pln_pass_##name,
+    PLN_PASSES(X)
+#undef X
+    NULL,
+};
+
+const pln_pass *pln_pass_at(size_t i)
+{
+    return i < sizeof all / sizeof all[0] ? all[i] : NULL;
+}
+
+const pln_pass *pln_pass_find(const char *name, size_t len)
+{
+    for (size_t i = 0; all[i]; i++)
+        if (strlen(all[i]->name) == len && !memcmp(all[i]->name, name, len))
+            return all[i];
+    return NULL;
+}

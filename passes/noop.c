@@ -1,0 +1,342 @@
+/* noop: removes nodes that give back what they were given, and pairs that cancel.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/pass.h"
+
+#include <math.h>
+#include <string.h>
+
+static pln_value *out_of(const pln_match *m)
+{
+    return m->root->out[0];
+}
+
+static bool has_other_outputs(const pln_node *n)
+{
+    for (uint32_t i = 1; i < n->n_out; i++)
+        if (n->out[i] && n->out[i]->n_uses)
+            return true;
+    return false;
+}
+
+/* Where the pattern alone says that nothing changes. */
+static pln_status give_x(pln_match *m, pln_patch *p)
+{
+    pln_patch_replace_proven(p, out_of(m), pln_match_val(m, "x"));
+    return PLN_OK;
+}
+
+static pln_status is_same_type(pln_match *m)
+{
+    if (!pln_value_same_type(out_of(m), pln_match_val(m, "x")))
+        return pln_match_refuse(m, "type or shape may change");
+    return PLN_OK;
+}
+
+/* ---- dropout, cast ------------------------------------------------------------------------ */
+
+static pln_status is_inference(pln_match *m)
+{
+    const pln_value *t = pln_match_val(m, "training");
+    double on = 0;
+    if (t && (!pln_value_is_splat(t, &on) || on != 0))
+        return pln_match_refuse(m, "may be in training mode");
+    if (has_other_outputs(m->root))
+        return pln_match_refuse(m, "its mask is used");
+    return PLN_OK;
+}
+
+static pln_status is_cast_to_same(pln_match *m)
+{
+    const pln_type *a = &pln_match_val(m, "x")->type, *b = &out_of(m)->type;
+    if (a->kind != PLN_KIND_TENSOR || a->dtype == PLN_DT_NONE || a->dtype != b->dtype)
+        return pln_match_refuse(m, "another element type");
+    return PLN_OK;
+}
+
+/* Every value of `from` survives in `to`. */
+static bool is_widening(pln_dtype from, pln_dtype to)
+{
+    static const struct {
+        pln_dtype from, to;
+    } pairs[] = {
+        { PLN_DT_F16, PLN_DT_F32 },  { PLN_DT_F16, PLN_DT_F64 },  { PLN_DT_BF16, PLN_DT_F32 },
+        { PLN_DT_BF16, PLN_DT_F64 }, { PLN_DT_F32, PLN_DT_F64 },  { PLN_DT_S8, PLN_DT_S16 },
+        { PLN_DT_S8, PLN_DT_S32 },   { PLN_DT_S8, PLN_DT_S64 },   { PLN_DT_S16, PLN_DT_S32 },
+        { PLN_DT_S16, PLN_DT_S64 },  { PLN_DT_S32, PLN_DT_S64 },  { PLN_DT_U8, PLN_DT_S16 },
+        { PLN_DT_U8, PLN_DT_S32 },   { PLN_DT_U8, PLN_DT_S64 },   { PLN_DT_U8, PLN_DT_U16 },
+        { PLN_DT_U8, PLN_DT_U32 },   { PLN_DT_U8, PLN_DT_U64 },   { PLN_DT_U16, PLN_DT_S32 },
+        { PLN_DT_U16, PLN_DT_S64 },  { PLN_DT_U16, PLN_DT_U32 },  { PLN_DT_U32, PLN_DT_S64 },
+        { PLN_DT_U32, PLN_DT_U64 },  { PLN_DT_S32, PLN_DT_F64 },  { PLN_DT_BOOL, PLN_DT_S32 },
+        { PLN_DT_BOOL, PLN_DT_S64 }, { PLN_DT_BOOL, PLN_DT_F32 }, { PLN_DT_BOOL, PLN_DT_U8 },
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+        if (pairs[i].from == from && pairs[i].to == to)
+            return true;
+    return false;
+}
+
+static pln_status is_cast_and_back(pln_match *m)
+{
+    const pln_value *x = pln_match_val(m, "x"), *wide = pln_match_val(m, "wide");
+    if (x->type.dtype != out_of(m)->type.dtype || x->type.dtype == PLN_DT_NONE)
+        return pln_match_refuse(m, "does not come back to the same element type");
+    if (!is_widening(x->type.dtype, wide->type.dtype))
+        return pln_match_refuse(m, "the type between loses values");
+    return PLN_OK;
+}
+
+/* ---- transpose, reshape -------------------------------------------------------------------- */
+
+/* The permutation of a Transpose; false: its rank is not known. */
+static bool perm_of(const pln_node *n, int64_t *perm, int *rank)
+{
+    const pln_attr *a = pln_node_find_attr(n, "perm");
+    *rank = a ? (int)a->n : pln_value_rank(n->in[0]);
+    if (*rank < 0 || *rank > PLN_MAX_RANK)
+        return false;
+    for (int i = 0; i < *rank; i++) {
+        perm[i] = a ? a->ints[i] : *rank - 1 - i;
+        if (perm[i] < 0 || perm[i] >= *rank)
+            return false;
+    }
+    return true;
+}
+
+static bool is_identity(const int64_t *perm, int rank)
+{
+    for (int i = 0; i < rank; i++)
+        if (perm[i] != i)
+            return false;
+    return true;
+}
+
+static pln_status is_identity_transpose(pln_match *m)
+{
+    int64_t perm[PLN_MAX_RANK];
+    int rank;
+    if (!perm_of(m->root, perm, &rank) || !is_identity(perm, rank))
+        return pln_match_refuse(m, "moves something");
+    return PLN_OK;
+}
+
+static pln_status one_transpose(pln_match *m, pln_patch *p)
+{
+    int64_t a[PLN_MAX_RANK], b[PLN_MAX_RANK], both[PLN_MAX_RANK];
+    int ra, rb;
+    pln_value *x = pln_match_val(m, "x");
+    if (!perm_of(pln_match_node(m, "inner"), a, &ra) || !perm_of(m->root, b, &rb) ||
+        ra != rb)
+        return pln_match_refuse(m, "rank not known");
+    for (int i = 0; i < ra; i++)
+        both[i] = a[b[i]];
+    if (is_identity(both, ra)) {
+        pln_patch_replace_proven(p, out_of(m), x);
+        return PLN_OK;
+    }
+    pln_node *n = pln_patch_add(p, "Transpose", &x, 1, 1);
+    if (!n || pln_node_set_ints(n, "perm", both, (size_t)ra) != PLN_OK)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, out_of(m), n->out[0]);
+    return PLN_OK;
+}
+
+/* The outer shape stands for itself unless it copies dimensions of what the inner one
+ * gave (a 0 without allowzero). */
+static pln_status is_free_of_zeros(pln_match *m)
+{
+    int64_t v[PLN_MAX_RANK];
+    size_t n;
+    if (!pln_value_get_ints(pln_match_val(m, "s"), v, PLN_MAX_RANK, &n))
+        return pln_match_refuse(m, "shape too long");
+    for (size_t i = 0; i < n; i++)
+        if (v[i] == 0)
+            return pln_match_refuse(m, "its shape copies a dimension");
+    return PLN_OK;
+}
+
+static pln_status reshape_x(pln_match *m, pln_patch *p)
+{
+    pln_value *in[2] = { pln_match_val(m, "x"), pln_match_val(m, "s") };
+    pln_node *n = pln_patch_copy(p, m->root, in, 2);
+    pln_patch_replace(p, out_of(m), n ? n->out[0] : NULL);
+    return PLN_OK;
+}
+
+static bool sorted_axes(const pln_value *v, int rank, int64_t *axes, size_t *n)
+{
+    if (!pln_value_get_ints(v, axes, PLN_MAX_RANK, n))
+        return false;
+    for (size_t i = 0; i < *n; i++) {
+        if (axes[i] < 0 && rank < 0)
+            return false;
+        axes[i] += axes[i] < 0 ? rank : 0;
+        for (size_t k = i; k > 0 && axes[k] < axes[k - 1]; k--) {
+            const int64_t t = axes[k];
+            axes[k] = axes[k - 1];
+            axes[k - 1] = t;
+        }
+    }
+    return true;
+}
+
+/* Axes of a Squeeze count in its input, those of an Unsqueeze in its output: here these
+ * have the same rank. */
+static pln_status are_same_axes(pln_match *m)
+{
+    int64_t a[PLN_MAX_RANK], b[PLN_MAX_RANK];
+    size_t na, nb;
+    const bool ends_wide = pln_node_is(m->root, "Unsqueeze");
+    const pln_value *wide = ends_wide ? out_of(m) : pln_match_val(m, "inner");
+    const int rank = pln_value_rank(wide);
+    if (!sorted_axes(pln_match_val(m, "a"), rank, a, &na) ||
+        !sorted_axes(pln_match_val(m, "b"), rank, b, &nb))
+        return pln_match_refuse(m, "axes not known");
+    if (na != nb || memcmp(a, b, na * sizeof a[0]) != 0)
+        return pln_match_refuse(m, "other axes");
+    return PLN_OK;
+}
+
+/* ---- arithmetic ------------------------------------------------------------------------------- */
+
+static pln_status is_neutral_one(pln_match *m)
+{
+    double v;
+    if (!pln_value_is_splat(pln_match_val(m, "c"), &v) || v != 1)
+        return pln_match_refuse(m, "not 1");
+    return is_same_type(m);
+}
+
+/* -0 + 0 is +0, so that only -0 is neutral for floats. */
+static pln_status is_neutral_addend(pln_match *m)
+{
+    double v;
+    const pln_value *c = pln_match_val(m, "c");
+    if (!pln_value_is_splat(c, &v) || v != 0)
+        return pln_match_refuse(m, "not 0");
+    const bool is_float = pln_dtype_is_float(c->type.dtype);
+    if (is_float && !signbit(v) && pln_node_is(m->root, "Add"))
+        return pln_match_refuse(m, "turns -0 into 0");
+    if (is_float && signbit(v) && pln_node_is(m->root, "Sub"))
+        return pln_match_refuse(m, "turns -0 into 0");
+    return is_same_type(m);
+}
+
+/* ---- pads, slices, tiles ------------------------------------------------------------------------ */
+
+static pln_status is_splat_of(pln_match *m, const char *name, double want)
+{
+    double v;
+    const pln_value *c = pln_match_val(m, name);
+    if (pln_value_count(c) == 0)
+        return PLN_OK;
+    if (!pln_value_is_splat(c, &v) || v != want)
+        return pln_match_refuse(m, "'%s' is not all %g", c->name, want);
+    return PLN_OK;
+}
+
+static pln_status is_unpadded(pln_match *m)
+{
+    return is_splat_of(m, "p", 0);
+}
+
+static pln_status is_tiled_once(pln_match *m)
+{
+    return is_splat_of(m, "r", 1);
+}
+
+/* Same sizes with steps of 1 leave no room for another start. */
+static pln_status is_whole_slice(pln_match *m)
+{
+    if (pln_match_val(m, "steps"))
+        PLN_TRY(is_splat_of(m, "steps", 1));
+    return is_same_type(m);
+}
+
+static pln_status has_one_output(pln_match *m)
+{
+    if (m->root->n_out != 1)
+        return pln_match_refuse(m, "splits");
+    return is_same_type(m);
+}
+
+/* ---- broadcasts ------------------------------------------------------------------------------------ */
+
+static pln_status without_expand(pln_match *m, pln_patch *p)
+{
+    pln_value *in[2] = { m->root->in[0], m->root->in[1] };
+    const int at = pln_match_val(m, "e") == in[0] ? 0 : 1;
+    in[at] = pln_match_val(m, "x");
+    pln_node *n = pln_patch_copy(p, m->root, in, 2);
+    if (!pln_patch_gives_type_of(p, n, out_of(m)))
+        return pln_match_refuse(m, "the expansion makes the result larger");
+    pln_patch_replace(p, out_of(m), n->out[0]);
+    return PLN_OK;
+}
+
+static pln_status choose_branch(pln_match *m, pln_patch *p)
+{
+    double v;
+    if (!pln_value_is_splat(pln_match_val(m, "c"), &v))
+        return pln_match_refuse(m, "the condition varies");
+    pln_value *x = pln_match_val(m, v != 0 ? "a" : "b");
+    if (!pln_value_same_type(out_of(m), x))
+        return pln_match_refuse(m, "shape may change");
+    pln_patch_replace(p, out_of(m), x);
+    return PLN_OK;
+}
+
+static const pln_rule rules[] = {
+    { .name = "identity", .match = "Identity(x)", .build = give_x },
+    { .name = "dropout", .match = "Dropout(x, ratio?, training?)", .check = is_inference,
+      .build = give_x },
+    { .name = "cast-same", .match = "Cast|CastLike(x, ...)", .check = is_cast_to_same,
+      .build = give_x },
+    { .name = "cast-and-back", .match = "Cast(wide=Cast(x))", .check = is_cast_and_back,
+      .build = give_x },
+    { .name = "transpose-identity", .match = "Transpose(x)",
+      .check = is_identity_transpose, .build = give_x },
+    { .name = "transpose-transpose", .match = "Transpose(inner=Transpose(x))",
+      .build = one_transpose },
+    { .name = "reshape-same", .match = "Reshape|Flatten|Expand(x, ...)",
+      .check = is_same_type, .build = give_x },
+    { .name = "reshape-reshape",
+      .match = "Reshape(inner=Reshape|Flatten|Squeeze|Unsqueeze(x, ...), s#)",
+      .check = is_free_of_zeros, .build = reshape_x },
+    { .name = "squeeze-unsqueeze", .match = "Unsqueeze(inner=Squeeze(x, a#), b#)",
+      .check = are_same_axes, .build = give_x },
+    { .name = "unsqueeze-squeeze", .match = "Squeeze(inner=Unsqueeze(x, a#), b#)",
+      .check = are_same_axes, .build = give_x },
+    { .name = "mul-one", .match = "Mul~(x, c#)", .check = is_neutral_one, .build = give_x },
+    { .name = "div-one", .match = "Div|Pow(x, c#)", .check = is_neutral_one,
+      .build = give_x },
+    { .name = "add-zero", .match = "Add~(x, c#)", .check = is_neutral_addend,
+      .build = give_x },
+    { .name = "sub-zero", .match = "Sub(x, c#)", .check = is_neutral_addend,
+      .build = give_x },
+    { .name = "pad-zero", .match = "Pad(x, p#, ...)", .check = is_unpadded,
+      .build = give_x },
+    { .name = "slice-whole", .match = "Slice(x, starts, ends, axes?, steps?)",
+      .check = is_whole_slice, .build = give_x },
+    { .name = "concat-one", .match = "Concat|Sum|Max|Min|Mean(x)", .build = give_x },
+    { .name = "split-one", .match = "Split(x, ...)", .check = has_one_output,
+      .build = give_x },
+    { .name = "tile-one", .match = "Tile(x, r#)", .check = is_tiled_once, .build = give_x },
+    { .name = "relu-relu", .match = "Relu(x=Relu|Sigmoid|Softmax|HardSigmoid|Exp(_))",
+      .build = give_x },
+    { .name = "clip-none", .match = "Clip(x)", .build = give_x },
+    { .name = "twice", .match = "Neg(Neg(x))", .build = give_x },
+    { .name = "not-not", .match = "Not(Not(x))", .build = give_x },
+    { .name = "expand-binary",
+      .match = "Add|Sub|Mul|Div|Max|Min|Equal|Less|Greater(e=Expand(x, s), y)",
+      .build = without_expand },
+    { .name = "binary-expand",
+      .match = "Add|Sub|Mul|Div|Max|Min|Equal|Less|Greater(y, e=Expand(x, s))",
+      .build = without_expand },
+    { .name = "where-constant", .match = "Where(c#, a, b)", .build = choose_branch },
+};
+
+const pln_pass pln_pass_noop = {
+    .name = "noop",
+    .brief = "removes nodes that change nothing, and pairs that cancel",
+    PLN_RULES(rules),
+};

@@ -1,0 +1,185 @@
+/* Pipelines: "a,b,(c,d)*", and what a level stands for.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/pass.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "src/ir/infer.h"
+#include "src/util/text.h"
+
+#define MAX_ROUNDS 8
+#define MAX_DEPTH  8
+#define MAX_STATS  64
+
+#define CLEAN "(noop,fold,shape,cse,dce)*"
+
+/* A file keeps to its operators; a session may also unpack weights and use what this
+ * library alone can run. */
+const char *pln_pipeline_of_level(int level, bool session)
+{
+    static const char *const file[] = {
+        "",
+        CLEAN,
+        CLEAN ",fold-conv-bn,fuse-norm,fuse-act," CLEAN,
+        CLEAN ",fold-conv-bn,fuse-norm,fuse-act," CLEAN
+              ",fuse-matmul,fuse-gemm,fuse-conv,dce",
+    };
+    static const char *const here[] = {
+        "",
+        CLEAN,
+        CLEAN ",fold-conv-bn,fuse-norm,fuse-act," CLEAN,
+        CLEAN ",fold-conv-bn,fuse-norm,fuse-act," CLEAN
+              ",fuse-matmul,fuse-gemm,fuse-conv,cse,dce",
+    };
+    const int i = level < 0 ? 0 : level > 3 ? 3 : level;
+    return session ? here[i] : file[i];
+}
+
+pln_contract pln_contract_of_level(int level, bool allow_approx)
+{
+    if (allow_approx)
+        return PLN_APPROX;
+    return level >= 2 ? PLN_REASSOC : PLN_EXACT;
+}
+
+/* ---- running the text ------------------------------------------------------------------ */
+
+typedef struct reader {
+    pln_pass_ctx *ctx;
+    const char *text, *at;
+    bool dry; /* only check */
+    pln_error *err;
+} reader;
+
+static pln_status bad(reader *r, const char *what)
+{
+    return pln_fail(r->err, PLN_E_USAGE, "pipeline '%s': %s at column %d", r->text, what,
+                    (int)(r->at - r->text) + 1);
+}
+
+static bool accept(reader *r, char c)
+{
+    r->at += strspn(r->at, " \n\t");
+    if (*r->at != c)
+        return false;
+    r->at++;
+    return true;
+}
+
+static pln_status read_list(reader *r, int depth, bool *changed);
+
+static pln_status refresh(reader *r)
+{
+    const pln_infer_options o = { .strict = false };
+    return pln_graph_infer(r->ctx->model->graph, &o, r->err);
+}
+
+static pln_status read_name(reader *r, bool *changed)
+{
+    const size_t len = strcspn(r->at, ",()* \n\t");
+    const pln_pass *p = pln_pass_find(r->at, len);
+    if (!p)
+        return pln_fail(r->err, PLN_E_USAGE, "pipeline '%s': no pass is called '%.*s'",
+                        r->text, (int)len, r->at);
+    r->at += len;
+    if (r->dry)
+        return PLN_OK;
+    PLN_TRY(pln_pass_run(r->ctx, p, r->err));
+    if (r->ctx->changed)
+        PLN_TRY(refresh(r));
+    *changed |= r->ctx->changed;
+    return PLN_OK;
+}
+
+static pln_status read_group(reader *r, int depth, bool *changed)
+{
+    const char *start = r->at;
+    for (int round = 0;; round++) {
+        bool here = false;
+        r->at = start;
+        PLN_TRY(read_list(r, depth + 1, &here));
+        if (!accept(r, ')'))
+            return bad(r, "')' expected");
+        *changed |= here;
+        const bool again = accept(r, '*');
+        if (!again || !here || r->dry || round + 1 == MAX_ROUNDS)
+            return PLN_OK;
+    }
+}
+
+static pln_status read_list(reader *r, int depth, bool *changed)
+{
+    if (depth > MAX_DEPTH)
+        return bad(r, "nested too deeply");
+    r->at += strspn(r->at, " \n\t");
+    if (!*r->at && !depth)
+        return PLN_OK;
+    do {
+        if (accept(r, '('))
+            PLN_TRY(read_group(r, depth, changed));
+        else
+            PLN_TRY(read_name(r, changed));
+    } while (accept(r, ','));
+    return PLN_OK;
+}
+
+pln_status pln_pipeline_run(pln_pass_ctx *ctx, const char *text, pln_error *err)
+{
+    for (int dry = 1; dry >= 0; dry--) {
+        reader r = { ctx, text, text, dry != 0, err };
+        bool changed = false;
+        PLN_TRY(read_list(&r, 0, &changed));
+        r.at += strspn(r.at, " \n\t");
+        if (*r.at)
+            return bad(&r, "',' expected");
+    }
+    return PLN_OK;
+}
+
+/* ---- all at once -------------------------------------------------------------------------- */
+
+static void report_stats(const pln_pass_ctx *ctx, pln_text *out)
+{
+    pln_text_str(out, "[");
+    for (size_t i = 0; i < ctx->n_stats; i++) {
+        const pln_pass_stat *s = &ctx->stats[i];
+        pln_text_printf(out, "%s{\"name\":\"%s\",\"runs\":%u,\"applied\":%llu,"
+                             "\"refused\":%llu,\"nodes\":%lld,\"ms\":",
+                        i ? "," : "", s->pass->name, s->runs,
+                        (unsigned long long)s->applied, (unsigned long long)s->refused,
+                        (long long)s->nodes);
+        pln_text_json_double(out, s->seconds * 1e3);
+        pln_text_str(out, "}");
+    }
+    pln_text_str(out, "]");
+}
+
+static uint64_t fold_budget(const pln_pass_options *o)
+{
+    if (o->fold_growth)
+        return o->fold_growth;
+    return o->session ? UINT64_C(64) << 20 : UINT64_C(256) << 10;
+}
+
+pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
+                                const pln_pass_options *options, pln_text *report,
+                                pln_error *err)
+{
+    pln_pass_stat stats[MAX_STATS];
+    pln_pass_ctx ctx = { .model = model, .options = options, .stats = stats,
+                         .fold_left = fold_budget(options) };
+    const char *debug = options->debug ? options->debug : getenv("PLN_DEBUG");
+    PLN_TRY(pln_debug_parse(debug, &ctx.debug, err));
+    ctx.scratch = pln_arena_new(model->alloc);
+    if (!ctx.scratch)
+        return pln_oom(err);
+    const pln_infer_options o = { .strict = false };
+    pln_status st = pln_graph_infer(model->graph, &o, err);
+    if (st == PLN_OK)
+        st = pln_pipeline_run(&ctx, pipeline, err);
+    if (st == PLN_OK && report)
+        report_stats(&ctx, report);
+    pln_arena_free(ctx.scratch);
+    return st;
+}
