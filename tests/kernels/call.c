@@ -33,6 +33,8 @@ typedef struct session {
     unsigned char *memory;
     size_t bytes;
     pln_call call;
+    pln_tensor *converted[TK_MAX];
+    const pln_tensor *in[TK_MAX]; /* in the layouts that the kernel wants */
 } session;
 
 static void die(const char *what)
@@ -81,6 +83,25 @@ static void *do_scratch(pln_call *c, size_t size)
 
 static const pln_services services = { .scratch = do_scratch };
 
+/* t with dimension 1 moved to the end of its memory, or back. */
+static pln_tensor *convert(const pln_tensor *t, bool to_last)
+{
+    pln_tensor *o = tk_tensor((pln_dtype)t->dtype, t->rank, t->dims);
+    const size_t es = pln_dtype_size((pln_dtype)t->dtype);
+    const int64_t c = t->dims[1];
+    int64_t spatial = 1;
+    for (int d = 2; d < t->rank; d++)
+        spatial *= t->dims[d];
+    o->layout = to_last ? PLN_LAYOUT_CHANNELS_LAST : PLN_LAYOUT_PLAIN;
+    for (int64_t i = 0; i < pln_tensor_size(t); i++) {
+        const int64_t n = i / (c * spatial), ch = i / spatial % c, s = i % spatial;
+        const int64_t last = (n * spatial + s) * c + ch;
+        memcpy((char *)o->data + (size_t)(to_last ? last : i) * es,
+               (const char *)t->data + (size_t)(to_last ? i : last) * es, es);
+    }
+    return o;
+}
+
 static void open_session(session *s, const tk_case *c)
 {
     memset(s, 0, sizeof *s);
@@ -116,6 +137,8 @@ static void close_session(session *s, const pln_impl *impl)
         impl->release(s->prep.state);
     for (int i = 0; i < s->n_shared; i++)
         s->shared[i].release(s->shared[i].state);
+    for (int i = 0; i < TK_MAX; i++)
+        tk_free(s->converted[i]);
     pln_release(NULL, s->work);
 }
 
@@ -123,7 +146,7 @@ static pln_status call_once(session *s, const tk_case *c, pln_kernel_fn fn, pln_
 {
     s->out.data = s->memory;
     s->call = (pln_call){ .node = &s->node, .attrs = c->attrs, .state = s->prep.state,
-                          .scratch = s->work, .n_in = c->n_in, .n_out = 1, .in = c->in,
+                          .scratch = s->work, .n_in = c->n_in, .n_out = 1, .in = s->in,
                           .out = s->outs, .n_threads = c->n_threads, .rt = &services,
                           .driver = s };
     const pln_status st = fn(&s->call, err);
@@ -143,6 +166,12 @@ static pln_status start(session *s, const tk_case *c, const pln_impl *impl, pln_
         PLN_TRY(impl->prepare(&s->prep, err));
     if (s->prep.scratch)
         s->work = guarded(s->prep.scratch);
+    for (uint32_t i = 0; i < c->n_in; i++) {
+        s->in[i] = c->in[i];
+        if (c->in[i] && s->layout_in[i] == PLN_LAYOUT_CHANNELS_LAST)
+            s->in[i] = s->converted[i] = convert(c->in[i], true);
+    }
+    s->out.layout = s->layout_out[0];
     return PLN_OK;
 }
 
@@ -156,6 +185,11 @@ pln_status tk_run(const tk_case *c, const pln_impl *impl, pln_tensor **out, pln_
     if (st == PLN_OK) {
         *out = tk_tensor(c->out_dtype, c->out_rank, c->out_dims);
         memcpy((*out)->data, s->memory, s->bytes);
+        if (s->out.layout == PLN_LAYOUT_CHANNELS_LAST) {
+            pln_tensor *plain = convert(*out, false);
+            tk_free(*out);
+            *out = plain;
+        }
     }
     close_session(s, impl);
     pln_release(NULL, s->memory);
