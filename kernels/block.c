@@ -261,3 +261,57 @@ bool pln_block_convert(pln_dtype dst_dt, void *dst, pln_dtype src_dt, const void
         convert_middle(d, dst, dst_size, s, src, src_size, n);
     return true;
 }
+
+void pln_block_load(pln_dtype work, void *dst, const pln_tensor *t, int64_t offset,
+                    int64_t stride, int64_t n)
+{
+    const pln_dtype dt = (pln_dtype)t->dtype;
+    const size_t size = pln_dtype_size(dt), work_size = pln_dtype_size(work);
+    const char *x = (const char *)t->data + (size_t)offset * size;
+    char raw[MIDDLE * 8];
+    if (stride == 1) {
+        pln_block_convert(work, dst, dt, x, n);
+        return;
+    }
+    for (int64_t i = 0; i < n; i += MIDDLE) {
+        const int64_t k = n - i < MIDDLE ? n - i : MIDDLE;
+        for (int64_t j = 0; j < k; j++)
+            memcpy(raw + (size_t)j * size, x + (size_t)((i + j) * stride) * size, size);
+        pln_block_convert(work, (char *)dst + (size_t)i * work_size, dt, raw, k);
+    }
+}
+
+void pln_block_store(pln_tensor *t, int64_t offset, int64_t stride, pln_dtype work,
+                     const void *src, int64_t n)
+{
+    const pln_dtype dt = (pln_dtype)t->dtype;
+    const size_t size = pln_dtype_size(dt), work_size = pln_dtype_size(work);
+    char *y = (char *)t->data + (size_t)offset * size;
+    char raw[MIDDLE * 8];
+    if (stride == 1) {
+        pln_block_convert(dt, y, work, src, n);
+        return;
+    }
+    for (int64_t i = 0; i < n; i += MIDDLE) {
+        const int64_t k = n - i < MIDDLE ? n - i : MIDDLE;
+        pln_block_convert(dt, raw, work, (const char *)src + (size_t)i * work_size, k);
+        for (int64_t j = 0; j < k; j++)
+            memcpy(y + (size_t)((i + j) * stride) * size, raw + (size_t)j * size, size);
+    }
+}
+
+pln_axis pln_axis_of(const pln_tensor *t, int first, int last)
+{
+    pln_axis a = { 1, 1, 1 };
+    for (int i = 0; i < t->rank; i++)
+        *(i < first ? &a.outer : i < last ? &a.n : &a.inner) *= t->dims[i];
+    return a;
+}
+
+bool pln_axis_normal(int64_t axis, int rank, int *out)
+{
+    if (axis < -(int64_t)rank || axis >= rank)
+        return false;
+    *out = (int)(axis < 0 ? axis + rank : axis);
+    return true;
+}

@@ -106,6 +106,14 @@ static float exp_sum_c(float *y, const float *x, int64_t n, float shift)
     return sum;
 }
 
+static float log_sum_exp_c(const float *x, int64_t n, float shift)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += expf(x[i] - shift);
+    return (float)log(sum);
+}
+
 static float sum_c(const float *x, int64_t n)
 {
     double s = 0;
@@ -255,6 +263,7 @@ static const pln_vec_fns fns_c = {
     PLN_VEC_UNARY(X) PLN_VEC_BINARY(X)
 #undef X
     .exp_sum = exp_sum_c,
+    .log_sum_exp = log_sum_exp_c,
     .sum = sum_c,
     .sum_abs = sum_abs_c,
     .sum_square = sum_square_c,

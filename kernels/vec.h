@@ -61,6 +61,8 @@ typedef struct pln_vec_fns {
 #undef X
     /* y[i] = exp(x[i] - shift); the sum of all. */
     float (*exp_sum)(float *y, const float *x, int64_t n, float shift);
+    /* log of the sum of exp(x[i] - shift) */
+    float (*log_sum_exp)(const float *x, int64_t n, float shift);
     float (*sum)(const float *x, int64_t n);
     float (*sum_abs)(const float *x, int64_t n);
     float (*sum_square)(const float *x, int64_t n, float shift); /* of x - shift */

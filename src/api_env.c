@@ -74,6 +74,8 @@ void pln_env_unref(pln_env *env)
     if (!env || atomic_fetch_sub_explicit(&env->refs, 1, memory_order_acq_rel) != 1)
         return;
     pln_registry_free(env->registry);
+    if (env->release_items)
+        env->release_items(env);
     const pln_allocator a = env->alloc;
     pln_release(&a, env);
 }

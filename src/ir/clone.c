@@ -164,6 +164,9 @@ static bool copy_origin(cloner *c, pln_node *d, const pln_node *s)
     const bool untouched = s->origin->raised_attrs == (const pln_attr *const *)s->attrs;
     const bool raised = s->origin->attrs != s->attrs;
     o->op_type = name(c, o->op_type);
+    o->raised_type = name(c, o->raised_type);
+    o->in_at = o->in_at ? pln_arena_dup(c->dst->arena, o->in_at, o->n_in * sizeof *o->in_at)
+                        : NULL;
     o->attrs = raised ? copy_attrs(c, o->attrs, o->n_attrs, NULL) : d->attrs;
     o->raised_attrs = untouched ? (const pln_attr *const *)d->attrs : NULL;
     pln_value **in = PLN_NEW_ARRAY(c->dst->arena, pln_value *, o->n_raised_in);

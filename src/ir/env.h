@@ -16,6 +16,8 @@ struct pln_env {
     pln_log_level log_level;
     pln_limits limits; /* defaults filled in */
     struct pln_registry *registry;
+    struct pln_env_item *items; /* the user's operators and plug-ins */
+    void (*release_items)(struct pln_env *env); /* NULL: there are none */
 };
 
 /* References env, or makes a default one when it is NULL. NULL: no memory. */

@@ -10,6 +10,8 @@
 #ifndef PLN_IR_GRAPH_H
 #define PLN_IR_GRAPH_H
 
+#include <stdatomic.h>
+
 #include "src/ir/tensor.h"
 #include "src/util/map.h"
 #include "src/util/name.h"
@@ -108,14 +110,18 @@ struct pln_attr {
     pln_blob extra;
 };
 
-/* How a node stood in the file before it was raised to its operator's newest meaning. */
+/* How a node stood in the file before it was raised to its operator's newest meaning, and
+ * how raising left it: src/ir/version.c compares. */
 typedef struct pln_origin {
     const char *op_type;
     pln_attr *const *attrs;
     uint32_t n_attrs, n_in, n_out;
+    const uint32_t *in_at; /* [n_in] where the file's input i is now; UINT32_MAX: absent.
+                              NULL: raising replaced one, so the node has to be lowered */
+    const char *raised_type;
     const pln_attr *const *raised_attrs; /* node->attrs just after raising: still the same
                                             pointer when no rewrite touched them */
-    pln_value *const *raised_in;         /* inputs that raising added: [n_in, ...) */
+    pln_value *const *raised_in;         /* [n_raised_in] all inputs just after raising */
     uint32_t n_raised_in;
 } pln_origin;
 
@@ -200,6 +206,8 @@ struct pln_model {
     char *directory;  /* where external data lies; NULL: refused */
     pln_buf *source;  /* the mapped file; NULL when built or parsed from text */
     uint32_t n_values, n_nodes; /* next ids */
+    pln_arena *io_arena;        /* what pln_model_io() hands out; under io_lock */
+    atomic_flag io_lock;
     uint32_t n_fresh;           /* counter of pln_graph_fresh_name */
     pln_graph *graphs;          /* all that were ever made */
     pln_tensor **owned;         /* tensors that attributes refer to */

@@ -59,6 +59,7 @@ PLN_API void pln_model_free(pln_model *model)
     pln_release(model->alloc, model->owned);
     pln_release(model->alloc, model->directory);
     pln_arena_free(model->arena);
+    pln_arena_free(model->io_arena);
     pln_buf_unref(model->source);
     pln_env *env = model->env;
     pln_release(model->alloc, model);

@@ -1,0 +1,34 @@
+/* How a reduction walks: kept and reduced dimensions in the order of the input's memory.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef PLN_KERNELS_REDUCE_H
+#define PLN_KERNELS_REDUCE_H
+
+#include "src/ir/op.h"
+
+typedef struct reduce_attrs {
+    int64_t keepdims, noop_with_empty_axes;
+} reduce_attrs;
+
+/* Neighbouring dimensions of the same sort are merged. */
+typedef struct pln_reduction {
+    int n_kept, n_reduced;
+    int64_t kept[PLN_MAX_RANK], kept_in[PLN_MAX_RANK], kept_out[PLN_MAX_RANK];
+    int64_t reduced[PLN_MAX_RANK], reduced_in[PLN_MAX_RANK];
+    int64_t n_out, n_each; /* outputs; inputs of each */
+    bool last_reduced;     /* the innermost dimension is a reduced one */
+    bool noop;
+} pln_reduction;
+
+/* Of input 0 over the axes at input 1; checks the axes. */
+pln_status pln_reduction_of(const pln_call *c, pln_reduction *r, pln_error *err);
+/* Offset in the input and in the output of the i-th kept combination. */
+void pln_reduction_at(const pln_reduction *r, int n_kept, int64_t i, int64_t *in,
+                      int64_t *out);
+/* Offset in the input of the i-th combination of the first n reduced dimensions. */
+int64_t pln_reduction_inner(const pln_reduction *r, int n, int64_t i);
+
+/* "sum_f32" and its like: NULL where there is no fast version. */
+extern const pln_impl pln_reduce_sum_cpu, pln_reduce_mean_cpu, pln_reduce_max_cpu,
+    pln_reduce_min_cpu, pln_reduce_l1_cpu, pln_reduce_l2_cpu, pln_reduce_sum_square_cpu;
+
+#endif

@@ -1,0 +1,28 @@
+/* Operator set versions: nodes are raised to the newest meaning of their operators when a
+ * model is read, and lowered again when it is written for an older set.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef PLN_IR_VERSION_H
+#define PLN_IR_VERSION_H
+
+#include "src/ir/graph.h"
+
+/* The newest version of the operator sets that the rows describe. */
+#define PLN_OPSET_NEWEST    28
+#define PLN_OPSET_NEWEST_ML 5
+
+/* Every node, bodies and functions included, from the model's operator sets (a function's
+ * own in its body) to the newest meaning. How the node stood is kept as its origin. */
+pln_status pln_model_raise(pln_model *model, pln_error *err);
+/* One node from the meaning of `version` of its domain's operator set. */
+pln_status pln_node_raise(pln_node *n, int64_t version, pln_error *err);
+/* Whether the node can be written as it stood in the file, but for renamed or replaced
+ * inputs: no rewrite touched what raising changed. */
+bool pln_node_is_as_read(const pln_node *n);
+/* From the newest meaning to that of `version`; changes the node and may add others before
+ * it. PLN_E_UNSUPPORTED with node and operator named where that version can't say it. */
+pln_status pln_node_lower(pln_node *n, int64_t version, pln_error *err);
+/* Lowers every node that is not as it was read to the model's operator sets; with
+ * `version` > 0, every node to that version of ai.onnx, which is then the model's. */
+pln_status pln_model_lower(pln_model *model, int64_t version, pln_error *err);
+
+#endif
