@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "passes/pass.h"
+#include "src/ir/env.h"
+#include "src/ir/optimize.h"
 #include "src/util/text.h"
 
 #pragma weak pln_model_set_metadata
@@ -140,6 +142,26 @@ pln_status pln_model_optimize(pln_model *model, const pln_optimize_options *opti
     pln_text_done(&text);
     pln_model_free(copy);
     return st;
+}
+
+pln_status pln_model_optimize_for_session(pln_model *model, pln_error *err)
+{
+    const pln_pass_options p = {
+        .contract = PLN_REASSOC,
+        .target = PLN_TARGET_PLANISH,
+        .session = true,
+    };
+    pln_model *copy = NULL;
+    pln_error local = { .code = PLN_OK };
+    PLN_TRY(pln_model_clone(model, &copy, err));
+    pln_status st = pln_model_run_passes(copy, pln_pipeline_of_level(3, true), &p, NULL,
+                                         &local);
+    if (st == PLN_OK)
+        swap_models(model, copy);
+    else if (st != PLN_E_NOMEM)
+        pln_log(model->env, PLN_LOG_WARN, "not optimized: %s", local.text);
+    pln_model_free(copy);
+    return st == PLN_E_NOMEM ? pln_oom(err) : PLN_OK;
 }
 
 /* ---- lists --------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /* Sessions: a private copy of the model, made ready to be planned.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "src/ir/env.h"
+#include "src/ir/optimize.h"
 #include "src/rt/session.h"
 #include "src/util/parallel.h"
 
@@ -9,7 +10,6 @@
 
 /* Until they are everywhere. */
 pln_status pln_model_inline(pln_model *m, pln_error *err) __attribute__((weak));
-extern __typeof__(pln_model_optimize) pln_model_optimize __attribute__((weak));
 
 /* ---- constants of the session's own ------------------------------------------------------- */
 
@@ -190,13 +190,9 @@ static pln_status take_options(pln_session *s, const pln_session_options *o, pln
 
 static pln_status optimize(pln_session *s, const pln_session_options *o, pln_error *err)
 {
-    if (o->no_optimize || o->all_values || !pln_model_optimize)
+    if (o->no_optimize || o->all_values)
         return PLN_OK;
-    pln_optimize_options opt = PLN_OPTIMIZE_OPTIONS_INIT;
-    opt.level = 3;
-    opt.target = PLN_TARGET_PLANISH;
-    opt.no_stamp = true;
-    return pln_model_optimize(s->model, &opt, NULL, err);
+    return pln_model_optimize_for_session(s->model, err);
 }
 
 static pln_status prepare_model(pln_session *s, const pln_model *model,

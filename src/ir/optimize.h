@@ -1,0 +1,12 @@
+/* What the runtime asks of the rewriter, which lies in a layer that it does not see.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef PLN_IR_OPTIMIZE_H
+#define PLN_IR_OPTIMIZE_H
+
+#include "src/ir/graph.h"
+
+/* Rewrites for running here: the fused operators, whatever the file's opset. Should a pass
+ * fail, the model stays as it was, and the log says so. */
+pln_status pln_model_optimize_for_session(pln_model *model, pln_error *err);
+
+#endif
