@@ -220,6 +220,8 @@ PLN_API const void *pln_tensor_data_const(const pln_tensor *t);
 /** Element i of a dense numeric tensor as a number (of a complex one its real part); 0 for
  * strings. i must be in range. */
 PLN_API double pln_tensor_number(const pln_tensor *t, int64_t i);
+/** Sets element i of a dense numeric tensor, rounded as ONNX's Cast rounds. */
+PLN_API void pln_tensor_set_number(pln_tensor *t, int64_t i, double v);
 /** Element i of a string tensor; the bytes are followed by a NUL. */
 PLN_API pln_status pln_tensor_string(const pln_tensor *t, int64_t i, const char **text,
                                      size_t *len);

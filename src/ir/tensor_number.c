@@ -168,3 +168,8 @@ PLN_API double pln_tensor_number(const pln_tensor *t, int64_t i)
 {
     return pln_tensor_get_f64(t, i);
 }
+
+PLN_API void pln_tensor_set_number(pln_tensor *t, int64_t i, double v)
+{
+    pln_tensor_set_f64(t, i, v);
+}
