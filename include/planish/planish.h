@@ -312,6 +312,8 @@ PLN_API pln_status pln_model_info(const pln_model *model, char **json, pln_error
  * "node", "op", "text", "severity" ("error" or "note"); `*n_errors` counts the errors. */
 PLN_API pln_status pln_model_check(const pln_model *model, char **findings,
                                    size_t *n_errors, pln_error *err);
+/** JSON array of the names of the main graph's values, in order. Freed with pln_free(). */
+PLN_API pln_status pln_model_values(const pln_model *model, char **json, pln_error *err);
 /** Gives a symbolic dimension a size, in inputs and everywhere. */
 PLN_API pln_status pln_model_set_dim(pln_model *model, const char *symbol, int64_t size,
                                      pln_error *err);
@@ -425,6 +427,8 @@ typedef struct pln_io_info {
     bool has_default;             /**< an input with an overridable initializer */
 } pln_io_info;
 
+/** Threads that its runs use. */
+PLN_API int pln_session_threads(const pln_session *session);
 PLN_API size_t pln_session_count(const pln_session *session, pln_io io);
 PLN_API pln_status pln_session_io(const pln_session *session, pln_io io, size_t i,
                                   pln_io_info *out);

@@ -1,0 +1,229 @@
+/* planish optimize: rewrite a model.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/common/compare.h"
+#include "tools/common/report.h"
+#include "tools/common/save.h"
+
+typedef struct optimize_args {
+    common_args common;
+    feed_args feed; /* of --verify: random inputs */
+    save_args save;
+    int64_t level, verify, fold_growth;
+    const char *target, *passes, *disable, *debug;
+    bool approx, list, help_debug, no_stamp;
+} optimize_args;
+
+static const opt optimize_opts[] = {
+    { "level", 'O', OPT_INT, offsetof(optimize_args, level), "0..3", "what may change (2)" },
+    { "target", 0, OPT_STR, offsetof(optimize_args, target), "onnx|ort|planish",
+      "operators that the file may hold (onnx)" },
+    { "allow-approx", 0, OPT_FLAG, offsetof(optimize_args, approx), NULL,
+      "also rules that compute other expressions within a stated bound" },
+    { "passes", 0, OPT_STR, offsetof(optimize_args, passes), "a,b,(c,d)*",
+      "this pipeline in place of the level's" },
+    { "disable", 0, OPT_STR, offsetof(optimize_args, disable), "P,...",
+      "leave out these passes or rules" },
+    { "list-passes", 0, OPT_FLAG, offsetof(optimize_args, list), NULL, "list them and end" },
+    { "dim", 0, OPT_LIST, offsetof(optimize_args, feed.dims), "NAME=N",
+      "give a symbolic dimension a size" },
+    { "verify", 0, OPT_INT, offsetof(optimize_args, verify), "N",
+      "compare with the original on N random inputs; write nothing if it differs" },
+    { "seed", 0, OPT_INT, offsetof(optimize_args, feed.seed), "N", "of --verify (0)" },
+    { "range", 0, OPT_LIST, offsetof(optimize_args, feed.ranges), "NAME=LO:HI",
+      "range of a random input of --verify" },
+    { "shape", 0, OPT_LIST, offsetof(optimize_args, feed.shapes), "NAME=AxBxC",
+      "shape of a random input of --verify" },
+    { "fold-growth", 0, OPT_INT, offsetof(optimize_args, fold_growth), "BYTES",
+      "most bytes that constant folding may add" },
+    { "no-stamp", 0, OPT_FLAG, offsetof(optimize_args, no_stamp), NULL,
+      "leave no recipe in the metadata" },
+    { "debug", 0, OPT_STR, offsetof(optimize_args, debug), "SWITCHES", "as in PLN_DEBUG" },
+    { "help-debug", 0, OPT_FLAG, offsetof(optimize_args, help_debug), NULL,
+      "list the debug switches and end" },
+    SAVE_OPTS(optimize_args, save),
+    { NULL },
+};
+
+static void defaults(void *args)
+{
+    ((optimize_args *)args)->level = 2;
+}
+
+static int parse_target(const char *name, pln_target *out)
+{
+    static const char *const names[] = { "onnx", "ort", "planish", NULL };
+    *out = PLN_TARGET_ONNX;
+    for (int i = 0; name && names[i]; i++)
+        if (!strcmp(name, names[i])) {
+            *out = (pln_target)i;
+            return 0;
+        }
+    return name ? fail(2, "unknown target '%s'; it is onnx, ort or planish", name) : 0;
+}
+
+static int list_passes(const common_args *common)
+{
+    char *json = NULL;
+    pln_error *err = pln_error_new();
+    int rc = pln_passes_list(&json, err) == PLN_OK ? 0 : fail_status(err, NULL);
+    json_t *list = json ? json_loads(json, 0, NULL) : NULL, *p;
+    size_t i;
+    json_array_foreach(list, i, p)
+        fprintf(report_out(common), "%-18s %-8s %s\n",
+                json_string_value(json_object_get(p, "name")),
+                json_string_value(json_object_get(p, "contract")),
+                json_string_value(json_object_get(p, "brief")));
+    pln_free(NULL, json);
+    pln_error_free(err);
+    json_t *root = json_object();
+    json_object_set_new(root, "passes", list);
+    return rc ? rc : report_json(common, root);
+}
+
+static double number(const json_t *o, const char *key)
+{
+    return json_number_value(json_object_get(o, key));
+}
+
+/* Operators that either side has, with both counts. */
+static void print_ops(FILE *out, const json_t *before, const json_t *after)
+{
+    json_t *all = json_object(), *v;
+    const char *op;
+    json_object_foreach(json_object_get(before, "ops"), op, v)
+        json_object_set_new(all, op, json_null());
+    json_object_foreach(json_object_get(after, "ops"), op, v)
+        json_object_set_new(all, op, json_null());
+    json_object_foreach(all, op, v) {
+        const double a = number(json_object_get(before, "ops"), op);
+        const double b = number(json_object_get(after, "ops"), op);
+        fprintf(out, "  %-28s %8.0f %8.0f%s\n", op, a, b, a == b ? "" : b < a ? "  -" : "  +");
+    }
+    json_decref(all);
+}
+
+static void print_report(FILE *out, const json_t *o)
+{
+    const json_t *before = json_object_get(o, "before"), *after = json_object_get(o, "after");
+    char a[40], b[40];
+    fprintf(out, "  %-28s %8s %8s\n", "", "before", "after");
+    print_ops(out, before, after);
+    fprintf(out, "  %-28s %8.0f %8.0f\n", "nodes", number(before, "nodes"),
+            number(after, "nodes"));
+    fprintf(out, "  %-28s %8s %8s\n", "weights",
+            bytes_text(number(before, "weight_bytes"), a, sizeof a),
+            bytes_text(number(after, "weight_bytes"), b, sizeof b));
+    fprintf(out, "  %-28s %8s %8s\n", "activations at peak",
+            bytes_text(number(before, "peak_activation_bytes"), a, sizeof a),
+            bytes_text(number(after, "peak_activation_bytes"), b, sizeof b));
+    fprintf(out, "  %-28s %8.4g %8.4g\n", "MFLOP", number(before, "flops") * 1e-6,
+            number(after, "flops") * 1e-6);
+}
+
+static int set_dims(pln_model *model, const str_list *dims, pln_error *err)
+{
+    for (size_t i = 0; i < dims->n; i++) {
+        char name[1024];
+        const char *value;
+        if (!feeds_split(dims->v[i], name, sizeof name, &value))
+            return fail(2, "--dim needs NAME=N, not '%s'", dims->v[i]);
+        if (pln_model_set_dim(model, name, feeds_dim(dims, name), err) != PLN_OK)
+            return fail_status(err, "--dim");
+    }
+    return 0;
+}
+
+static int rewrite(const optimize_args *a, pln_model *model, const char *path,
+                   json_t **report)
+{
+    pln_optimize_options o = PLN_OPTIMIZE_OPTIONS_INIT;
+    char *json = NULL;
+    int rc = parse_target(a->target, &o.target);
+    if (!rc && (a->level < 0 || a->level > 3))
+        rc = fail(2, "the level is 0 to 3, not %lld", (long long)a->level);
+    if (rc)
+        return rc;
+    o.level = (int)a->level;
+    o.allow_approx = a->approx;
+    o.passes = a->passes;
+    o.disable = a->disable;
+    o.debug = a->debug;
+    o.fold_growth = a->fold_growth > 0 ? (uint64_t)a->fold_growth : 0;
+    o.no_stamp = a->no_stamp;
+    pln_error *err = pln_error_new();
+    rc = set_dims(model, &a->feed.dims, err);
+    if (!rc && pln_model_optimize(model, &o, &json, err) != PLN_OK)
+        rc = fail_status(err, path);
+    if (!rc)
+        *report = json_loads(json, 0, NULL);
+    pln_free(NULL, json);
+    pln_error_free(err);
+    return rc;
+}
+
+/* 1 when the rewritten model differs from the original. */
+static int verify(const optimize_args *a, pln_env *env, const char *path,
+                  const pln_model *model)
+{
+    const tolerance tol = { .rtol = 1e-3, .atol = 1e-5, .atol_scaled = true };
+    pln_model *original = NULL;
+    bool same = true;
+    int rc = model_open(env, path, &original);
+    if (!rc)
+        rc = compare_random(env, original, model, &a->feed, a->verify, &tol,
+                            report_out(&a->common), &same);
+    pln_model_free(original);
+    if (!rc && !same)
+        return fail(1, "the rewritten model differs; nothing is written (%s)", path);
+    return rc;
+}
+
+static int run(void *args, int n_files, char **files)
+{
+    const optimize_args *a = args;
+    if (a->list)
+        return list_passes(&a->common);
+    if (a->help_debug) {
+        fputs(pln_debug_help(), stdout);
+        return 0;
+    }
+    if (n_files != 2)
+        return fail(2, "usage: planish optimize IN OUT [options]");
+    pln_model *model = NULL;
+    json_t *report = NULL;
+    int rc;
+    pln_env *env = report_env(&a->common, &rc);
+    if (!rc)
+        rc = model_open(env, files[0], &model);
+    if (!rc)
+        rc = rewrite(a, model, files[0], &report);
+    if (!rc && a->verify > 0)
+        rc = verify(a, env, files[0], model);
+    if (!rc)
+        rc = model_save(model, files[1], &a->save);
+    if (!rc && strcmp(files[1], "-"))
+        print_report(report_out(&a->common), report);
+    if (!rc)
+        rc = report_json(&a->common, json_incref(report));
+    json_decref(report);
+    pln_model_free(model);
+    pln_env_free(env);
+    return rc;
+}
+
+const verb verb_optimize = {
+    .name = "optimize",
+    .synopsis = "IN OUT [-O0..3] [--target onnx|ort|planish] [options]",
+    .brief = "rewrite a model",
+    .details = "levels: -O1 exact rules, -O2 also rounding elsewhere, -O3 also the target's "
+               "fused operators\n",
+    .opts = optimize_opts,
+    .args_size = sizeof(optimize_args),
+    .defaults = defaults,
+    .min_files = 0,
+    .max_files = 2,
+    .run = run,
+};
