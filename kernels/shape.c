@@ -342,7 +342,8 @@ static pln_status shape_infer(pln_infer *inf, pln_error *err)
         return pln_oom(err);
     sym->n = n;
     sym->v = inf->in[0]->shape.dims + first;
-    inf->out_sym[0] = sym;
+    if (inf->out_sym)
+        inf->out_sym[0] = sym;
     return PLN_OK;
 }
 
@@ -368,7 +369,8 @@ static pln_status size_infer(pln_infer *inf, pln_error *err)
         return pln_oom(err);
     *v = pln_shape_count(inf->syms, inf->in[0]->shape);
     *sym = (pln_symval){ 1, v };
-    inf->out_sym[0] = sym;
+    if (inf->out_sym)
+        inf->out_sym[0] = sym;
     return PLN_OK;
 }
 
