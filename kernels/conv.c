@@ -1,6 +1,7 @@
 /* Conv and ConvTranspose.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/conv.h"
+#include "kernels/conv_cpu.h"
 #include "kernels/product.h"
 #include "src/ir/numeric.h"
 #include "src/util/parallel.h"
@@ -90,11 +91,11 @@ const pln_op_desc pln_ops_conv[] = {
     { .name = "Conv", .domain = "", .since = 22, .in = { 2, 3 }, .out = { 1, 1 },
       .types = "T:" PLN_FLOAT_TYPES, .sig = "T,T,T?->T",
       .attrs = conv_spec, .attrs_size = sizeof(pln_conv_attrs), .check = pln_conv_check,
-      .infer = conv_infer, .ref = conv_ref, .cost = conv_cost },
+      .infer = conv_infer, .ref = conv_ref, .cpu = &pln_impl_conv_f32, .cost = conv_cost },
     { .name = "ConvTranspose", .domain = "", .since = 22, .in = { 2, 3 }, .out = { 1, 1 },
       .types = "T:" PLN_FLOAT_TYPES, .sig = "T,T,T?->T",
       .attrs = conv_transpose_spec, .attrs_size = sizeof(pln_conv_attrs),
-      .check = pln_conv_check, .infer = conv_transpose_infer, .ref = conv_transpose_ref,
+      .check = pln_conv_check, .infer = conv_transpose_infer, .ref = conv_transpose_ref, .cpu = &pln_impl_conv_f32,
       .cost = conv_transpose_cost },
     { .name = NULL },
 };

@@ -139,3 +139,41 @@ void pln_epilogue_row(const pln_epilogue *e, float *y, int64_t row, int64_t col,
         fn(y, y, cols, s->op.alpha, s->op.beta);
     }
 }
+
+/* Whether a step's dimensions from `first` on advance like a single one; its step. */
+static bool single_step(const pln_epilogue *e, const pln_epilogue_step *s, int first,
+                        int64_t *step)
+{
+    int64_t size = 1;
+    bool any = false;
+    *step = 0;
+    for (int d = e->rank - 1; d >= first; d--) {
+        if (e->dims[d] != 1) {
+            if (!any)
+                *step = s->step[d];
+            else if (s->step[d] != *step * size)
+                return false;
+            any = true;
+        }
+        size *= e->dims[d];
+    }
+    return true;
+}
+
+bool pln_epilogue_flatten(pln_epilogue *e, int first)
+{
+    int64_t step[PLN_POSTOPS_MAX + 2], size = 1;
+    if (first >= e->rank)
+        return e->rank == 0;
+    for (int i = 0; i < e->n; i++) {
+        if (!single_step(e, &e->step[i], first, &step[i]))
+            return false;
+    }
+    for (int d = first; d < e->rank; d++)
+        size *= e->dims[d];
+    for (int i = 0; i < e->n; i++)
+        e->step[i].step[first] = step[i];
+    e->dims[first] = size;
+    e->rank = first + 1;
+    return true;
+}

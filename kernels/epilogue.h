@@ -24,6 +24,9 @@ typedef struct pln_epilogue {
 pln_status pln_epilogue_set(pln_epilogue *e, const pln_call *c, const pln_postop_list *list,
                             const pln_tensor *bias, int bias_axis, float scale,
                             const pln_tensor *out, pln_error *err);
+/* Sees the dimensions from `first` on as one, so that a row is all of them. false, and nothing
+ * changed, where an operand's steps don't allow it. */
+bool pln_epilogue_flatten(pln_epilogue *e, int first);
 /* Columns [col, col + cols) of row `row`, at y. */
 void pln_epilogue_row(const pln_epilogue *e, float *y, int64_t row, int64_t col, int64_t cols);
 

@@ -1,6 +1,7 @@
 /* planish.FusedMatMul, FusedGemm, FusedConv, FusedConvTranspose: a product and what follows it.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/fused.h"
+#include "kernels/conv_cpu.h"
 #include "kernels/matmul_cpu.h"
 
 #define FIRST_OPERAND 3
@@ -134,10 +135,10 @@ const pln_op_desc pln_ops_fused[] = {
       .attrs_size = sizeof(pln_fused_mm_attrs), .check = check_mm, .infer = gemm_infer,
       .ref = mm_ref, .cpu = &pln_impl_matmul_f32, .cost = mm_cost },
     { .name = "FusedConv", FUSED, .attrs = conv_spec, .attrs_size = sizeof(pln_conv_attrs),
-      .check = check_conv, .infer = conv_infer, .ref = conv_ref, .cost = conv_cost },
+      .check = check_conv, .infer = conv_infer, .ref = conv_ref, .cpu = &pln_impl_conv_f32, .cost = conv_cost },
     { .name = "FusedConvTranspose", FUSED, .attrs = conv_transpose_spec,
       .attrs_size = sizeof(pln_conv_attrs), .check = check_conv,
-      .infer = conv_transpose_infer, .ref = conv_transpose_ref,
+      .infer = conv_transpose_infer, .ref = conv_transpose_ref, .cpu = &pln_impl_conv_f32,
       .cost = conv_transpose_cost },
     { .name = NULL },
 };

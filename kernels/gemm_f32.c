@@ -11,11 +11,13 @@
 #define NV 2
 #define MR 4
 #define SET1(x) ((vec){ (x), (x), (x), (x) })
+#define FMA1(a, b, c) ((a) * (b) + (c))
 #define FMA(a, b, c) ((a) * (b) + (c))
 #define CASES CASE(1) CASE(2) CASE(3) CASE(4)
 #include "kernels/gemm_f32_tmpl.h"
 
-static const pln_gemm_fns gemm_c = { .mr = MR, .nr = NV * VL, .tile = tile };
+static const pln_gemm_fns gemm_c = { .mr = MR, .nr = NV * VL, .tile = tile,
+                                      .axpy_strided = axpy_strided };
 
 const pln_gemm_fns *pln_gemm_for(int isa)
 {

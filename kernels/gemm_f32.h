@@ -17,6 +17,8 @@ typedef struct pln_gemm_fns {
      * at a distance of ldb floats from step to step. cols < nr: b has all nr columns still. */
     void (*tile)(int64_t k, const float *a, const float *b, int64_t ldb, float *c, int64_t ldc,
                  int rows, int cols, bool add);
+    /* y[i] += a x[i step] */
+    void (*axpy_strided)(float *y, const float *x, int64_t step, float a, int64_t n);
 } pln_gemm_fns;
 
 const pln_gemm_fns *pln_gemm(void);

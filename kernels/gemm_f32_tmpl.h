@@ -68,3 +68,18 @@ static void tile(int64_t k, const float *a, const float *b, int64_t ldb, float *
             c[r * ldc + j] = edge[r * NV * VL + j];
     }
 }
+
+static void axpy_strided(float *y, const float *x, int64_t step, float a, int64_t n)
+{
+    if (step == 1) {
+        const vec av = SET1(a);
+        int64_t i = 0;
+        for (; i + VL <= n; i += VL)
+            *(vec_u *)(y + i) = FMA(av, *(const vec_u *)(x + i), *(const vec_u *)(y + i));
+        for (; i < n; i++)
+            y[i] = FMA1(a, x[i], y[i]);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        y[i] = FMA1(a, x[i * step], y[i]);
+}

@@ -150,6 +150,8 @@ static pln_status prepare(pln_prep *p, pln_error *err)
         if (each > 0 && pln_size_mul(&s->scratch, (size_t)each, sizeof(float) * (size_t)s->slots))
             p->scratch = s->scratch;
     }
+    memset(p->layout_in, PLN_LAYOUT_PLAIN, p->n_in);
+    p->layout_out[0] = PLN_LAYOUT_PLAIN;
     p->state = s;
     return PLN_OK;
 }
