@@ -136,26 +136,28 @@ static int set_dims(pln_model *model, const str_list *dims, pln_error *err)
     return 0;
 }
 
-static int rewrite(const optimize_args *a, pln_model *model, const char *path,
-                   json_t **report)
+static int fill_options(const optimize_args *a, pln_optimize_options *o)
 {
-    pln_optimize_options o = PLN_OPTIMIZE_OPTIONS_INIT;
+    *o = (pln_optimize_options)PLN_OPTIMIZE_OPTIONS_INIT;
+    if (a->level < 0 || a->level > 3)
+        return fail(2, "the level is 0 to 3, not %lld", (long long)a->level);
+    o->level = (int)a->level;
+    o->allow_approx = a->approx;
+    o->passes = a->passes;
+    o->disable = a->disable;
+    o->debug = a->debug;
+    o->fold_growth = a->fold_growth > 0 ? (uint64_t)a->fold_growth : 0;
+    o->no_stamp = a->no_stamp;
+    return parse_target(a->target, &o->target);
+}
+
+static int rewrite(const optimize_args *a, const pln_optimize_options *o, pln_model *model,
+                   const char *path, json_t **report)
+{
     char *json = NULL;
-    int rc = parse_target(a->target, &o.target);
-    if (!rc && (a->level < 0 || a->level > 3))
-        rc = fail(2, "the level is 0 to 3, not %lld", (long long)a->level);
-    if (rc)
-        return rc;
-    o.level = (int)a->level;
-    o.allow_approx = a->approx;
-    o.passes = a->passes;
-    o.disable = a->disable;
-    o.debug = a->debug;
-    o.fold_growth = a->fold_growth > 0 ? (uint64_t)a->fold_growth : 0;
-    o.no_stamp = a->no_stamp;
     pln_error *err = pln_error_new();
-    rc = set_dims(model, &a->feed.dims, err);
-    if (!rc && pln_model_optimize(model, &o, &json, err) != PLN_OK)
+    int rc = set_dims(model, &a->feed.dims, err);
+    if (!rc && pln_model_optimize(model, o, &json, err) != PLN_OK)
         rc = fail_status(err, path);
     if (!rc)
         *report = json_loads(json, 0, NULL);
@@ -194,12 +196,15 @@ static int run(void *args, int n_files, char **files)
         return fail(2, "usage: planish optimize IN OUT [options]");
     pln_model *model = NULL;
     json_t *report = NULL;
-    int rc;
+    pln_optimize_options o;
+    int rc = fill_options(a, &o);
+    if (rc)
+        return rc;
     pln_env *env = report_env(&a->common, &rc);
     if (!rc)
         rc = model_open(env, files[0], &model);
     if (!rc)
-        rc = rewrite(a, model, files[0], &report);
+        rc = rewrite(a, &o, model, files[0], &report);
     if (!rc && a->verify > 0)
         rc = verify(a, env, files[0], model);
     if (!rc)

@@ -160,20 +160,19 @@ static void print_report(FILE *out, const json_t *o)
     }
 }
 
-static int quantize(const quantize_args *a, pln_env *env, pln_model *model, const char *path,
-                    json_t **report)
+static int quantize(const quantize_args *a, pln_quantize_options *o, pln_env *env,
+                    pln_model *model, const char *path, json_t **report)
 {
-    pln_quantize_options o = PLN_QUANTIZE_OPTIONS_INIT;
     calibration c = { .env = env, .model = model };
     char *json = NULL;
-    int rc = fill_options(a, &o);
+    int rc = 0;
     for (size_t i = 0; !rc && i < a->calibration.n; i++)
         rc = add_source(&c, a->calibration.v[i]);
-    o.calibration = next_feeds;
-    o.user = &c;
+    o->calibration = next_feeds;
+    o->user = &c;
     pln_error *err = pln_error_new();
     progress_begin(&c.bar, &a->common, "calibrating");
-    if (!rc && pln_model_quantize(model, &o, &json, err) != PLN_OK && !c.rc)
+    if (!rc && pln_model_quantize(model, o, &json, err) != PLN_OK && !c.rc)
         rc = fail_status(err, path);
     progress_end(&c.bar);
     rc = rc ? rc : c.rc;
@@ -201,12 +200,15 @@ static int run(void *args, int n_files, char **files)
     const quantize_args *a = args;
     pln_model *model = NULL;
     json_t *report = NULL;
-    int rc;
+    pln_quantize_options o = PLN_QUANTIZE_OPTIONS_INIT;
+    int rc = fill_options(a, &o);
+    if (rc)
+        return rc;
     pln_env *env = report_env(&a->common, &rc);
     if (!rc)
         rc = model_open(env, files[0], &model);
     if (!rc)
-        rc = quantize(a, env, model, files[0], &report);
+        rc = quantize(a, &o, env, model, files[0], &report);
     if (!rc)
         rc = model_save(model, files[1], &a->save);
     if (!rc && strcmp(files[1], "-"))

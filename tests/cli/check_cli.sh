@@ -1,0 +1,148 @@
+#!/bin/sh
+# The command from outside: exit codes, one-line errors, JSON, no partial files. Speaks TAP.
+# usage: check_cli.sh PLANISH
+# SPDX-License-Identifier: Apache-2.0
+planish=$1
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+n=0
+failed=0
+
+# check NAME WANTED_EXIT COMMAND...: stdout in $tmp/out, stderr in $tmp/err
+check() {
+    name=$1 want=$2
+    shift 2
+    "$@" >"$tmp/out" 2>"$tmp/err"
+    got=$?
+    n=$((n + 1))
+    if [ "$got" = "$want" ]; then
+        echo "ok $n - $name"
+    else
+        echo "not ok $n - $name: exit $got, want $want"
+        sed 's/^/# /' "$tmp/err"
+        failed=1
+    fi
+}
+
+# holds NAME FILE PATTERN
+holds() {
+    n=$((n + 1))
+    if grep -q -e "$3" "$2"; then
+        echo "ok $n - $1"
+    else
+        echo "not ok $n - $1: no '$3' in:"
+        sed 's/^/# /' "$2"
+        failed=1
+    fi
+}
+
+# one_line NAME: the last error is one line that begins with planish: error:
+one_line() {
+    n=$((n + 1))
+    if [ "$(wc -l <"$tmp/err")" = 1 ] && grep -q '^planish: error: ' "$tmp/err"; then
+        echo "ok $n - $1"
+    else
+        echo "not ok $n - $1"
+        sed 's/^/# /' "$tmp/err"
+        failed=1
+    fi
+}
+
+# absent NAME FILE
+absent() {
+    n=$((n + 1))
+    if [ -e "$2" ] || [ -n "$(ls "$tmp" | grep -e '\.part$' -e 'onnx\.......$')" ]; then
+        echo "not ok $n - $1"
+        failed=1
+    else
+        echo "ok $n - $1"
+    fi
+}
+
+cat >"$tmp/add.txt" <<'EOF'
+<ir_version: 8, opset_import: ["" : 17]>
+add (float[N, 3] x) => (float[N, 3] y)
+<float[3] b = {1, 2, 3}>
+{
+   t = Add(x, b)
+   y = Relu(t)
+}
+EOF
+cat >"$tmp/cycle.txt" <<'EOF'
+<ir_version: 8, opset_import: ["" : 17]>
+loop (float[3] x) => (float[3] y)
+{
+   a = Add(x, y)
+   y = Relu(a)
+}
+EOF
+cat >"$tmp/unknown.txt" <<'EOF'
+<ir_version: 8, opset_import: ["" : 17]>
+unknown (float[3] x) => (float[3] y)
+{
+   y = NoSuchOperator(x)
+}
+EOF
+
+check "--help" 0 "$planish" --help
+holds "help lists the verbs" "$tmp/out" "^  run "
+check "--version" 0 "$planish" --version
+check "no verb" 2 "$planish"
+check "misspelt verb" 2 "$planish" rnu
+holds "a verb is suggested" "$tmp/err" "did you mean 'run'"
+one_line "one line for a misspelt verb"
+check "misspelt option" 2 "$planish" run --inptus a b
+holds "an option is suggested" "$tmp/err" "did you mean '--inputs'"
+for verb in info check print parse run optimize quantize compare bench test; do
+    check "$verb --help" 0 "$planish" $verb --help
+done
+check "missing file" 3 "$planish" info "$tmp/none.onnx"
+one_line "one line for a missing file"
+
+check "parse" 0 "$planish" parse "$tmp/add.txt" "$tmp/add.onnx"
+check "print" 0 "$planish" print "$tmp/add.onnx"
+holds "print shows the graph" "$tmp/out" "Relu"
+check "check of a valid model" 0 "$planish" check "$tmp/add.onnx"
+check "info as JSON" 0 "$planish" info "$tmp/add.onnx" --json -
+holds "JSON has a schema" "$tmp/out" '"schema": 1'
+check "JSON is JSON" 0 python3 -m json.tool "$tmp/out"
+check "run with random input" 0 "$planish" run "$tmp/add.onnx" --dim N=2 --outputs "$tmp/y.npz"
+holds "random input is announced" "$tmp/err" "random, seed 0"
+holds "the shape follows --dim" "$tmp/out" "float\[2,3\]"
+check "the same seed gives the same output" 0 "$planish" run "$tmp/add.onnx" --dim N=2 \
+    --outputs "$tmp/z.npz"
+check "compare archives" 0 "$planish" compare "$tmp/y.npz" "$tmp/z.npz"
+check "compare models" 0 "$planish" compare "$tmp/add.onnx" "$tmp/add.onnx"
+check "optimize" 0 "$planish" optimize "$tmp/add.onnx" "$tmp/opt.onnx"
+check "optimize for planish" 0 "$planish" optimize -O3 --target planish "$tmp/add.onnx" \
+    "$tmp/opt3.onnx" --verify 2
+check "compare before and after" 0 "$planish" compare "$tmp/add.onnx" "$tmp/opt3.onnx"
+check "bench as JSON" 0 "$planish" bench "$tmp/add.onnx" --seconds 0.1 --json -
+holds "bench has p50" "$tmp/out" '"p50_ms"'
+check "a model from stdin" 0 sh -c "'$planish' info - <'$tmp/add.onnx'"
+
+check "unknown input" 3 "$planish" run "$tmp/add.onnx" --input "nope=$tmp/y.npz"
+one_line "one line for an unknown input"
+check "wrong shape" 3 "$planish" run "$tmp/add.onnx" --shape x=2x4
+one_line "one line for a wrong shape"
+check "a text with a cycle" 3 "$planish" parse "$tmp/cycle.txt" "$tmp/cycle.onnx"
+absent "nothing is written for it" "$tmp/cycle.onnx"
+check "a text with an unknown operator" 0 "$planish" parse "$tmp/unknown.txt" "$tmp/u.onnx"
+check "check of it" 1 "$planish" check "$tmp/u.onnx"
+check "run of it" 4 "$planish" run "$tmp/u.onnx"
+holds "the operator is named" "$tmp/err" "NoSuchOperator"
+check "optimize takes it as opaque" 0 "$planish" optimize "$tmp/u.onnx" "$tmp/u2.onnx"
+check "info takes it as opaque" 0 "$planish" info "$tmp/u.onnx"
+
+head -c 40 "$tmp/add.onnx" >"$tmp/short.onnx"
+check "truncated file" 3 "$planish" optimize "$tmp/short.onnx" "$tmp/short-out.onnx"
+one_line "one line for a truncated file"
+absent "nothing is written for it" "$tmp/short-out.onnx"
+check "unwritable output" 3 "$planish" optimize "$tmp/add.onnx" "$tmp/no/such/dir.onnx"
+check "wrong level" 2 "$planish" optimize -O9 "$tmp/add.onnx" "$tmp/x.onnx"
+check "wrong target" 2 "$planish" optimize --target tpu "$tmp/add.onnx" "$tmp/x.onnx"
+check "compare of a model and an archive" 2 "$planish" compare "$tmp/add.onnx" "$tmp/y.npz"
+check "static quantize without data" 2 "$planish" quantize "$tmp/add.onnx" "$tmp/q.onnx"
+
+echo "1..$n"
+exit $failed
