@@ -1,0 +1,175 @@
+/* Normalizations by neighbours and norms: LRN, LpNormalization, MeanVarianceNormalization.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/bcast.h"
+#include "kernels/norm.h"
+#include "kernels/type_sets.h"
+
+#include <math.h>
+#include <string.h>
+
+/* ---- LRN: over neighbouring channels --------------------------------------------------------- */
+
+typedef struct lrn_attrs {
+    float alpha, beta, bias;
+    int64_t size;
+} lrn_attrs;
+
+static const pln_attr_spec lrn_spec[] = {
+    PLN_A_FLOAT(lrn_attrs, alpha, 1e-4f),
+    PLN_A_FLOAT(lrn_attrs, beta, 0.75f),
+    PLN_A_FLOAT(lrn_attrs, bias, 1.0f),
+    { .name = "size", .type = PLN_ATTR_INT, .required = true,
+      .offset = offsetof(lrn_attrs, size) },
+    PLN_A_END,
+};
+
+static pln_status lrn_ref(pln_call *c, pln_error *err)
+{
+    const lrn_attrs *a = (const lrn_attrs *)c->attrs;
+    const pln_tensor *x = c->in[0];
+    if (x->rank < 2 || a->size < 1)
+        return pln_call_fail(c, err, PLN_E_RUN, "rank %d, size %lld", x->rank,
+                             (long long)a->size);
+    const pln_axis ax = pln_axis_of(x, 1, 2);
+    const int64_t before = (a->size - 1) / 2, after = a->size / 2;
+    double *v = pln_norm_scratch(c, ax.n, 2, err), *y = v + ax.n;
+    if (!v)
+        return PLN_E_NOMEM;
+    for (int64_t l = 0; l < ax.outer * ax.inner; l++) {
+        const int64_t at = l / ax.inner * ax.n * ax.inner + l % ax.inner;
+        pln_block_load(PLN_DT_F64, v, x, at, ax.inner, ax.n);
+        for (int64_t ch = 0; ch < ax.n; ch++) {
+            const int64_t lo = ch > before ? ch - before : 0;
+            const int64_t hi = ax.n - 1 - ch > after ? ch + after : ax.n - 1;
+            double sum = 0;
+            for (int64_t k = lo; k <= hi; k++)
+                sum += v[k] * v[k];
+            y[ch] = v[ch] / pow(a->bias + a->alpha / (double)a->size * sum, a->beta);
+        }
+        pln_block_store(c->out[0], at, ax.inner, PLN_DT_F64, y, ax.n);
+    }
+    return PLN_OK;
+}
+
+/* ---- LpNormalization ------------------------------------------------------------------------------ */
+
+typedef struct lp_attrs {
+    int64_t axis, p;
+} lp_attrs;
+
+static const pln_attr_spec lp_spec[] = {
+    PLN_A_INT(lp_attrs, axis, -1),
+    PLN_A_INT(lp_attrs, p, 2),
+    PLN_A_END,
+};
+
+/* A vector of zeros stays one. */
+static pln_status lp_ref(pln_call *c, pln_error *err)
+{
+    const lp_attrs *a = (const lp_attrs *)c->attrs;
+    const pln_tensor *x = c->in[0];
+    int axis = 0;
+    if (a->p != 1 && a->p != 2)
+        return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "p is %lld, want 1 or 2",
+                             (long long)a->p);
+    if (x->rank > 0 && !pln_axis_normal(a->axis, x->rank, &axis))
+        return pln_call_fail(c, err, PLN_E_RUN, "axis %lld with rank %d",
+                             (long long)a->axis, x->rank);
+    const pln_axis ax = pln_axis_of(x, axis, axis + 1);
+    double *v = pln_norm_scratch(c, ax.n, 1, err);
+    if (!v)
+        return PLN_E_NOMEM;
+    for (int64_t l = 0; l < ax.outer * ax.inner; l++) {
+        const int64_t at = l / ax.inner * ax.n * ax.inner + l % ax.inner;
+        double sum = 0;
+        pln_block_load(PLN_DT_F64, v, x, at, ax.inner, ax.n);
+        for (int64_t i = 0; i < ax.n; i++)
+            sum += a->p == 1 ? fabs(v[i]) : v[i] * v[i];
+        if (a->p == 2)
+            sum = sqrt(sum);
+        for (int64_t i = 0; i < ax.n; i++)
+            v[i] = sum == 0 ? 0 : v[i] / sum;
+        pln_block_store(c->out[0], at, ax.inner, PLN_DT_F64, v, ax.n);
+    }
+    return PLN_OK;
+}
+
+/* ---- MeanVarianceNormalization ----------------------------------------------------------------------- */
+
+typedef struct mvn_attrs {
+    pln_ints axes;
+} mvn_attrs;
+
+static const pln_attr_spec mvn_spec[] = { PLN_A_INTS(mvn_attrs, axes), PLN_A_END };
+
+/* For each element the index of its statistics: strides that are 0 along the axes. */
+static pln_status mvn_strides(const pln_call *c, int64_t *stride, int64_t *n_stats,
+                              pln_error *err)
+{
+    static const int64_t usual[] = { 0, 2, 3 };
+    const mvn_attrs *a = (const mvn_attrs *)c->attrs;
+    const pln_tensor *x = c->in[0];
+    const int64_t *axes = a->axes.v ? a->axes.v : usual;
+    const size_t n = a->axes.v ? a->axes.n : 3;
+    bool reduced[PLN_MAX_RANK] = { false };
+    for (size_t i = 0; i < n; i++) {
+        int axis;
+        if (!pln_axis_normal(axes[i], x->rank, &axis))
+            return pln_call_fail(c, err, PLN_E_RUN, "axis %lld with rank %d",
+                                 (long long)axes[i], x->rank);
+        reduced[axis] = true;
+    }
+    *n_stats = 1;
+    for (int d = x->rank - 1; d >= 0; d--) {
+        stride[d] = reduced[d] ? 0 : *n_stats;
+        *n_stats *= reduced[d] ? 1 : x->dims[d];
+    }
+    return PLN_OK;
+}
+
+static int64_t stat_of(const pln_tensor *x, const int64_t *stride, int64_t i)
+{
+    int64_t at = 0;
+    for (int d = x->rank - 1; d >= 0; d--) {
+        at += i % x->dims[d] * stride[d];
+        i /= x->dims[d];
+    }
+    return at;
+}
+
+static pln_status mvn_ref(pln_call *c, pln_error *err)
+{
+    const pln_tensor *x = c->in[0];
+    int64_t stride[PLN_MAX_RANK], n_stats;
+    const int64_t total = pln_tensor_size(x);
+    PLN_TRY(mvn_strides(c, stride, &n_stats, err));
+    double *mean = pln_norm_scratch(c, n_stats, 2, err), *var = mean + n_stats;
+    if (!mean)
+        return PLN_E_NOMEM;
+    memset(mean, 0, (size_t)n_stats * 2 * sizeof(double));
+    const double count = n_stats ? (double)(total / n_stats) : 0;
+    for (int pass = 0; pass < 3; pass++)
+        for (int64_t i = 0; i < total; i++) {
+            const int64_t s = stat_of(x, stride, i);
+            double v = pln_tensor_get_f64(x, i);
+            if (pass == 0)
+                mean[s] += v / count;
+            else if (pass == 1)
+                var[s] += (v - mean[s]) * (v - mean[s]) / count;
+            else
+                pln_tensor_set_f64(c->out[0], i, (v - mean[s]) / (sqrt(var[s]) + 1e-9));
+        }
+    return PLN_OK;
+}
+
+#define ROW(op, version, spec, type, fn)                                                   \
+    { .name = #op, .domain = "", .since = version, .in = { 1, 1 }, .out = { 1, 1 },        \
+      .traits = PLN_OP_INPLACE, .types = "T:" PLN_TS_FLOAT, .sig = "T->T", .attrs = spec,  \
+      .attrs_size = sizeof(type), .infer = pln_infer_same, .ref = fn }
+
+const pln_op_desc pln_ops_norm_axis[] = {
+    ROW(LRN, 13, lrn_spec, lrn_attrs, lrn_ref),
+    ROW(LpNormalization, 22, lp_spec, lp_attrs, lp_ref),
+    ROW(MeanVarianceNormalization, 13, mvn_spec, mvn_attrs, mvn_ref),
+    { .name = NULL },
+};
