@@ -12,7 +12,7 @@
 static bool slot_bytes(const rt_slot *s, size_t *bytes)
 {
     *bytes = 0;
-    return s->desc->kind != PLN_KIND_TENSOR ||
+    return s->late || s->desc->kind != PLN_KIND_TENSOR ||
            pln_dims_bytes((pln_dtype)s->desc->dtype, s->desc->rank, s->desc->dims, bytes);
 }
 
