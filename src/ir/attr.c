@@ -196,6 +196,8 @@ static pln_status value_of(const pln_node *n, const pln_attr_spec *s, const pln_
     case PLN_ATTR_TENSOR:
     case PLN_ATTR_SPARSE_TENSOR:
         *(pln_tensor **)field = a->t;
+        if (a->t)
+            return pln_tensor_materialize(a->t, err);
         break;
     case PLN_ATTR_GRAPH:
         *(pln_graph **)field = a->g;
