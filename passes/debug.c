@@ -257,7 +257,7 @@ pln_status pln_debug_after(pln_pass_ctx *ctx, pln_model *before, pln_error *err)
     if ((d->on & PLN_DEBUG_PRINT) &&
         (!d->print_pass[0] || !strcmp(d->print_pass, ctx->pass->name)))
         PLN_TRY(print_graph(ctx, err));
-    if (d->on & PLN_DEBUG_VALIDATE)
+    if ((d->on & PLN_DEBUG_VALIDATE) && pln_model_check)
         PLN_TRY(validate(ctx, err));
     if (d->on & PLN_DEBUG_ROUNDTRIP)
         PLN_TRY(roundtrip(ctx, err));
