@@ -6,9 +6,8 @@
 #include "passes/pass.h"
 #include "src/ir/env.h"
 #include "src/ir/optimize.h"
+#include "src/util/map.h"
 #include "src/util/text.h"
-
-#pragma weak pln_model_set_metadata
 
 /* ---- all or nothing -------------------------------------------------------------------- */
 
@@ -30,12 +29,22 @@ static void swap_models(pln_model *a, pln_model *b)
 
 typedef struct measures {
     uint64_t nodes, constants, constant_bytes;
+    pln_map ops; /* operator name to count */
+    bool failed;
 } measures;
+
+static void count_op(measures *m, const pln_node *n)
+{
+    const uintptr_t seen = (uintptr_t)pln_map_get(&m->ops, n->op_type);
+    m->failed |= !pln_map_put(&m->ops, n->op_type, (void *)(seen + 1));
+}
 
 static pln_status measure_graph(pln_graph *g, void *user)
 {
     measures *m = user;
     m->nodes += g->n_nodes;
+    for (const pln_node *n = g->first; n; n = n->next)
+        count_op(m, n);
     for (const pln_value *v = g->values; v; v = v->next) {
         size_t bytes = 0;
         if (!v->cst || v->cst->kind != PLN_KIND_TENSOR)
@@ -47,14 +56,43 @@ static pln_status measure_graph(pln_graph *g, void *user)
     return PLN_OK;
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static void report_ops(pln_text *out, measures *m)
+{
+    const char **names = pln_calloc(out->alloc, m->ops.cap + 1, sizeof *names);
+    size_t n = 0;
+    for (size_t i = 0; names && i < m->ops.cap; i++)
+        if (m->ops.keys[i] && m->ops.values[i])
+            names[n++] = m->ops.keys[i];
+    if (n)
+        qsort(names, n, sizeof *names, by_name);
+    for (size_t i = 0; i < n; i++) {
+        pln_text_str(out, i ? "," : "");
+        pln_text_json(out, names[i], strlen(names[i]));
+        pln_text_printf(out, ":%llu",
+                        (unsigned long long)(uintptr_t)pln_map_get(&m->ops, names[i]));
+    }
+    out->failed |= !names;
+    pln_release(out->alloc, names);
+}
+
 static void report_measures(pln_text *out, const char *key, pln_model *m)
 {
     measures at = { .nodes = 0 };
+    pln_map_init(&at.ops, m->alloc);
     pln_graph_walk(m->graph, measure_graph, &at);
     pln_text_printf(out, "\"%s\":{\"nodes\":%llu,\"constants\":%llu,"
-                         "\"constant_bytes\":%llu},",
+                         "\"constant_bytes\":%llu,\"ops\":{",
                     key, (unsigned long long)at.nodes, (unsigned long long)at.constants,
                     (unsigned long long)at.constant_bytes);
+    report_ops(out, &at);
+    pln_text_str(out, "}},");
+    out->failed |= at.failed;
+    pln_map_done(&at.ops);
 }
 
 static const char *const target_names[] = { "onnx", "ort", "planish" };
