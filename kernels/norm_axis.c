@@ -140,7 +140,7 @@ static int64_t stat_of(const pln_tensor *x, const int64_t *stride, int64_t i)
 static pln_status mvn_ref(pln_call *c, pln_error *err)
 {
     const pln_tensor *x = c->in[0];
-    int64_t stride[PLN_MAX_RANK], n_stats;
+    int64_t stride[PLN_MAX_RANK], n_stats = 0;
     const int64_t total = pln_tensor_size(x);
     PLN_TRY(mvn_strides(c, stride, &n_stats, err));
     double *mean = pln_norm_scratch(c, n_stats, 2, err), *var = mean + n_stats;

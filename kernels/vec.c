@@ -180,6 +180,12 @@ static void axpy_c(float *y, const float *x, float a, int64_t n)
         y[i] += a * x[i];
 }
 
+static void gemv_c(float *y, const float *m, int64_t ld, const float *x, int64_t k, int64_t n)
+{
+    for (int64_t i = 0; i < k; i++)
+        axpy_c(y, m + i * ld, x[i], n);
+}
+
 static void normalize_c(float *y, const float *x, const float *gamma, const float *beta,
                         float mean, float inv, int64_t n)
 {
@@ -273,6 +279,7 @@ static const pln_vec_fns fns_c = {
     .add_to = add_to_c,
     .add_square_to = add_square_to_c,
     .axpy = axpy_c,
+    .gemv = gemv_c,
     .normalize = normalize_c,
     .scale_shift = scale_shift_c,
     .quant_u8 = quant_u8_c,

@@ -75,6 +75,8 @@ typedef struct pln_vec_fns {
     void (*add_square_to)(float *acc, const float *x, int64_t n);
     /* y += a x */
     void (*axpy)(float *y, const float *x, float a, int64_t n);
+    /* y[j] += x[i] m[i ld + j], for i < k, j < n */
+    void (*gemv)(float *y, const float *m, int64_t ld, const float *x, int64_t k, int64_t n);
     /* y = (x - mean) inv gamma + beta; gamma, beta may be NULL. */
     void (*normalize)(float *y, const float *x, const float *gamma, const float *beta,
                       float mean, float inv, int64_t n);
