@@ -178,6 +178,7 @@ pln_status pln_tensor_dup(const pln_tensor *t, pln_tensor **out, pln_error *err)
             PLN_TRY(pln_tensor_append(*out, t->items[i], err));
         return PLN_OK;
     }
+    PLN_TRY(pln_tensor_materialize((pln_tensor *)(uintptr_t)t, err));
     PLN_TRY(pln_tensor_make(t->alloc, (pln_dtype)t->dtype, t->rank, t->dims, out, err));
     pln_tensor_copy(*out, 0, t, 0, pln_tensor_size(t));
     return PLN_OK;
