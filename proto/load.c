@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "proto/wire.h"
 #include "src/ir/version.h"
 
 /* ---- the loader ----------------------------------------------------------------------------- */
@@ -91,6 +92,26 @@ bool pln_load_take_cut(pln_loader *l, ProtobufCMessage *m, uint32_t field, pln_c
     return false;
 }
 
+pln_status pln_load_put_back(pln_loader *l, ProtobufCMessage *m, const pln_cut *cut)
+{
+    const unsigned n = m->n_unknown_fields;
+    ProtobufCMessageUnknownField *all = pln_arena_array(l->scratch, (size_t)n + 1, sizeof *all);
+    uint8_t *data = pln_arena_alloc(l->scratch, cut->len + 10);
+    if (!all || !data)
+        return pln_oom(l->err);
+    if (n)
+        memcpy(all, m->unknown_fields, n * sizeof *all);
+    const size_t head = pln_wire_encode_varint(data, cut->len);
+    memcpy(data + head, cut->data, cut->len);
+    all[n] = (ProtobufCMessageUnknownField){
+        .tag = cut->field, .wire_type = PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED,
+        .len = head + cut->len, .data = data,
+    };
+    m->unknown_fields = all;
+    m->n_unknown_fields = n + 1;
+    return PLN_OK;
+}
+
 /* ---- the model -------------------------------------------------------------------------------- */
 
 static pln_status load_header(pln_loader *l, Onnx__ModelProto *p)
@@ -113,6 +134,15 @@ static pln_status load_header(pln_loader *l, Onnx__ModelProto *p)
     return PLN_OK;
 }
 
+bool pln_opsets_are_exact(Onnx__OperatorSetIdProto **p, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (p[i]->base.n_unknown_fields || !p[i]->has_version ||
+            p[i]->has_domain != (p[i]->domain.len > 0))
+            return false;
+    return true;
+}
+
 static pln_status load_opsets(pln_loader *l, Onnx__ModelProto *p)
 {
     pln_model *m = l->model;
@@ -125,7 +155,8 @@ static pln_status load_opsets(pln_loader *l, Onnx__ModelProto *p)
             return PLN_E_NOMEM;
         m->opsets[m->n_opsets++] = (pln_opset){ domain, p->opset_import[i]->version };
     }
-    p->n_opset_import = 0;
+    if (pln_opsets_are_exact(p->opset_import, p->n_opset_import))
+        p->n_opset_import = 0;
     return PLN_OK;
 }
 
@@ -135,14 +166,18 @@ static pln_status load_metadata(pln_loader *l, Onnx__ModelProto *p)
     m->metadata = PLN_NEW_ARRAY(m->arena, pln_metadata, p->n_metadata_props);
     if (!m->metadata)
         return pln_oom(l->err);
+    bool exact = true;
     for (size_t i = 0; i < p->n_metadata_props; i++) {
+        const Onnx__StringStringEntryProto *e = p->metadata_props[i];
+        exact &= e->has_key && e->has_value && !e->base.n_unknown_fields;
         const char *key = pln_load_name(l, p->metadata_props[i]->key);
         const char *value = pln_load_name(l, p->metadata_props[i]->value);
         if (!key || !value)
             return PLN_E_NOMEM;
         m->metadata[m->n_metadata++] = (pln_metadata){ key, value };
     }
-    p->n_metadata_props = 0;
+    if (exact)
+        p->n_metadata_props = 0;
     return PLN_OK;
 }
 

@@ -17,6 +17,7 @@ typedef struct pln_loader {
     pln_scan scan;
     pln_buf *source; /* what the cuts point into; borrowed */
     pln_externals external;
+    uint32_t n_initializers; /* read so far */
     pln_error *err;
 } pln_loader;
 
@@ -34,6 +35,8 @@ pln_status pln_load_attr(pln_loader *l, pln_graph *g, pln_node *n, Onnx__Attribu
                          pln_attr **out);
 /* The tensor; of `p` then only what the tensor does not hold is left. */
 pln_status pln_load_tensor(pln_loader *l, Onnx__TensorProto *p, pln_tensor **out);
+/* The typed field that a tensor's raw bytes are the payload of; 0: they are raw_data. */
+uint32_t pln_typed_field_of(const pln_tensor *t);
 /* As a container of values and indices, with the dense shape in dims. */
 pln_status pln_load_sparse(pln_loader *l, Onnx__SparseTensorProto *p, pln_tensor **out);
 /* A dense tensor with the elements of a sparse one; only where the indices are right. */
@@ -43,12 +46,16 @@ pln_status pln_sparse_to_dense(const pln_tensor *sparse, const pln_limits *limit
 pln_status pln_load_type(pln_loader *l, const Onnx__TypeProto *p, pln_type *out,
                          bool *exact);
 
+/* Whether the entries say no more than domain and version; else they stay in the rest. */
+bool pln_opsets_are_exact(Onnx__OperatorSetIdProto **p, size_t n);
 /* NULL: no memory (the error is set). */
 const char *pln_load_name(pln_loader *l, ProtobufCBinaryData b);
 /* Packs what is left of a message into the model's arena; its cuts are gone by then. */
 pln_status pln_load_rest(pln_loader *l, ProtobufCMessage *m, pln_blob *out);
 /* The cut that stands in an unknown field of this number, which is taken out. */
 bool pln_load_take_cut(pln_loader *l, ProtobufCMessage *m, uint32_t field, pln_cut *out);
+/* Puts a typed data field back as a field that is not interpreted. */
+pln_status pln_load_put_back(pln_loader *l, ProtobufCMessage *m, const pln_cut *cut);
 /* Bytes as text for messages: at most 100, what is not printable escaped later. */
 #define PLN_PRBYTES(b) (int)((b).len < 100 ? (b).len : 100), (const char *)(b).data
 

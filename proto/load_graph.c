@@ -6,6 +6,9 @@
 #include "proto/load.h"
 #include "src/ir/op.h"
 
+#define RAW_DATA       9
+#define LAST_DATA_TYPE ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E3M2
+
 static pln_value *find_here(const pln_graph *g, const char *name)
 {
     return pln_map_get(&g->by_name, name);
@@ -91,6 +94,7 @@ static pln_status add_initializer(pln_loader *l, pln_graph *g, const char *name,
     if (v && v->kind == PLN_VALUE_INPUT && !v->cst) {
         v->cst = t;
         v->overridable = l->model->ir_version >= 4;
+        v->file_order = ++l->n_initializers;
         *out = v;
         return PLN_OK;
     }
@@ -100,7 +104,32 @@ static pln_status add_initializer(pln_loader *l, pln_graph *g, const char *name,
                  : pln_fail(l->err, PLN_E_FORMAT, "an initializer has no name");
     }
     *out = pln_graph_add_initializer(g, name, t);
-    return *out ? PLN_OK : pln_oom(l->err);
+    if (!*out)
+        return pln_oom(l->err);
+    (*out)->file_order = ++l->n_initializers;
+    return PLN_OK;
+}
+
+/* A tensor of a type of the standard that nothing here computes with: it is kept as its
+ * message, and is a value without contents. */
+static pln_status load_opaque(pln_loader *l, pln_graph *g, const char *name,
+                              Onnx__TensorProto *p)
+{
+    pln_cut data;
+    if (find_here(g, name))
+        return twice(l, name);
+    pln_value *v = pln_graph_add_initializer(g, name, NULL);
+    if (!v)
+        return pln_oom(l->err);
+    v->file_order = ++l->n_initializers;
+    while (pln_load_take_cut(l, &p->base, PLN_FIELD_DATA, &data)) {
+        p->has_raw_data |= data.field == RAW_DATA;
+        if (data.field == RAW_DATA)
+            p->raw_data = (ProtobufCBinaryData){ data.len, (uint8_t *)(uintptr_t)data.data };
+        else
+            PLN_TRY(pln_load_put_back(l, &p->base, &data));
+    }
+    return pln_load_rest(l, &p->base, &v->tensor_extra);
 }
 
 static pln_status load_initializer(pln_loader *l, pln_graph *g, Onnx__TensorProto *p)
@@ -110,6 +139,8 @@ static pln_status load_initializer(pln_loader *l, pln_graph *g, Onnx__TensorProt
     const char *name = pln_load_name(l, p->name);
     if (!name)
         return PLN_E_NOMEM;
+    if (p->data_type >= PLN_DT_COUNT && p->data_type <= LAST_DATA_TYPE)
+        return load_opaque(l, g, name, p);
     PLN_TRY(pln_load_tensor(l, p, &t));
     PLN_TRY(add_initializer(l, g, name, t, &v));
     p->has_name = 0;
@@ -354,22 +385,47 @@ static pln_status load_outputs(pln_loader *l, pln_graph *g, Onnx__GraphProto *p)
     return PLN_OK;
 }
 
-/* What is said of values that are not there, or that speak for themselves, stays in the
- * graph's rest. */
-static pln_status load_value_infos(pln_loader *l, pln_graph *g, Onnx__ValueInfoProto **p,
-                                   size_t *count)
+/* The messages as they came, which keep their order and what is said of values that speak
+ * for themselves or are not there: fields 13 of a graph. */
+static pln_status keep_value_infos(pln_loader *l, pln_graph *g, Onnx__ValueInfoProto **p,
+                                   size_t count)
 {
-    size_t kept = 0;
-    for (size_t i = 0; i < *count; i++) {
+    Onnx__GraphProto all = ONNX__GRAPH_PROTO__INIT;
+    all.value_info = p;
+    all.n_value_info = count;
+    return pln_load_rest(l, &all.base, &g->extra);
+}
+
+static pln_status load_value_infos(pln_loader *l, pln_graph *g, Onnx__ValueInfoProto **p,
+                                   size_t count)
+{
+    PLN_TRY(keep_value_infos(l, g, p, count));
+    for (size_t i = 0; i < count; i++) {
         const char *name = pln_name_find(l->model->names, (const char *)p[i]->name.data,
                                          p[i]->name.len);
         pln_value *v = name && p[i]->name.len ? find_here(g, name) : NULL;
         if (v && v->kind == PLN_VALUE_NODE && !v->declared && !v->extra.len)
             PLN_TRY(declare(l, v, p[i]));
-        else
-            p[kept++] = p[i];
     }
-    *count = kept;
+    return PLN_OK;
+}
+
+/* The graph's rest goes behind them. */
+static pln_status load_graph_rest(pln_loader *l, pln_graph *g, Onnx__GraphProto *p)
+{
+    const pln_blob infos = g->extra;
+    pln_blob rest;
+    PLN_TRY(pln_load_rest(l, &p->base, &rest));
+    if (!infos.len || !rest.len) {
+        g->extra = infos.len ? infos : rest;
+        return PLN_OK;
+    }
+    unsigned char *all = pln_arena_alloc(l->model->arena, infos.len + rest.len);
+    if (!all)
+        return pln_oom(l->err);
+    memcpy(all, infos.data, infos.len);
+    memcpy(all + infos.len, rest.data, rest.len);
+    g->extra = (pln_blob){ all, infos.len + rest.len };
     return PLN_OK;
 }
 
@@ -395,9 +451,10 @@ pln_status pln_load_graph(pln_loader *l, pln_graph *g, Onnx__GraphProto *p)
     PLN_TRY(load_nodes(l, g, p->node, p->n_node));
     p->n_node = 0;
     PLN_TRY(load_outputs(l, g, p));
-    PLN_TRY(load_value_infos(l, g, p->value_info, &p->n_value_info));
+    PLN_TRY(load_value_infos(l, g, p->value_info, p->n_value_info));
+    p->n_value_info = 0;
     PLN_TRY(pln_graph_sort(g, l->err));
-    return pln_load_rest(l, &p->base, &g->extra);
+    return load_graph_rest(l, g, p);
 }
 
 /* ---- functions ----------------------------------------------------------------------------------- */
@@ -418,8 +475,8 @@ static pln_status load_body(pln_loader *l, pln_graph *g, Onnx__FunctionProto *p)
         pln_value *v;
         PLN_TRY(add_output(l, g, p->output[i], &v));
     }
-    PLN_TRY(load_value_infos(l, g, p->value_info, &p->n_value_info));
-    p->n_input = p->n_node = p->n_output = 0;
+    PLN_TRY(load_value_infos(l, g, p->value_info, p->n_value_info));
+    p->n_input = p->n_node = p->n_output = p->n_value_info = 0;
     return pln_graph_sort(g, l->err);
 }
 
@@ -447,7 +504,9 @@ static pln_status load_parameters(pln_loader *l, pln_function *f, Onnx__Function
             return PLN_E_NOMEM;
     }
     f->n_opsets = p->n_opset_import;
-    p->n_attribute = p->n_attribute_proto = p->n_opset_import = 0;
+    p->n_attribute = p->n_attribute_proto = 0;
+    if (pln_opsets_are_exact(p->opset_import, p->n_opset_import))
+        p->n_opset_import = 0;
     return PLN_OK;
 }
 

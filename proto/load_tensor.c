@@ -97,6 +97,20 @@ static pln_status decode_varints(const pln_raw *raw, pln_tensor *t, pln_error *e
     return PLN_OK;
 }
 
+/* A typed field of floats has the bytes of raw_data: a function of its own keeps apart what
+ * came from which, so that it is written as it came. */
+static pln_status decode_floats(const pln_raw *raw, pln_tensor *t, pln_error *err)
+{
+    memcpy(t->data, raw->data, raw->size);
+    return PLN_OK;
+}
+
+uint32_t pln_typed_field_of(const pln_tensor *t)
+{
+    const bool typed = t->raw.decode == decode_varints || t->raw.decode == decode_floats;
+    return typed ? typed_field((pln_dtype)t->dtype) : 0;
+}
+
 /* Every byte but 0 is true; kernels count on 1. */
 static pln_status decode_bools(const pln_raw *raw, pln_tensor *t, pln_error *err)
 {
@@ -198,7 +212,8 @@ static pln_status from_cut(pln_loader *l, const source *s, pln_tensor **out)
     if (c->field != typed_field(s->dt))
         return pln_fail(l->err, PLN_E_FORMAT, "%s elements are in the wrong typed field",
                         pln_dtype_name(s->dt));
-    pln_raw raw = { .buf = l->source, .data = c->data, .size = c->len };
+    pln_raw raw = { .buf = l->source, .data = c->data, .size = c->len,
+                    .decode = decode_floats };
     const size_t need = typed_entries(s->dt, s->n);
     size_t have = c->len / (c->field == FLOAT_DATA ? 4 : 8);
     if (c->field != FLOAT_DATA && c->field != DOUBLE_DATA) {
@@ -378,7 +393,7 @@ static void strip(Onnx__TensorProto *p)
     p->has_data_type = 0;
     p->n_float_data = p->n_int32_data = p->n_int64_data = 0;
     p->n_double_data = p->n_uint64_data = p->n_string_data = 0;
-    p->has_raw_data = 0;
+    p->has_raw_data = p->has_raw_data && !p->raw_data.len; /* there, and empty */
     if (p->has_data_location) {
         size_t kept = 0;
         for (size_t i = 0; i < p->n_external_data; i++)

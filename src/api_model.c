@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "proto/load.h"
+#include "proto/save.h"
 #include "src/ir/env.h"
 #include "src/ir/graph.h"
 #include "src/io_info.h"
@@ -174,4 +175,27 @@ PLN_API pln_status pln_model_set_metadata(pln_model *model, const char *key,
     all[model->n_metadata++] = (pln_metadata){ k, v };
     model->metadata = all;
     return PLN_OK;
+}
+
+/* ---- writing ------------------------------------------------------------------------------------- */
+
+PLN_API pln_status pln_model_save(const pln_model *model, const char *path,
+                                  const pln_save_options *options, pln_error *err)
+{
+    pln_error_clear(err);
+    if (!model || !path)
+        return pln_fail(err, PLN_E_USAGE, "pln_model_save: NULL argument");
+    const pln_status st = pln_proto_save(model, path, options, err);
+    if (st != PLN_OK)
+        pln_error_set(err, "file", path);
+    return st;
+}
+
+PLN_API pln_status pln_model_save_memory(const pln_model *model, void **data, size_t *len,
+                                         pln_error *err)
+{
+    pln_error_clear(err);
+    if (!model || !data || !len)
+        return pln_fail(err, PLN_E_USAGE, "pln_model_save_memory: NULL argument");
+    return pln_proto_save_memory(model, data, len, err);
 }

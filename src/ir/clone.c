@@ -63,6 +63,7 @@ static bool copy_value(cloner *c, pln_value *d, const pln_value *s)
         return false;
     d->overridable = s->overridable;
     d->is_sparse = s->is_sparse;
+    d->file_order = s->file_order;
     d->type = type(c, &s->type);
     d->declared = type_ptr(c, s->declared);
     d->cst = pln_tensor_ref(s->cst);

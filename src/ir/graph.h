@@ -65,6 +65,7 @@ struct pln_value {
     const pln_symval *sym;    /* set by inference; NULL */
     pln_use *uses;
     uint32_t n_uses;
+    uint32_t file_order; /* place among the file's initializers, from 1; 0: none */
     pln_blob extra;        /* rest of its ValueInfoProto */
     pln_blob tensor_extra; /* rest of its TensorProto (doc string, metadata) */
     pln_value *next, *prev; /* all values of the graph, in order of creation */

@@ -3,6 +3,7 @@
 #include "src/ir/version.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "src/ir/op.h"
@@ -32,6 +33,61 @@ static pln_status fail_at(const pln_node *n, pln_status st, pln_error *err)
     pln_error_set(err, "node", n->name);
     pln_error_set(err, "op", n->op_type);
     return st == PLN_E_NOMEM ? pln_oom(err) : st;
+}
+
+/* Versions of ai.onnx in which operators came, where it was not the first (facts of the
+ * standard; the rows know only what changed in them). Sorted. */
+typedef struct first_row {
+    const char *name;
+    int since;
+} first_row;
+static const first_row firsts[] = {
+    { "Acos", 7 }, { "Acosh", 9 }, { "AffineGrid", 20 }, { "Asin", 7 }, { "Asinh", 9 },
+    { "Atan", 7 }, { "Atanh", 9 }, { "Attention", 23 }, { "Bernoulli", 15 },
+    { "BitCast", 26 }, { "BitShift", 11 }, { "BitwiseAnd", 18 }, { "BitwiseNot", 18 },
+    { "BitwiseOr", 18 }, { "BitwiseXor", 18 }, { "BlackmanWindow", 17 },
+    { "CastLike", 15 }, { "CausalConvWithState", 27 }, { "Celu", 12 },
+    { "CenterCropPad", 18 }, { "Col2Im", 18 }, { "Compress", 9 },
+    { "ConcatFromSequence", 11 }, { "ConstantOfShape", 9 }, { "ConvInteger", 10 },
+    { "Cos", 7 }, { "Cosh", 9 }, { "CumProd", 26 }, { "CumSum", 11 }, { "DFT", 17 },
+    { "DeformConv", 19 }, { "DequantizeLinear", 10 }, { "Det", 11 },
+    { "DynamicQuantizeLinear", 11 }, { "Einsum", 12 }, { "Erf", 9 }, { "Expand", 8 },
+    { "EyeLike", 9 }, { "GatherElements", 11 }, { "GatherND", 11 }, { "Gelu", 20 },
+    { "GreaterOrEqual", 12 }, { "GridSample", 16 }, { "GroupNormalization", 18 },
+    { "HammingWindow", 17 }, { "HannWindow", 17 }, { "HardSwish", 14 },
+    { "ImageDecoder", 20 }, { "IsInf", 10 }, { "IsNaN", 9 },
+    { "LayerNormalization", 17 }, { "LessOrEqual", 12 }, { "LinearAttention", 27 },
+    { "MatMulInteger", 10 }, { "MaxUnpool", 9 }, { "MeanVarianceNormalization", 9 },
+    { "MelWeightMatrix", 17 }, { "Mish", 18 }, { "Mod", 10 }, { "Multinomial", 7 },
+    { "NegativeLogLikelihoodLoss", 12 }, { "NonMaxSuppression", 10 }, { "NonZero", 9 },
+    { "OneHot", 9 }, { "Optional", 15 }, { "OptionalGetElement", 15 },
+    { "OptionalHasElement", 15 }, { "QLinearConv", 10 }, { "QLinearMatMul", 10 },
+    { "QuantizeLinear", 10 }, { "RMSNormalization", 23 }, { "Range", 11 },
+    { "RegexFullMatch", 20 }, { "Resize", 10 }, { "ReverseSequence", 10 },
+    { "RoiAlign", 10 }, { "RotaryEmbedding", 23 }, { "Round", 11 }, { "STFT", 17 },
+    { "Scan", 8 }, { "Scatter", 9 }, { "ScatterElements", 11 }, { "ScatterND", 11 },
+    { "SequenceAt", 11 }, { "SequenceConstruct", 11 }, { "SequenceEmpty", 11 },
+    { "SequenceErase", 11 }, { "SequenceInsert", 11 }, { "SequenceLength", 11 },
+    { "SequenceMap", 17 }, { "Shrink", 9 }, { "Sign", 9 }, { "Sin", 7 }, { "Sinh", 9 },
+    { "SoftmaxCrossEntropyLoss", 12 }, { "SplitToSequence", 11 },
+    { "StringConcat", 20 }, { "StringNormalizer", 10 }, { "StringSplit", 20 },
+    { "SwiGLU", 28 }, { "Swish", 24 }, { "Tan", 7 }, { "TensorScatter", 24 },
+    { "TfIdfVectorizer", 9 }, { "ThresholdedRelu", 10 }, { "Trilu", 14 },
+    { "Unique", 11 }, { "Where", 9 },
+};
+
+static int compare_first(const void *key, const void *row)
+{
+    return strcmp(key, ((const first_row *)row)->name);
+}
+
+static int first_version(const pln_node *n)
+{
+    if (*n->domain)
+        return n->op && !strcmp(n->op_type, "TreeEnsemble") ? n->op->since : 1;
+    const first_row *row = bsearch(n->op_type, firsts, sizeof firsts / sizeof *firsts,
+                                   sizeof *firsts, compare_first);
+    return row ? row->since : 1;
 }
 
 /* ---- raising -------------------------------------------------------------------------------- */
@@ -88,7 +144,8 @@ static pln_status map_inputs(pln_node *n, pln_origin *o, pln_value *const *old_i
 pln_status pln_node_raise(pln_node *n, int64_t version, pln_error *err)
 {
     const pln_version_change *c = next_change(n->op, version);
-    if (!c)
+    /* What is not in its operator set (a mistake of the file's) is written back, too. */
+    if (!n->op || (!c && first_version(n) <= version))
         return PLN_OK;
     pln_value **old_in;
     pln_origin *o = remember(n, &old_in);
@@ -176,58 +233,6 @@ bool pln_node_is_as_read(const pln_node *n)
     return true;
 }
 
-/* Versions in which operators came, where it was not the first (facts of the standard; the
- * rows know only what changed in them). */
-static const struct {
-    int since;
-    const char *domain, *names;
-} firsts[] = {
-    { 7, "", " Acos Asin Atan Cos Multinomial Sin Tan " },
-    { 8, "", " Expand Scan " },
-    { 9, "",
-      " Acosh Asinh Atanh Compress ConstantOfShape Cosh Erf EyeLike IsNaN MaxUnpool "
-      "MeanVarianceNormalization NonZero OneHot Scatter Shrink Sign Sinh TfIdfVectorizer "
-      "Where " },
-    { 10, "",
-      " ConvInteger DequantizeLinear IsInf MatMulInteger Mod NonMaxSuppression QLinearConv "
-      "QLinearMatMul QuantizeLinear Resize ReverseSequence RoiAlign StringNormalizer "
-      "ThresholdedRelu " },
-    { 11, "",
-      " BitShift ConcatFromSequence CumSum Det DynamicQuantizeLinear GatherElements "
-      "GatherND Range Round ScatterElements ScatterND SequenceAt SequenceConstruct "
-      "SequenceEmpty SequenceErase SequenceInsert SequenceLength SplitToSequence Unique " },
-    { 12, "",
-      " Celu Einsum GreaterOrEqual LessOrEqual NegativeLogLikelihoodLoss "
-      "SoftmaxCrossEntropyLoss " },
-    { 14, "", " HardSwish Trilu " },
-    { 15, "", " Bernoulli CastLike Optional OptionalGetElement OptionalHasElement " },
-    { 16, "", " GridSample " },
-    { 17, "",
-      " BlackmanWindow DFT HammingWindow HannWindow LayerNormalization MelWeightMatrix STFT "
-      "SequenceMap " },
-    { 18, "",
-      " BitwiseAnd BitwiseNot BitwiseOr BitwiseXor CenterCropPad Col2Im GroupNormalization "
-      "Mish " },
-    { 19, "", " DeformConv " },
-    { 20, "", " AffineGrid Gelu ImageDecoder RegexFullMatch StringConcat StringSplit " },
-    { 23, "", " Attention RMSNormalization RotaryEmbedding " },
-    { 24, "", " Swish TensorScatter " },
-    { 26, "", " BitCast CumProd " },
-    { 27, "", " CausalConvWithState LinearAttention " },
-    { 28, "", " SwiGLU " },
-    { 5, "ai.onnx.ml", " TreeEnsemble " },
-};
-
-static int first_version(const pln_node *n)
-{
-    char word[128];
-    snprintf(word, sizeof word, " %.100s ", n->op_type);
-    for (size_t i = 0; i < sizeof firsts / sizeof *firsts; i++)
-        if (!strcmp(firsts[i].domain, n->domain) && strstr(firsts[i].names, word))
-            return firsts[i].since;
-    return 1;
-}
-
 static const pln_version_change *last_change(const pln_op_desc *op, int64_t after,
                                              int64_t before)
 {
@@ -238,6 +243,13 @@ static const pln_version_change *last_change(const pln_op_desc *op, int64_t afte
         if (c->since > after && c->since < before)
             found = c;
     return found;
+}
+
+bool pln_node_needs_lowering(const pln_node *n, int64_t version)
+{
+    if (!n->op || version <= 0 || pln_node_is_as_read(n))
+        return false;
+    return n->origin || last_change(n->op, version, INT64_MAX) || first_version(n) > version;
 }
 
 static pln_status refuse(const pln_node *n, int64_t version, pln_error *err)
@@ -280,7 +292,7 @@ static pln_status lower_nodes(pln_graph *g, void *user)
         const int64_t version = all ? j->to : version_of(j, n);
         if (version <= 0 || !n->op || is_local_function(n))
             continue;
-        if (all || !pln_node_is_as_read(n))
+        if (all || pln_node_needs_lowering(n, version))
             PLN_TRY(pln_node_lower(n, version, j->err));
     }
     return PLN_OK;
