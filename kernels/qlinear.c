@@ -1,6 +1,7 @@
 /* MatMulInteger, ConvInteger, QLinearMatMul and QLinearConv.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/int_product.h"
+#include "kernels/quant_fused.h"
 #include "src/ir/numeric.h"
 #include "src/util/size.h"
 
@@ -257,7 +258,8 @@ static pln_status qconv_ref(pln_call *c, pln_error *err)
 const pln_op_desc pln_ops_qlinear[] = {
     { .name = "MatMulInteger", .domain = "", .since = 10, .in = { 2, 4 }, .out = { 1, 1 },
       .types = "T1:" BYTES ";T2:" BYTES, .sig = "T1,T2,T1?,T2?->int32",
-      .infer = mm_int_infer, .ref = mm_int_ref, .cost = mm_cost },
+      .infer = mm_int_infer, .ref = mm_int_ref, .cpu = &pln_impl_int_matmul,
+      .cost = mm_cost },
     { .name = "ConvInteger", .domain = "", .since = 10, .in = { 2, 4 }, .out = { 1, 1 },
       .types = "T1:" BYTES ";T2:" BYTES, .sig = "T1,T2,T1?,T2?->int32", CONV_ATTRS,
       .infer = conv_int_infer, .ref = conv_int_ref, .cost = conv_int_cost },

@@ -1,0 +1,146 @@
+/* Packing and the tile of an integer product, for vectors of VL sums, NV of them across, MR rows.
+ * A_T and B_T are the packed elements, GROUP of them in 4 bytes; A_OF and B_OF make them from a
+ * byte and its flip; DOT(sum, b, a) adds the products of the groups, a in all lanes.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <string.h>
+
+/* One row whose bytes follow each other, whole groups only: the form that has to be quick. */
+static void pack_row(A_T *o, const uint8_t *row, int64_t k, int flip)
+{
+#if GROUP == 4
+    const uint32_t mask = 0x01010101u * (uint8_t)A_OF(0, flip);
+    for (int64_t p = 0; p + GROUP <= k; p += GROUP, o += MR * GROUP) {
+        uint32_t v;
+        memcpy(&v, row + p, sizeof v);
+        v ^= mask;
+        memcpy(o, &v, sizeof v);
+    }
+#else
+    for (int64_t p = 0; p + GROUP <= k; p += GROUP, o += MR * GROUP) {
+        for (int q = 0; q < GROUP; q++)
+            o[q] = (A_T)A_OF(row[p + q], flip);
+    }
+#endif
+}
+
+static int32_t sum_row(const uint8_t *row, int64_t cs, int64_t k, int flip)
+{
+    int32_t sum = 0;
+    if (cs == 1) {
+        for (int64_t p = 0; p < k; p++)
+            sum += A_OF(row[p], flip);
+        return sum;
+    }
+    for (int64_t p = 0; p < k; p++)
+        sum += A_OF(row[p * cs], flip);
+    return sum;
+}
+
+static void pack_a(void *out, int32_t *sums, const uint8_t *a, int64_t rs, int64_t cs, int64_t k,
+                   int rows, int flip)
+{
+    for (int r = 0; r < rows; r++) {
+        A_T *o = (A_T *)out + r * GROUP;
+        const uint8_t *row = a + r * rs;
+        int64_t p = 0;
+        if (cs == 1) {
+            pack_row(o, row, k, flip);
+            p = k / GROUP * GROUP;
+        }
+        for (; p < k; p += GROUP) {
+            for (int q = 0; q < GROUP; q++)
+                o[p * MR + q] = p + q < k ? (A_T)A_OF(row[(p + q) * cs], flip) : 0;
+        }
+        sums[r] = (int32_t)((uint32_t)sums[r] + (uint32_t)sum_row(row, cs, k, flip));
+    }
+}
+
+static void pack_b(void *out, int32_t *sums, const uint8_t *b, int64_t rs, int64_t cs, int64_t k,
+                   int cols, int flip)
+{
+    B_T *o = out;
+    memset(sums, 0, NV * VL * sizeof *sums);
+    for (int64_t p = 0; p < k; p += GROUP, o += NV * VL * GROUP) {
+        memset(o, 0, NV * VL * 4);
+        for (int q = 0; q < GROUP && p + q < k; q++) {
+            const uint8_t *row = b + (p + q) * rs;
+            for (int j = 0; j < cols; j++) {
+                const B_T v = (B_T)B_OF(row[j * cs], flip);
+                o[j * GROUP + q] = v;
+                sums[j] += v;
+            }
+        }
+    }
+}
+
+typedef int32_t ivec __attribute__((vector_size(VL * 4)));
+typedef uint32_t uvec __attribute__((vector_size(VL * 4)));
+typedef int32_t ivec_u __attribute__((vector_size(VL * 4), aligned(4)));
+
+static inline __attribute__((always_inline)) void tile_rows(const int R, int64_t groups,
+                                                            const int32_t *a, const int32_t *b,
+                                                            int32_t *c, int64_t ldc, bool add)
+{
+    ivec sum[MR][NV];
+    for (int r = 0; r < R; r++) {
+        for (int v = 0; v < NV; v++) {
+            if (add)
+                sum[r][v] = *(const ivec_u *)(c + r * ldc + v * VL);
+            else
+                sum[r][v] = (ivec){ 0 };
+        }
+    }
+    for (int64_t p = 0; p < groups; p++) {
+        ivec bv[NV];
+        for (int v = 0; v < NV; v++)
+            bv[v] = *(const ivec_u *)(b + v * VL);
+        for (int r = 0; r < R; r++) {
+            for (int v = 0; v < NV; v++)
+                sum[r][v] = DOT(sum[r][v], bv[v], a[r]);
+        }
+        a += MR;
+        b += NV * VL;
+    }
+    for (int r = 0; r < R; r++) {
+        for (int v = 0; v < NV; v++)
+            *(ivec_u *)(c + r * ldc + v * VL) = sum[r][v];
+    }
+}
+
+#define CASE(R)                                  \
+    case R:                                      \
+        tile_rows(R, groups, a, b, c, ldc, add); \
+        break;
+
+static void tile_full(int64_t groups, const int32_t *a, const int32_t *b, int32_t *c, int64_t ldc,
+                      int rows, bool add)
+{
+    switch (rows) {
+        CASES
+    }
+}
+
+static void tile(int64_t groups, const void *a, const void *b, int32_t *c, int64_t ldc, int rows,
+                 int cols, bool add)
+{
+    if (cols == NV * VL) {
+        tile_full(groups, a, b, c, ldc, rows, add);
+        return;
+    }
+    int32_t edge[MR * NV * VL] __attribute__((aligned(64)));
+    for (int r = 0; add && r < rows; r++) {
+        for (int j = 0; j < NV * VL; j++)
+            edge[r * NV * VL + j] = j < cols ? c[r * ldc + j] : 0;
+    }
+    tile_full(groups, a, b, edge, NV * VL, rows, add);
+    for (int r = 0; r < rows; r++) {
+        for (int j = 0; j < cols; j++)
+            c[r * ldc + j] = edge[r * NV * VL + j];
+    }
+}
+
+#define IGEMM_FNS                                                                          \
+    {                                                                                      \
+        .mr = MR, .nr = NV * VL, .group = GROUP, .a_offset_u8 = A_OFFSET,                  \
+        .b_offset_s8 = B_OFFSET, .pack_a = pack_a, .pack_b = pack_b, .tile = tile          \
+    }
