@@ -370,11 +370,24 @@ static pln_status take_types(rt_planner *p, const pln_node *n, pln_infer *inf, b
     return PLN_OK;
 }
 
+/* Constant nodes: their contents are the graph's. */
+static bool is_constant(rt_planner *p, const pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (!n->out[i] || !rt_value_const(n->out[i]))
+            return false;
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        p->mark[n->out[i]->id] &= (uint8_t)~RT_PENDING;
+        rt_value_type(p, n->out[i]);
+    }
+    return n->n_out > 0;
+}
+
 /* Bodies are inferred with what may be unknown in them; nothing of it outlives the call. */
 static pln_status infer_body_node(rt_planner *p, pln_node *n, pln_error *err)
 {
     rt_item it = { 0 };
-    if (!n->op)
+    if (!n->op || is_constant(p, n))
         return PLN_OK;
     PLN_TRY(infer_node(p, n, &it, err));
     bool folded = false;
@@ -416,6 +429,9 @@ static pln_status infer_body(pln_infer *inf, const pln_graph *g, const pln_type 
 static pln_status plan_item(rt_planner *p, rt_item *it, pln_node *n, pln_error *err)
 {
     it->node = n;
+    it->state = RT_FOLDED;
+    if (is_constant(p, n))
+        return PLN_OK;
     it->state = RT_DEFERRED;
     if (rt_captures(p->tmp, n, &it->captures, &it->n_captures) != PLN_OK)
         return pln_oom(err);

@@ -84,6 +84,10 @@ static pln_status check_node(pln_node *n, pln_error *err)
 {
     char where[256];
     const void *attrs;
+    for (uint32_t i = 0; i < n->n_attrs; i++) /* kernels read them as they are */
+        if (n->attrs[i]->type == PLN_ATTR_TENSOR && n->attrs[i]->t &&
+            !(n->n_out && n->out[0] && pln_value_is_const(n->out[0])))
+            PLN_TRY(pln_tensor_materialize(n->attrs[i]->t, err));
     if (n->op && (n->op->ref || n->op->cpu))
         return pln_node_attrs(n, &attrs, err);
     pln_error_set(err, "node", n->name);
