@@ -9,11 +9,12 @@
 
 /* ---- the loader ----------------------------------------------------------------------------- */
 
-pln_status pln_loader_begin(pln_loader *l, const pln_env *env, pln_error *err)
+pln_status pln_loader_begin(pln_loader *l, const pln_allocator *a,
+                            const pln_limits *limits, pln_error *err)
 {
-    *l = (pln_loader){ .alloc = &env->alloc, .limits = &env->limits, .err = err };
+    *l = (pln_loader){ .alloc = a, .limits = limits, .err = err };
     l->external.alloc = l->alloc;
-    l->external.limit = env->limits.file_bytes;
+    l->external.limit = limits->file_bytes;
     l->scratch = pln_arena_new(l->alloc);
     return l->scratch ? PLN_OK : pln_oom(err);
 }
@@ -245,7 +246,7 @@ static pln_status load_into(pln_model *m, pln_buf *source, bool no_external, boo
 {
     pln_loader l;
     ProtobufCMessage *message = NULL;
-    pln_status st = pln_loader_begin(&l, m->env, err);
+    pln_status st = pln_loader_begin(&l, m->alloc, &m->env->limits, err);
     l.model = m;
     l.external.directory = m->directory;
     l.external.refused = no_external;

@@ -26,7 +26,8 @@ typedef struct pln_loader {
 pln_status pln_loader_unpack(pln_loader *l, pln_buf *source,
                              const ProtobufCMessageDescriptor *type,
                              ProtobufCMessage **out);
-pln_status pln_loader_begin(pln_loader *l, const pln_env *env, pln_error *err);
+pln_status pln_loader_begin(pln_loader *l, const pln_allocator *a,
+                            const pln_limits *limits, pln_error *err);
 void pln_loader_end(pln_loader *l);
 
 pln_status pln_load_graph(pln_loader *l, pln_graph *g, Onnx__GraphProto *p);

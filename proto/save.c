@@ -10,7 +10,6 @@
 #include "src/ir/op.h"
 #include "src/ir/version.h"
 
-#define MAX_MESSAGE        INT32_MAX /* protobuf reads no larger one */
 #define EXTERNAL_THRESHOLD 1024
 
 enum { F_IR_VERSION = 1, F_PRODUCER = 2, F_PRODUCER_VERSION = 3, F_DOMAIN = 4,
@@ -167,25 +166,6 @@ static pln_status lowered(const pln_model *model, pln_model **copy, pln_error *e
 
 /* ---- to memory ------------------------------------------------------------------------------------------ */
 
-static pln_status copy_out(const pln_writer *w, const pln_allocator *a, void **data,
-                           size_t *len, pln_error *err)
-{
-    const size_t size = (size_t)pln_writer_size(w);
-    unsigned char *out = pln_alloc(a, size);
-    const void *part;
-    size_t n, at = 0, i = 0;
-    if (!out)
-        return pln_oom(err);
-    while (pln_writer_part(w, &i, &part, &n)) {
-        if (n)
-            memcpy(out + at, part, n);
-        at += n;
-    }
-    *data = out;
-    *len = size;
-    return PLN_OK;
-}
-
 static pln_status save_memory(const pln_model *model, void **data, size_t *len,
                               pln_error *err)
 {
@@ -193,10 +173,8 @@ static pln_status save_memory(const pln_model *model, void **data, size_t *len,
     pln_status st = saver_begin(&s, model, err);
     if (st == PLN_OK)
         st = write_model(&s);
-    if (st == PLN_OK && pln_writer_size(&s.w) > MAX_MESSAGE)
-        st = pln_fail(err, PLN_E_LIMIT, "the model is over 2 GiB: it needs external data");
     if (st == PLN_OK)
-        st = copy_out(&s.w, model->alloc, data, len, err);
+        st = pln_writer_take(&s.w, model->alloc, data, len);
     pln_writer_end(&s.w);
     return st;
 }
@@ -231,7 +209,7 @@ static pln_status try_save(const pln_model *model, const target *t, bool *too_la
     s.w.keep_external = t->keep_external;
     if (st == PLN_OK)
         st = write_model(&s);
-    *too_large = st == PLN_OK && pln_writer_size(&s.w) > MAX_MESSAGE;
+    *too_large = st == PLN_OK && pln_writer_size(&s.w) > PLN_MAX_MESSAGE;
     if (st == PLN_OK && !*too_large)
         st = pln_save_files(&s.w, t->path, err);
     pln_writer_end(&s.w);

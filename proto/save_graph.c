@@ -239,7 +239,8 @@ static bool write_sparse_as_read(pln_saver *s, const pln_value *v)
         return false;
     pln_buf *buf = pln_buf_wrap(s->w.alloc, (void *)(uintptr_t)v->tensor_extra.data,
                                 v->tensor_extra.len, NULL, NULL);
-    if (buf && pln_loader_begin(&l, s->model->env, NULL) == PLN_OK) {
+    const pln_limits *limits = &s->model->env->limits;
+    if (buf && pln_loader_begin(&l, s->w.alloc, limits, NULL) == PLN_OK) {
         if (pln_loader_unpack(&l, buf, &onnx__sparse_tensor_proto__descriptor, &m) ==
                 PLN_OK &&
             pln_load_sparse(&l, (Onnx__SparseTensorProto *)m, &sparse) == PLN_OK &&

@@ -46,6 +46,27 @@ bool pln_writer_part(const pln_writer *w, size_t *part, const void **data, size_
     return true;
 }
 
+pln_status pln_writer_take(const pln_writer *w, const pln_allocator *a, void **data,
+                           size_t *len)
+{
+    const size_t size = (size_t)pln_writer_size(w);
+    if (pln_writer_size(w) > PLN_MAX_MESSAGE)
+        return pln_fail(w->err, PLN_E_LIMIT, "over 2 GiB: that takes external data");
+    unsigned char *out = pln_alloc(a, size);
+    const void *part;
+    size_t n, at = 0, i = 0;
+    if (!out)
+        return pln_oom(w->err);
+    while (pln_writer_part(w, &i, &part, &n)) {
+        if (n)
+            memcpy(out + at, part, n);
+        at += n;
+    }
+    *data = out;
+    *len = size;
+    return PLN_OK;
+}
+
 pln_open_message pln_write_open(pln_writer *w, uint32_t number)
 {
     pln_wire_put_tag(&w->text, number, PLN_WIRE_BYTES);

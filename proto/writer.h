@@ -8,6 +8,8 @@
 #include "src/ir/graph.h"
 #include "src/util/status.h"
 
+#define PLN_MAX_MESSAGE INT32_MAX /* protobuf reads no larger one */
+
 /* Bytes that come into the output at position `at` of the text. */
 typedef struct pln_splice {
     size_t at;
@@ -37,6 +39,10 @@ typedef struct pln_writer {
     bool keep_external;   /* tensors that came from an external file stay there */
     pln_error *err;
 } pln_writer;
+
+/* All of it in one block, to be freed with pln_release; PLN_E_LIMIT over 2 GiB. */
+pln_status pln_writer_take(const pln_writer *w, const pln_allocator *a, void **data,
+                           size_t *len);
 
 /* A message that is being written. */
 typedef struct pln_open_message {

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "proto/value.h"
 #include "src/ir/env.h"
 #include "src/ir/tensor.h"
 
@@ -136,4 +137,35 @@ PLN_API size_t pln_tensor_items(const pln_tensor *t)
 PLN_API pln_tensor *pln_tensor_item(const pln_tensor *t, size_t i)
 {
     return t && i < t->n_items ? t->items[i] : NULL;
+}
+
+static const pln_limits default_limits = {
+    .file_bytes = UINT64_MAX,
+    .tensor_bytes = UINT64_C(64) << 30,
+    .run_bytes = UINT64_C(64) << 30,
+    .nodes = 10000000,
+    .depth = 64,
+};
+
+PLN_API pln_status pln_tensor_parse(pln_env *env, pln_kind kind, const void *data,
+                                    size_t len, pln_tensor **out, pln_error *err)
+{
+    pln_error_clear(err);
+    if (!out)
+        return pln_fail(err, PLN_E_USAGE, "pln_tensor_parse: no place for the value");
+    *out = NULL;
+    if (kind <= PLN_KIND_NONE || kind > PLN_KIND_SPARSE || (len && !data))
+        return pln_fail(err, PLN_E_USAGE, "pln_tensor_parse: no data, or kind %d", (int)kind);
+    return pln_value_read(allocator_of(env), env ? &env->limits : &default_limits, kind,
+                          data, len, out, err);
+}
+
+PLN_API pln_status pln_tensor_serialize(pln_env *env, const pln_tensor *t,
+                                        const char *name, void **data, size_t *len,
+                                        pln_error *err)
+{
+    pln_error_clear(err);
+    if (!t || !data || !len)
+        return pln_fail(err, PLN_E_USAGE, "pln_tensor_serialize: NULL argument");
+    return pln_value_write(allocator_of(env), t, name, data, len, err);
 }
