@@ -552,6 +552,24 @@ pln_dim pln_dim_mod(pln_syms *s, pln_dim a, pln_dim b)
     return binary(s, DIM_MOD, a, b);
 }
 
+/* The atom when d is nothing but one. */
+static const dim_atom *only_atom(pln_dim d)
+{
+    const dim_term *t = d.expr && d.expr->n == 1 ? d.expr->t : NULL;
+    return t && t->coef == 1 && t->m && t->m->n == 1 ? t->m->f[0] : NULL;
+}
+
+/* min(x, max(x, y)) = x and min(x, min(x, y)) = min(x, y), the same with max. */
+static bool absorbs(pln_dim x, pln_dim nested, dim_kind kind, pln_dim *out)
+{
+    const dim_atom *a = only_atom(nested);
+    if (!a || (a->kind != DIM_MIN && a->kind != DIM_MAX) ||
+        (!pln_dim_equal(a->a, x) && !pln_dim_equal(a->b, x)))
+        return false;
+    *out = a->kind == kind ? nested : x;
+    return true;
+}
+
 static pln_dim extreme(pln_syms *s, pln_dim a, pln_dim b, dim_kind kind)
 {
     if (any_unknown(s, a, b))
@@ -565,6 +583,9 @@ static pln_dim extreme(pln_syms *s, pln_dim a, pln_dim b, dim_kind kind)
         if (pln_dim_at_least(pln_dim_sub(s, pln_dim_of(0), d), 0))
             return kind == DIM_MAX ? b : a;
     }
+    pln_dim one;
+    if (absorbs(a, b, kind, &one) || absorbs(b, a, kind, &one))
+        return one;
     return dim_cmp(a, b) <= 0 ? binary(s, kind, a, b) : binary(s, kind, b, a);
 }
 

@@ -347,7 +347,7 @@ static pln_dim parse_sum(parser *ps)
 pln_dim pln_dim_parse(pln_syms *syms, const char *text, size_t len)
 {
     parser ps = { .syms = syms, .p = text, .end = text + len };
-    if (!syms || !len)
+    if (!syms || !len || (len == 1 && *text == '?')) /* exporters write "?" */
         return pln_dim_unknown();
     const pln_dim d = parse_sum(&ps);
     skip_blanks(&ps);

@@ -587,12 +587,35 @@ static int64_t followed(const pln_infer *inf, uint32_t o)
     return n <= PLN_SYM_LIMIT ? n : -1;
 }
 
-static bool any_known(const pln_symval *s)
+/* Elements that nothing is known of. */
+static int64_t unknowns(const pln_symval *s)
 {
+    int64_t n = 0;
     for (int64_t i = 0; i < s->n; i++)
-        if (!pln_dim_is_unknown(s->v[i]))
-            return true;
-    return s->n == 0;
+        n += pln_dim_is_unknown(s->v[i]);
+    return n;
+}
+
+/* The row may have found some elements, the table others. */
+static pln_status combine(pln_infer *inf, uint32_t o, const pln_symval *s, pln_error *err)
+{
+    const pln_symval *row = inf->out_sym[o];
+    if (!row) {
+        inf->out_sym[o] = unknowns(s) < s->n || !s->n ? s : NULL;
+        return PLN_OK;
+    }
+    if (row->n != s->n)
+        return PLN_OK;
+    pln_dim *v = pln_arena_dup(inf->arena, row->v, (size_t)row->n * sizeof *v);
+    pln_symval *both = PLN_NEW(inf->arena, pln_symval);
+    if (!v || !both)
+        return pln_oom(err);
+    for (int64_t i = 0; i < row->n; i++)
+        if (pln_dim_is_unknown(v[i]))
+            v[i] = s->v[i];
+    *both = (pln_symval){ .n = row->n, .v = v };
+    inf->out_sym[o] = both;
+    return PLN_OK;
 }
 
 pln_status pln_symval_eval(pln_infer *inf, pln_error *err)
@@ -600,15 +623,16 @@ pln_status pln_symval_eval(pln_infer *inf, pln_error *err)
     const sym_fn fn = find(inf->node);
     for (uint32_t o = 0; fn && o < inf->n_out; o++) {
         const int64_t n = followed(inf, o);
-        if (n < 0 || inf->out_sym[o] || !inf->node->out[o])
+        const pln_symval *row = inf->out_sym[o];
+        if (n < 0 || (row && !unknowns(row)) || !inf->node->out[o])
             continue;
         pln_symval *s = PLN_NEW(inf->arena, pln_symval);
         pln_dim *v = PLN_NEW_ARRAY(inf->arena, pln_dim, n);
         if (!s || !v)
             return pln_oom(err);
         *s = (pln_symval){ .n = n, .v = v };
-        if (fn(inf, o, s) && any_known(s))
-            inf->out_sym[o] = s;
+        if (fn(inf, o, s))
+            PLN_TRY(combine(inf, o, s, err));
     }
     return PLN_OK;
 }
