@@ -83,8 +83,7 @@ static dnnl_memory_desc_t operand_md(const pln_tensor *o, int rank, pln_layout l
     return prim_tensor_md(rank, dims, layout);
 }
 
-static bool append(dnnl_post_ops_t ops, const pln_postop *op, const pln_tensor *operand,
-                   int rank, pln_layout layout)
+bool prim_append(dnnl_post_ops_t ops, const pln_postop *op, const_dnnl_memory_desc_t operand)
 {
     const dnnl_alg_kind_t alg = algs[op->kind];
     float alpha = op->alpha, beta = op->beta;
@@ -96,10 +95,18 @@ static bool append(dnnl_post_ops_t ops, const pln_postop *op, const pln_tensor *
         alpha = -1.0f, beta = 0.0f;
     if (op->operand < 0)
         return pln_dnnl.post_ops_append_eltwise(ops, alg, alpha, beta) == dnnl_success;
+    return operand && pln_dnnl.post_ops_append_binary(ops, alg, operand) == dnnl_success;
+}
+
+static bool append(dnnl_post_ops_t ops, const pln_postop *op, const pln_tensor *operand,
+                   int rank, pln_layout layout)
+{
+    if (op->operand < 0)
+        return prim_append(ops, op, NULL);
     if (!operand || operand->dtype != PLN_DT_F32)
         return false;
     dnnl_memory_desc_t md = operand_md(operand, rank, layout);
-    const bool ok = md && pln_dnnl.post_ops_append_binary(ops, alg, md) == dnnl_success;
+    const bool ok = prim_append(ops, op, md);
     if (md)
         pln_dnnl.memory_desc_destroy(md);
     return ok;

@@ -11,8 +11,12 @@ static const struct {
 } lowerings[] = {
     { "", "Conv", &pln_dnnl_conv },
     { "", "ConvTranspose", &pln_dnnl_deconv },
+    { "", "Gemm", &pln_dnnl_matmul },
+    { "", "MatMul", &pln_dnnl_matmul },
     { "planish", "FusedConv", &pln_dnnl_conv },
     { "planish", "FusedConvTranspose", &pln_dnnl_deconv },
+    { "planish", "FusedGemm", &pln_dnnl_matmul },
+    { "planish", "FusedMatMul", &pln_dnnl_matmul },
 };
 
 static const pln_impl *find(const pln_node *n)

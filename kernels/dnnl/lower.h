@@ -5,7 +5,7 @@
 
 #include "src/ir/kernel.h"
 
-extern const pln_impl pln_dnnl_conv, pln_dnnl_deconv;
+extern const pln_impl pln_dnnl_conv, pln_dnnl_deconv, pln_dnnl_matmul;
 
 extern const pln_device pln_device_dnnl;
 

@@ -52,6 +52,8 @@ pln_status prim_pack_weights(prim *p, pln_prep *prep, uint32_t index,
 dnnl_memory_desc_t prim_md(int rank, const int64_t *dims, const int64_t *strides);
 dnnl_memory_desc_t prim_md_any(int rank, const int64_t *dims); /* the primitive chooses */
 dnnl_memory_desc_t prim_tensor_md(int rank, const int64_t *dims, pln_layout layout);
+/* Appends one; operand: descriptor of a binary one's. false: it can't be mapped. */
+bool prim_append(dnnl_post_ops_t ops, const pln_postop *op, const_dnnl_memory_desc_t operand);
 /* Attributes with the first n post-ops, scratchpad by the user; false: one can't be mapped.
  * Operand layouts by node input. */
 bool prim_attr(dnnl_primitive_attr_t *out, const pln_prep *prep, const pln_postop_list *list,

@@ -4,11 +4,16 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config.h"
 #include "kernels/fused.h"
 #include "kernels/gemm_f32.h"
 #include "src/util/cpu.h"
 #include "tests/kernels/call.h"
 #include "tests/unit/main.h"
+
+#if PLN_DNNL
+#include "kernels/dnnl/lower.h"
+#endif
 
 extern const pln_op_desc pln_ops_fused[], pln_ops_matmul[];
 
@@ -130,6 +135,51 @@ START_TEST(vectors)
 }
 END_TEST
 
+#if PLN_DNNL
+START_TEST(onednn)
+{
+    static const char *const names[] = { "gelu", "add", "clip", "mul" };
+    const float alpha[] = { 0, 0, -0.5f, 0 }, beta[] = { 0, 0, 0.7f, 0 };
+    const int64_t m = 130, n = 150, k = 170;
+    pln_error err = { 0 };
+    if (pln_device_dnnl.open(&err) != PLN_OK) {
+        printf("# skipped: %s\n", err.text);
+        return;
+    }
+    for (int variant = 0; variant < 16; variant++) {
+        const bool ta = variant & 1, tb = variant & 2, full_operand = variant & 4;
+        const bool with_bias = variant & 8;
+        const pln_fused_mm_attrs at = { .alpha = 1.0f, .beta = 1.0f, .transA = ta,
+                                        .transB = tb,
+                                        .post = { { names, 4 }, { alpha, 4 }, { beta, 4 } } };
+        pln_tensor *a = tk_tensor(PLN_DT_F32, 2, (int64_t[]){ ta ? k : m, ta ? m : k });
+        pln_tensor *b = tk_tensor(PLN_DT_F32, 2, (int64_t[]){ tb ? n : k, tb ? k : n });
+        pln_tensor *bias = tk_tensor(PLN_DT_F32, 1, &n);
+        pln_tensor *o = tk_tensor(PLN_DT_F32, 2, (int64_t[]){ full_operand ? m : 1, n });
+        pln_tensor *row = tk_tensor(PLN_DT_F32, 2, (int64_t[]){ m, 1 });
+        pln_tensor *all[] = { a, b, bias, o, row };
+        for (int i = 0; i < 5; i++)
+            tk_random(all[i], (uint64_t)i + 1, -1, 1);
+        tk_case c = { .op = tk_row(pln_ops_fused, "FusedMatMul"), .attrs = &at,
+                      .n_threads = 2, .n_in = 5, .in = { a, b, with_bias ? bias : NULL, o, row },
+                      .constant = { false, true }, .out_dtype = PLN_DT_F32, .out_rank = 2,
+                      .out_dims = { m, n } };
+        same(&c, &pln_dnnl_matmul, 5e-5);
+        for (int i = 0; i < 5; i++)
+            tk_free(all[i]);
+    }
+}
+END_TEST
+#endif
+
+static void bench_one(const tk_case *c, const pln_impl *impl, const char *what)
+{
+    const double t = tk_bench(c, impl, 0.1, NULL);
+    const int64_t m = c->in[0]->dims[0], k = c->in[0]->dims[1], n = c->in[1]->dims[1];
+    printf("# %4d x %4d x %4d %-6s %9.1f us %7.1f GF/s\n", (int)m, (int)k, (int)n, what, t * 1e6,
+           2e-9 * (double)(m * n * k) / t);
+}
+
 static void bench(void)
 {
     static const int64_t s[][3] = { { 1, 512, 512 },   { 1, 4096, 1024 }, { 16, 64, 64 },
@@ -145,9 +195,11 @@ static void bench(void)
                       .out_dtype = PLN_DT_F32, .out_rank = 2, .out_dims = { m, n } };
         for (int constant = 0; constant < 2; constant++) {
             c.constant[1] = constant;
-            const double t = tk_bench(&c, op->cpu, 0.2, NULL);
-            printf("# %4d x %4d x %4d %s %9.1f us %7.1f GF/s\n", (int)m, (int)k, (int)n,
-                   constant ? "packed" : "      ", t * 1e6, 2e-9 * (double)(m * n * k) / t);
+            bench_one(&c, op->cpu, constant ? "packed" : "");
+#if PLN_DNNL
+            if (constant && pln_device_dnnl.open(NULL) == PLN_OK)
+                bench_one(&c, &pln_dnnl_matmul, "oneDNN");
+#endif
         }
         tk_free(a), tk_free(b);
     }
@@ -165,6 +217,9 @@ int main(int argc, char **argv)
     tcase_add_test(t, tiles_of_every_isa);
     tcase_add_test(t, batches_and_transposes);
     tcase_add_test(t, vectors);
+#if PLN_DNNL
+    tcase_add_test(t, onednn);
+#endif
     suite_add_tcase(s, t);
     return unit_main(s);
 }
