@@ -18,7 +18,7 @@ static void adopt(pln_model *m)
 }
 
 /* The caller's handle gets the contents of the rewritten copy. */
-static void swap_models(pln_model *a, pln_model *b)
+void pln_model_swap(pln_model *a, pln_model *b)
 {
     const pln_model t = *a;
     *a = *b;
@@ -176,7 +176,7 @@ pln_status pln_model_optimize(pln_model *model, const pln_optimize_options *opti
         st = *report ? PLN_OK : pln_oom(err);
     }
     if (st == PLN_OK)
-        swap_models(model, copy);
+        pln_model_swap(model, copy);
     pln_text_done(&text);
     pln_model_free(copy);
     return st;
@@ -195,7 +195,7 @@ pln_status pln_model_optimize_for_session(pln_model *model, pln_error *err)
     pln_status st = pln_model_run_passes(copy, pln_pipeline_of_level(3, true), &p, NULL,
                                          &local);
     if (st == PLN_OK)
-        swap_models(model, copy);
+        pln_model_swap(model, copy);
     else if (st != PLN_E_NOMEM)
         pln_log(model->env, PLN_LOG_WARN, "not optimized: %s", local.text);
     pln_model_free(copy);
