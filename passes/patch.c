@@ -247,16 +247,20 @@ pln_status pln_patch_check(pln_patch *p, char *why, size_t why_size, pln_error *
         return pln_oom(err);
     if (p->failed != PLN_OK || !p->n_replaced)
         return no(why, why_size, "the builder gave up", NULL);
+    bool used = false;
     for (int i = 0; i < p->n_nodes; i++)
         PLN_TRY(check_node(p->node[i], why, why_size, err));
     for (int i = 0; i < p->n_replaced; i++) {
         if (p->old[i] == p->new[i])
             return no(why, why_size, "nothing changes", p->old[i]);
+        used |= p->old[i]->n_uses > 0;
         PLN_TRY(check_types(p, i, why, why_size));
         PLN_TRY(check_output(p, i, why, why_size));
         if (!order_holds(p, p->old[i], p->new[i]))
             return no(why, why_size, "needed before it could be computed", p->old[i]);
     }
+    if (!used)
+        return no(why, why_size, "nobody needs it", p->old[0]);
     return PLN_OK;
 }
 

@@ -113,6 +113,23 @@ static pln_status stamp(pln_model *m, const pln_optimize_options *o, const char 
     return st;
 }
 
+static pln_status find_fused(pln_graph *g, void *user)
+{
+    for (const pln_node *n = g->first; n; n = n->next)
+        *(bool *)user |= !strcmp(n->domain, "planish");
+    return PLN_OK;
+}
+
+/* A file imports the domains that it uses. */
+static pln_status import_domains(pln_model *m, pln_error *err)
+{
+    bool fused = false;
+    pln_graph_walk(m->graph, find_fused, &fused);
+    if (!fused || pln_model_opset(m, "planish"))
+        return PLN_OK;
+    return pln_model_set_opset(m, "planish", 1) == PLN_OK ? PLN_OK : pln_oom(err);
+}
+
 static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text *report,
                           pln_error *err)
 {
@@ -128,6 +145,8 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
     pln_text passes;
     pln_text_init(&passes, m->alloc);
     pln_status st = pln_model_run_passes(m, pipeline, &p, &passes, err);
+    if (st == PLN_OK)
+        st = import_domains(m, err);
     if (st == PLN_OK && !o->no_stamp)
         st = stamp(m, o, pipeline, err);
     if (st == PLN_OK) {
