@@ -10,6 +10,7 @@ median of several runs, files in the page cache. The large models are made here,
 disk under --tmp for as long as this runs. Prints TAP.
 """
 import argparse
+import collections
 import json
 import os
 import shutil
@@ -70,7 +71,24 @@ def info(planish, path):
         raise Fault("info --json -: %s" % e) from None
 
 
+def count_operators(graph):
+    """How often each operator occurs, subgraphs included."""
+    found = collections.Counter()
+    for node in graph.node:
+        found[node.op_type] += 1
+        for a in node.attribute:
+            for sub in list(a.graphs) + ([a.g] if a.HasField("g") else []):
+                found += count_operators(sub)
+    return found
+
+
 def small(planish, path):
+    want = count_operators(onnx.load(path, load_external_data=False).graph)
+    got = info(planish, path).get("ops")
+    # keys may carry a domain, as in ai.onnx.ml.Scaler
+    names = collections.Counter({k.split(".")[-1]: n for k, n in (got or {}).items()})
+    if names != want:
+        raise Fault("ops of its JSON: %r, want %r" % (names - want, want - names))
     ms, peak = median_cost([planish, "info", path])
     if not ms <= SMALL_MS:
         raise Fault("%.1f ms of CPU time, want %g" % (ms, SMALL_MS))

@@ -44,6 +44,9 @@ class Tap:
         except Fault as e:
             self.fail(name, str(e))
             return False
+        except Exception as e:  # a file that is not there, a model that can't be parsed, ...
+            self.fail(name, "%s: %s" % (type(e).__name__, " ".join(str(e).split())[:300]))
+            return False
         self.ok("%s: %s" % (name, remark) if remark else name)
         return True
 
@@ -64,7 +67,7 @@ def models(only=()):
     return [m for m in found if not only or m["id"] in only]
 
 
-def command(args, timeout=600, env=None, ok=(0,)):
+def command(args, timeout=180, env=None, ok=(0,)):
     """Runs a command; a Fault with its first line of stderr unless it exits with one of ok."""
     try:
         done = subprocess.run(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
