@@ -92,10 +92,9 @@ static pln_status saver_begin(pln_saver *s, const pln_model *model, pln_error *e
     *s = (pln_saver){ .model = model, .err = err };
     PLN_TRY(pln_writer_begin(&s->w, model->alloc, err));
     s->names = PLN_NEW_ARRAY(s->w.arena, const char *, model->n_values);
-    s->hidden = PLN_NEW_ARRAY(s->w.arena, uint32_t, model->n_values);
     s->described = PLN_NEW_ARRAY(s->w.arena, bool, model->n_values);
     s->is_output = PLN_NEW_ARRAY(s->w.arena, bool, model->n_values);
-    return s->names && s->hidden && s->described && s->is_output ? PLN_OK : pln_oom(err);
+    return s->names && s->described && s->is_output ? PLN_OK : pln_oom(err);
 }
 
 /* ---- what has to be changed before writing ---------------------------------------------------------- */

@@ -10,7 +10,6 @@ typedef struct pln_saver {
     pln_writer w;
     const pln_model *model;
     const char **names;  /* by value id: as written; NULL: as it is */
-    uint32_t *hidden;    /* by value id: uses that are not written */
     bool *is_output;     /* by value id: of a graph */
     bool *described;     /* by value id: its value_info is written */
     uint32_t n_fresh;

@@ -221,13 +221,6 @@ static void write_value_info(pln_saver *s, const char *name, const pln_type *typ
     pln_write_close(w, m);
 }
 
-/* Constants that raising put beside nodes which are written as they were are not in the
- * file. */
-static bool is_hidden(const pln_saver *s, const pln_value *v)
-{
-    return v->n_uses && s->hidden[v->id] == v->n_uses;
-}
-
 /* The sparse form in which the file had it, as long as it says the same. */
 static bool write_sparse_as_read(pln_saver *s, const pln_value *v)
 {
@@ -262,7 +255,7 @@ static pln_status write_initializer(pln_saver *s, const pln_value *v)
         pln_write_bytes(&s->w, 5, v->tensor_extra.data, v->tensor_extra.len);
         return PLN_OK;
     }
-    if (is_hidden(s, v) || write_sparse_as_read(s, v))
+    if (pln_value_is_raised(v) || write_sparse_as_read(s, v))
         return PLN_OK;
     const pln_open_message m = pln_write_open(&s->w, 5);
     const pln_blob none = { NULL, 0 };
@@ -314,7 +307,7 @@ static void write_inputs_of(pln_saver *s, const pln_graph *g)
     if (s->model->ir_version >= 4 || g != s->model->graph)
         return;
     for (const pln_value *v = g->values; v; v = v->next) {
-        if (v->kind != PLN_VALUE_INITIALIZER || is_hidden(s, v))
+        if (v->kind != PLN_VALUE_INITIALIZER || pln_value_is_raised(v))
             continue;
         const pln_open_message m = pln_write_open(&s->w, 11);
         write_value_info(s, v->name, &v->type, (pln_blob){ NULL, 0 });
@@ -423,21 +416,6 @@ static pln_status name_values(pln_saver *s, const pln_graph *g)
     return PLN_OK;
 }
 
-static void hide_uses(pln_saver *s, const pln_graph *g)
-{
-    for (const pln_node *n = g->first; n; n = n->next) {
-        if (!n->origin || !pln_node_is_as_read(n))
-            continue;
-        for (uint32_t j = 0; j < n->n_in; j++) {
-            bool written = false;
-            for (uint32_t i = 0; i < n->origin->n_in && !written; i++)
-                written = n->origin->in_at[i] == j;
-            if (!written && n->in[j])
-                s->hidden[n->in[j]->id]++;
-        }
-    }
-}
-
 static pln_status prepare(pln_saver *s, const pln_graph *g, bool is_graph)
 {
     for (uint32_t i = 0; i < g->n_outputs; i++)
@@ -446,7 +424,6 @@ static pln_status prepare(pln_saver *s, const pln_graph *g, bool is_graph)
     /* A graph says the types of its outputs elsewhere; a function's have none. */
     for (uint32_t i = 0; i < g->n_outputs && is_graph; i++)
         s->is_output[g->outputs[i]->id] = true;
-    hide_uses(s, g);
     return PLN_OK;
 }
 
@@ -472,7 +449,7 @@ pln_status pln_save_graph(pln_saver *s, const pln_graph *g)
 static pln_status write_constants(pln_saver *s, const pln_graph *g)
 {
     for (const pln_value *v = g->values; v; v = v->next) {
-        if (v->kind != PLN_VALUE_INITIALIZER || !v->cst || is_hidden(s, v))
+        if (v->kind != PLN_VALUE_INITIALIZER || !v->cst || pln_value_is_raised(v))
             continue;
         const pln_open_message node = pln_write_open(&s->w, 7);
         write_value_name(s, 2, v);

@@ -199,3 +199,73 @@ PLN_API pln_status pln_model_save_memory(const pln_model *model, void **data, si
         return pln_fail(err, PLN_E_USAGE, "pln_model_save_memory: NULL argument");
     return pln_proto_save_memory(model, data, len, err);
 }
+
+/* ---- dimensions ------------------------------------------------------------------------------------- */
+
+typedef struct dim_change {
+    pln_model *model;
+    const char *symbol;
+    int64_t size;
+    bool found, changed;
+} dim_change;
+
+static pln_dim look_up(void *user, const char *symbol)
+{
+    dim_change *c = user;
+    if (strcmp(symbol, c->symbol))
+        return pln_dim_unknown();
+    c->found = c->changed = true;
+    return pln_dim_of(c->size);
+}
+
+/* Types are the arena's, each value with its own. */
+static void change_type(dim_change *c, const pln_type *t)
+{
+    for (; t; t = t->elem)
+        for (int i = 0; i < t->shape.rank; i++)
+            if (!pln_dim_is_known(t->shape.dims[i]) && !pln_dim_is_unknown(t->shape.dims[i]))
+                t->shape.dims[i] = pln_dim_substitute(c->model->syms, t->shape.dims[i],
+                                                      look_up, c);
+}
+
+/* The message of a type that is kept for what the type does not say is out of date. */
+static pln_status drop_type_message(dim_change *c, pln_value *v)
+{
+    pln_blob unused;
+    if (!pln_rest_field(v->extra, 2, 0, &unused))
+        return PLN_OK;
+    static const uint32_t type[] = { 2, 0 };
+    pln_writer w;
+    pln_status st = pln_writer_begin(&w, c->model->alloc, NULL);
+    if (st == PLN_OK) {
+        pln_write_rest(&w, v->extra, type);
+        v->extra.len = w.text.len;
+        v->extra.data = w.text.len ? pln_arena_dup(c->model->arena, w.text.data, w.text.len)
+                                   : NULL;
+        if (w.text.failed || (v->extra.len && !v->extra.data))
+            st = PLN_E_NOMEM;
+    }
+    pln_writer_end(&w);
+    return st;
+}
+
+PLN_API pln_status pln_model_set_dim(pln_model *model, const char *symbol, int64_t size,
+                                     pln_error *err)
+{
+    pln_error_clear(err);
+    if (!model || !symbol || size < 0)
+        return pln_fail(err, PLN_E_USAGE, "'%s' can't have size %lld", symbol ? symbol : "",
+                        (long long)size);
+    dim_change c = { model, symbol, size, false, false };
+    for (pln_graph *g = model->graphs; g; g = g->next_graph)
+        for (pln_value *v = g->values; v; v = v->next) {
+            c.changed = false;
+            v->sym = NULL; /* inference finds it again, with the number */
+            change_type(&c, &v->type);
+            change_type(&c, v->declared);
+            if (c.changed && drop_type_message(&c, v) != PLN_OK)
+                return pln_oom(err);
+        }
+    return c.found ? PLN_OK
+                   : pln_fail(err, PLN_E_USAGE, "no dimension is called '%s'", symbol);
+}

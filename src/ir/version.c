@@ -201,6 +201,25 @@ pln_status pln_model_raise(pln_model *model, pln_error *err)
     return PLN_OK;
 }
 
+static bool is_from_file(const pln_origin *o, uint32_t slot)
+{
+    for (uint32_t i = 0; i < o->n_in; i++)
+        if (o->in_at[i] == slot)
+            return true;
+    return false;
+}
+
+bool pln_value_is_raised(const pln_value *v)
+{
+    if (v->kind != PLN_VALUE_INITIALIZER || !v->uses || v->file_order)
+        return false;
+    for (const pln_use *u = v->uses; u; u = u->next)
+        if (!u->node || !u->node->origin || !pln_node_is_as_read(u->node) ||
+            is_from_file(u->node->origin, u->slot))
+            return false;
+    return true;
+}
+
 /* ---- lowering ------------------------------------------------------------------------------- */
 
 static bool same_contents(pln_value *a, pln_value *b)
@@ -223,11 +242,8 @@ bool pln_node_is_as_read(const pln_node *n)
         if (n->in[j])
             return false;
     for (uint32_t j = 0; j < o->n_raised_in; j++) {
-        bool from_file = false;
-        for (uint32_t i = 0; i < o->n_in && !from_file; i++)
-            from_file = o->in_at[i] == j;
         pln_value *now = j < n->n_in ? n->in[j] : NULL;
-        if (!from_file && !same_contents(now, o->raised_in[j]))
+        if (!is_from_file(o, j) && !same_contents(now, o->raised_in[j]))
             return false;
     }
     return true;
