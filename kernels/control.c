@@ -634,8 +634,13 @@ static pln_status map_all(pln_call *c, pln_tensor **in, pln_tensor **out, pln_te
             in[i] = is_seq ? pln_tensor_item(x, k) : (pln_tensor *)x;
         }
         PLN_TRY(pln_call_body(c, a->body, in, c->n_in, out, c->n_out, err));
-        for (uint32_t i = 0; i < c->n_out; i++)
-            PLN_TRY(pln_tensor_append(seq[i], out[i], err));
+        for (uint32_t i = 0; i < c->n_out; i++) {
+            pln_tensor *item = NULL;
+            PLN_TRY(pln_move_keep(c, out[i], &item, err));
+            const pln_status st = pln_tensor_append(seq[i], item, err);
+            pln_tensor_unref(item);
+            PLN_TRY(st);
+        }
         drop_refs(out, c->n_out);
     }
     return set_outputs(c, 0, seq, c->n_out, err);

@@ -417,6 +417,17 @@ pln_status pln_move_ready(pln_call *c, pln_error *err)
     return st;
 }
 
+pln_status pln_move_keep(pln_call *c, const pln_tensor *t, pln_tensor **out, pln_error *err)
+{
+    if (!t->borrowed || t->kind != PLN_KIND_TENSOR) {
+        *out = pln_tensor_ref((pln_tensor *)t);
+        return PLN_OK;
+    }
+    PLN_TRY(pln_tensor_make(pln_call_allocator(c), t->dtype, t->rank, t->dims, out, err));
+    pln_tensor_copy(*out, 0, t, 0, pln_tensor_size(t));
+    return PLN_OK;
+}
+
 pln_status pln_move_axis(const pln_call *c, int64_t axis, int rank, int *out,
                          pln_status st, pln_error *err)
 {

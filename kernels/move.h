@@ -77,6 +77,10 @@ pln_status pln_move_output(pln_call *c, uint32_t i, pln_dtype dt, int rank,
  * from the contents of the inputs. For kernels whose output shape depends on contents. */
 pln_status pln_move_ready(pln_call *c, pln_error *err);
 
+/* A reference to t that may be kept beyond the call: to a copy where t lies in memory that
+ * the run uses again. */
+pln_status pln_move_keep(pln_call *c, const pln_tensor *t, pln_tensor **out, pln_error *err);
+
 static inline size_t pln_move_bytes_of(const pln_tensor *t)
 {
     return (size_t)pln_tensor_size(t) * pln_dtype_size((pln_dtype)t->dtype);
