@@ -194,7 +194,10 @@ static pln_status add_copy(rt_planner *p, const pln_value *v, uint32_t from, uin
 static void reroot(rt_planner *p, uint32_t old, uint32_t s)
 {
     for (size_t i = 1; i < p->n_slots; i++)
-        if (p->slots[i].where == RT_ALIAS && rt_slot_root(p, (uint32_t)i) == old && i != s)
+        if (p->slots[i].where == RT_ALIAS)
+            p->slots[i].root = rt_slot_root(p, (uint32_t)i);
+    for (size_t i = 1; i < p->n_slots; i++)
+        if (p->slots[i].where == RT_ALIAS && p->slots[i].root == old)
             p->slots[i].root = s;
     p->slots[old].where = RT_ALIAS;
     p->slots[old].root = s;

@@ -417,8 +417,14 @@ static pln_status infer_body(pln_infer *inf, const pln_graph *g, const pln_type 
         for (uint32_t i = 0; i < n->n_out; i++)
             if (n->out[i])
                 forget(p, n->out[i]);
-    for (pln_node *n = g->first; n; n = n->next)
-        PLN_TRY(infer_body_node(p, n, err));
+    /* The branch that is not taken may contradict the shapes at hand. */
+    for (pln_node *n = g->first; n; n = n->next) {
+        const pln_status st = infer_body_node(p, n, err);
+        if (st == PLN_E_NOMEM)
+            return st;
+        if (st != PLN_OK)
+            pln_error_clear(err);
+    }
     for (uint32_t i = 0; i < g->n_outputs && i < n_out; i++) {
         const pln_type *t = rt_value_type(p, g->outputs[i]);
         out[i] = t ? *t : pln_type_unknown();
