@@ -25,7 +25,7 @@ typedef struct driver {
     pln_arena *arena; /* of results that are not kept */
     pln_map facts;    /* value -> fact; without one, what the value itself says holds */
     uint64_t visits;
-    unsigned depth;
+    unsigned depth, in_function;
     size_t value_limit;
 } driver;
 
@@ -257,6 +257,8 @@ static pln_status infer_node(driver *d, pln_node *n, pln_error *err)
     if (!cst)
         return pln_oom(err);
     known_contents(d, &inf, cst);
+    if (d->options && d->options->seen && !d->in_function)
+        d->options->seen(d->options->user, &inf);
     for (uint32_t i = 0; i < n->n_out; i++) {
         if (st == PLN_OK && n->out[i])
             st = put_output(d, &inf, i, cst[i], err);
@@ -268,11 +270,26 @@ static pln_status infer_node(driver *d, pln_node *n, pln_error *err)
 
 /* ---- graphs inside nodes --------------------------------------------------------------------- */
 
+/* A failure goes to whoever collects them, unless it is the machine's. */
+static pln_status infer_or_report(driver *d, pln_node *n, pln_error *err)
+{
+    const pln_infer_options *o = d->options;
+    if (!o || !o->fault || d->in_function)
+        return infer_node(d, n, err);
+    pln_error one = { .code = PLN_OK };
+    const pln_status st = infer_node(d, n, &one);
+    if (st == PLN_E_NOMEM)
+        return pln_oom(err);
+    if (st != PLN_OK)
+        o->fault(o->user, n, &one);
+    return PLN_OK;
+}
+
 static pln_status walk(driver *d, const pln_graph *g, pln_error *err)
 {
     for (pln_node *n = g->first; n; n = n->next) {
         d->visits++;
-        PLN_TRY(infer_node(d, n, err));
+        PLN_TRY(infer_or_report(d, n, err));
     }
     return PLN_OK;
 }
@@ -334,8 +351,10 @@ static pln_status infer_function(driver *d, pln_infer *inf, const pln_function *
                          cst ? pln_tensor_ref(cst) : NULL, err));
     }
     d->depth++;
+    d->in_function++;
     pln_error inner = { .code = PLN_OK };
     const pln_status st = walk(d, g, &inner);
+    d->in_function--;
     d->depth--;
     if (st == PLN_OK)
         out_types(d, g, inf->out, inf->n_out);
@@ -439,7 +458,8 @@ pln_status pln_graph_infer(pln_graph *g, const pln_infer_options *o, pln_error *
     driver d;
     PLN_TRY(open_driver(&d, g->model, o, err));
     pln_status st = walk(&d, g, err);
-    pln_graph_walk(g, keep_graph, &d);
+    if (!o || !o->dry)
+        pln_graph_walk(g, keep_graph, &d);
     close_driver(&d);
     return st;
 }

@@ -67,6 +67,13 @@ typedef struct pln_infer_options {
     bool strict;          /* contradictions between declared and inferred types fail */
     size_t value_limit;   /* most elements of a value computed by running a kernel on
                              constants while inferring (0: 1024) */
+    bool dry;             /* the graph stays as it is; for the sake of `fault` */
+    /* Takes the failures of nodes; inference goes on, their outputs unknown. NULL: the
+     * first failure ends it. */
+    void (*fault)(void *user, const pln_node *n, const pln_error *e);
+    /* Sees every node with the types of its inputs and outputs; NULL. */
+    void (*seen)(void *user, const pln_infer *inf);
+    void *user;
 } pln_infer_options;
 
 /* Infers g and its bodies, symbolically. Declared types are refined, not replaced. */
