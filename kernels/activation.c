@@ -132,7 +132,7 @@ REF(Shrink)
     static pln_status op##_run(pln_call *c, pln_error *err)                               \
     {                                                                                     \
         static const pln_loop_fn fns[PLN_DT_COUNT] = { [PLN_DT_F32] = op##_vec };          \
-        return pln_loop_typed(c, fns, 1, c->attrs, err);                                   \
+        return pln_loop_typed_grain(c, fns, 1, c->attrs, PLN_LOOP_HEAVY, err);                                   \
     }
 VEC_OPS(X)
 #undef X

@@ -9,7 +9,7 @@
 
 #define BLOCK 512      /* elements gathered or converted at a time */
 #define SHORT_ROW 128  /* rows below this are taken several at a time */
-#define GRAIN 32768
+#define GRAIN 65536    /* a team costs as much as so many additions */
 
 /* The output's dimensions in memory order with neighbours merged; dims[rank - 1] is the
  * innermost. */
@@ -253,7 +253,7 @@ pln_status pln_loop_run(const pln_call *c, const pln_loop *m, pln_tensor *out,
         return pln_call_fail(c, err, PLN_E_RUN, "the inputs do not broadcast to the output");
     if (p.total == 0)
         return PLN_OK;
-    if (p.total <= GRAIN / 8)
+    if (p.total <= 4096)
         run_range(&p, 0, p.total);
     else
         pln_parallel_for(c->n_threads, p.total, m->grain ? m->grain : GRAIN, run_range, &p);
@@ -261,11 +261,17 @@ pln_status pln_loop_run(const pln_call *c, const pln_loop *m, pln_tensor *out,
 }
 
 pln_status pln_loop_typed(const pln_call *c, const pln_loop_fn *by_type, int n_in,
-                         const void *arg, pln_error *err)
+                          const void *arg, pln_error *err)
+{
+    return pln_loop_typed_grain(c, by_type, n_in, arg, 0, err);
+}
+
+pln_status pln_loop_typed_grain(const pln_call *c, const pln_loop_fn *by_type, int n_in,
+                                const void *arg, int64_t grain, pln_error *err)
 {
     const pln_dtype dt = (pln_dtype)c->in[0]->dtype;
     pln_tensor *out = c->out[0];
-    pln_loop m = { .fn = by_type[dt], .arg = arg, .n_in = n_in };
+    pln_loop m = { .fn = by_type[dt], .arg = arg, .n_in = n_in, .grain = grain };
     if (!m.fn) {
         const pln_dtype work = pln_block_work(dt);
         m.fn = work == PLN_DT_NONE ? NULL : by_type[work];

@@ -35,6 +35,10 @@ pln_status pln_loop_run(const pln_call *c, const pln_loop *m, pln_tensor *out,
  * float formats by_type[float] on converted blocks. `by_type` has PLN_DT_COUNT entries. */
 pln_status pln_loop_typed(const pln_call *c, const pln_loop_fn *by_type, int n_in,
                          const void *arg, pln_error *err);
+/* The same, `grain` elements being worth a thread. */
+#define PLN_LOOP_HEAVY 8192 /* for functions that take a nanosecond or so */
+pln_status pln_loop_typed_grain(const pln_call *c, const pln_loop_fn *by_type, int n_in,
+                                const void *arg, int64_t grain, pln_error *err);
 /* Layouts of an elementwise node: channels-last where a full-size input has it. */
 pln_status pln_loop_prepare(pln_prep *p, pln_error *err);
 /* The same, declining what does not compute in float. */

@@ -82,6 +82,10 @@ typedef struct c128 {
     double re, im;
 } c128;
 
+/* Constant strides let the compiler vectorize the usual cases. */
+#define WHERE_LOOP(s0, s1, s2)                                       \
+    for (int64_t i = 0; i < n; i++)                                  \
+        y[i] = cond[i * (s0)] ? a[i * (s1)] : b[i * (s2)];
 #define WHERE(bytes, type)                                                                 \
     static void where_##bytes(void *py, const void *const *px, const int64_t *sx,          \
                               int64_t n, const void *arg)                                  \
@@ -90,8 +94,19 @@ typedef struct c128 {
         const uint8_t *cond = (const uint8_t *)px[0];                                      \
         const type *a = (const type *)px[1], *b = (const type *)px[2];                     \
         (void)arg;                                                                         \
-        for (int64_t i = 0; i < n; i++)                                                    \
-            y[i] = cond[i * sx[0]] ? a[i * sx[1]] : b[i * sx[2]];                          \
+        if (sx[0] && sx[1] && sx[2]) {                                                     \
+            WHERE_LOOP(1, 1, 1)                                                            \
+        } else if (sx[0] && sx[1]) {                                                       \
+            const type one = *b;                                                           \
+            for (int64_t i = 0; i < n; i++)                                                \
+                y[i] = cond[i] ? a[i] : one;                                               \
+        } else if (sx[0] && sx[2]) {                                                       \
+            const type one = *a;                                                           \
+            for (int64_t i = 0; i < n; i++)                                                \
+                y[i] = cond[i] ? one : b[i];                                               \
+        } else {                                                                           \
+            WHERE_LOOP(sx[0], sx[1], sx[2])                                                \
+        }                                                                                  \
     }
 WHERE(1, uint8_t)
 WHERE(2, uint16_t)

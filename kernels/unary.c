@@ -145,7 +145,7 @@ static pln_status infer_bool(pln_infer *inf, pln_error *err)
     static pln_status op##_run(pln_call *c, pln_error *err)                               \
     {                                                                                     \
         static const pln_loop_fn fns[PLN_DT_COUNT] = { [PLN_DT_F32] = op##_vec };          \
-        return pln_loop_typed(c, fns, 1, NULL, err);                                       \
+        return pln_loop_typed_grain(c, fns, 1, NULL, PLN_LOOP_HEAVY, err);                                       \
     }                                                                                     \
     static const pln_impl op##_cpu = { #fn, pln_loop_prepare_float, op##_run, NULL };
 VEC_OPS(X)
