@@ -9,7 +9,3 @@
     }
 PENDING(pln_model_check, const pln_model *m, char **f, size_t *n, pln_error *e)
 PENDING(pln_model_quantize, pln_model *m, const pln_quantize_options *o, char **t, pln_error *e)
-PLN_API __attribute__((weak)) int pln_session_threads(const pln_session *s)
-{
-    return 0;
-}

@@ -128,6 +128,22 @@ static pln_status wrong_input(const pln_session *s, pln_io io, size_t i, const p
     return st;
 }
 
+/* The run moves to the session in which defaults can be replaced. */
+static pln_status generalize(pln_run *run, pln_error *err)
+{
+    pln_session *g;
+    PLN_TRY(rt_session_general(run->session, &g, err));
+    pln_tensor **now = pln_calloc(run->alloc, g->model->n_values + 1, sizeof *now);
+    if (!now)
+        return pln_oom(err);
+    release_outputs(run);
+    rt_frames_free(run, false);
+    pln_release(run->alloc, run->now);
+    run->now = now;
+    run->session = g;
+    return PLN_OK;
+}
+
 static pln_status bind_tensor(pln_run *run, pln_io io, const char *name, pln_tensor *t,
                               pln_error *err)
 {
@@ -142,6 +158,8 @@ static pln_status bind_tensor(pln_run *run, pln_io io, const char *name, pln_ten
     }
     if (t && !fits(&run->session->io[io][i], t))
         return wrong_input(run->session, io, i, t, err);
+    if (t && io == PLN_INPUT && run->session->source && run->session->io[io][i].has_default)
+        PLN_TRY(generalize(run, err));
     pln_tensor **slot = io == PLN_INPUT ? &run->inputs[i] : &run->bound[i];
     pln_tensor_ref(t);
     pln_tensor_unref(*slot);

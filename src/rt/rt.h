@@ -155,7 +155,11 @@ struct pln_session {
     bool lock_made;
     rt_cache plans;
     rt_shared *shared;
-    uint64_t n_plans;
+    /* Inputs with defaults are taken as constants here; a run that binds one moves to
+     * `general`, made from `source` with the same options. NULL where there are none. */
+    pln_model *source;
+    pln_session *general;
+    pln_session_options options;
 };
 
 /* ---- runs --------------------------------------------------------------------------------- */
@@ -230,8 +234,8 @@ typedef struct rt_exec {
     rt_step *step;
 } rt_exec;
 
-/* session.c */
-void rt_session_drop(pln_session *s);
+/* session.c: the session in which inputs with defaults are inputs. */
+pln_status rt_session_general(pln_session *s, pln_session **out, pln_error *err);
 
 /* device.c */
 #define RT_DEVICE_REF  1u

@@ -173,7 +173,7 @@ static pln_status list_io(pln_session *s, pln_error *err)
     if (!io_alloc(s, PLN_INPUT, g->n_inputs) || !io_alloc(s, PLN_OUTPUT, g->n_outputs))
         return pln_oom(err);
     for (uint32_t i = 0; i < g->n_inputs; i++)
-        if (!pln_value_is_const(g->inputs[i]) &&
+        if ((!pln_value_is_const(g->inputs[i]) || s->source) &&
             !io_add(s, PLN_INPUT, g->inputs[i], g->inputs[i]->name))
             return pln_oom(err);
     for (uint32_t i = 0; i < g->n_outputs; i++)
@@ -189,7 +189,11 @@ static pln_status take_options(pln_session *s, const pln_session_options *o, pln
     s->n_threads = o->threads > 0 ? o->threads : pln_parallel_default_threads();
     s->all_values = o->all_values;
     s->seed = o->seed;
-    return rt_devices_parse(o->device, &s->devices, err);
+    PLN_TRY(rt_devices_parse(o->device, &s->devices, err));
+    s->options = *o;
+    if (o->device && !(s->options.device = pln_arena_str(s->arena, o->device, strlen(o->device))))
+        return pln_oom(err);
+    return PLN_OK;
 }
 
 static pln_status optimize(pln_session *s, const pln_session_options *o, pln_error *err)
@@ -199,10 +203,29 @@ static pln_status optimize(pln_session *s, const pln_session_options *o, pln_err
     return pln_model_optimize_for_session(s->model, err);
 }
 
+static bool has_defaults(const pln_model *m)
+{
+    for (uint32_t i = 0; i < m->graph->n_inputs; i++)
+        if (m->graph->inputs[i]->cst && m->graph->inputs[i]->overridable)
+            return true;
+    return false;
+}
+
+/* Defaults are constants until a run replaces one. */
+static pln_status fix_defaults(pln_session *s, const pln_model *model, pln_error *err)
+{
+    PLN_TRY(pln_model_clone(model, &s->source, err));
+    for (uint32_t i = 0; i < s->model->graph->n_inputs; i++)
+        s->model->graph->inputs[i]->overridable = false;
+    return PLN_OK;
+}
+
 static pln_status prepare_model(pln_session *s, const pln_model *model,
-                                const pln_session_options *o, pln_error *err)
+                                const pln_session_options *o, bool general, pln_error *err)
 {
     PLN_TRY(pln_model_clone(model, &s->model, err));
+    if (!general && has_defaults(model))
+        PLN_TRY(fix_defaults(s, model, err));
     PLN_TRY(pln_graph_walk(s->model->graph, privatize_graph, err));
     if (pln_model_inline)
         PLN_TRY(pln_model_inline(s->model, err));
@@ -214,16 +237,9 @@ static pln_status prepare_model(pln_session *s, const pln_model *model,
     return s->const_read ? PLN_OK : pln_oom(err);
 }
 
-PLN_API pln_status pln_session_new(const pln_model *model,
-                                   const pln_session_options *options, pln_session **out,
-                                   pln_error *err)
+static pln_status make_session(const pln_model *model, const pln_session_options *o,
+                               bool general, pln_session **out, pln_error *err)
 {
-    const pln_session_options none = PLN_SESSION_OPTIONS_INIT;
-    pln_error_clear(err);
-    if (!out || !model)
-        return pln_fail(err, PLN_E_USAGE, "a session needs a model");
-    *out = NULL;
-    const pln_session_options *o = options ? options : &none;
     pln_session *s = pln_calloc(model->alloc, 1, sizeof *s);
     if (!s)
         return pln_oom(err);
@@ -235,7 +251,7 @@ PLN_API pln_status pln_session_new(const pln_model *model,
     s->arena = pln_arena_new(s->alloc);
     pln_status st = s->arena && s->lock_made ? take_options(s, o, err) : pln_oom(err);
     if (st == PLN_OK)
-        st = prepare_model(s, model, o, err);
+        st = prepare_model(s, model, o, general, err);
     if (st == PLN_OK)
         *out = s;
     else
@@ -243,10 +259,35 @@ PLN_API pln_status pln_session_new(const pln_model *model,
     return st;
 }
 
+PLN_API pln_status pln_session_new(const pln_model *model,
+                                   const pln_session_options *options, pln_session **out,
+                                   pln_error *err)
+{
+    const pln_session_options none = PLN_SESSION_OPTIONS_INIT;
+    pln_error_clear(err);
+    if (!out || !model)
+        return pln_fail(err, PLN_E_USAGE, "a session needs a model");
+    *out = NULL;
+    return make_session(model, options ? options : &none, false, out, err);
+}
+
+pln_status rt_session_general(pln_session *s, pln_session **out, pln_error *err)
+{
+    pln_status st = PLN_OK;
+    pthread_mutex_lock(&s->lock);
+    if (!s->general)
+        st = make_session(s->source, &s->options, true, &s->general, err);
+    *out = s->general;
+    pthread_mutex_unlock(&s->lock);
+    return st;
+}
+
 PLN_API void pln_session_free(pln_session *s)
 {
     if (!s)
         return;
+    pln_session_free(s->general);
+    pln_model_free(s->source);
     rt_cache_clear(&s->plans);
     while (s->shared) {
         rt_shared *sh = s->shared;
@@ -262,6 +303,11 @@ PLN_API void pln_session_free(pln_session *s)
     pln_env *env = s->env;
     pln_release(s->alloc, s);
     pln_env_unref(env);
+}
+
+PLN_API int pln_session_threads(const pln_session *s)
+{
+    return s ? s->n_threads : 0;
 }
 
 PLN_API size_t pln_session_count(const pln_session *s, pln_io io)

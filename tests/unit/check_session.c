@@ -4,6 +4,7 @@
 #include "src/ir/graph.h"
 #include "tests/unit/main.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -403,6 +404,44 @@ START_TEST(seen_shapes_allocate_nothing)
 }
 END_TEST
 
+/* An input with a default is a constant until a run replaces it. */
+START_TEST(defaults_are_replaced)
+{
+    pln_error *err = pln_error_new();
+    pln_model *m = NULL;
+    pln_session *s = NULL;
+    pln_run *run = NULL;
+    const int64_t dims[] = { -1, 64 }, one[] = { 1, 64 };
+    ck_assert_int_eq(pln_model_new(NULL, &m, err), PLN_OK);
+    pln_model_set_opset(m, "", 21);
+    pln_value *x = input(m, "x", PLN_DT_F32, 2, dims), *d = input(m, "d", PLN_DT_F32, 2, one);
+    pln_tensor *t = make_x(1);
+    pln_value_set_const(d, pln_tensor_ref(t));
+    d->overridable = true;
+    ck_assert(output(m, node(m, "", "Add", "y", x, node(m, "", "Neg", "nd", d, NULL))));
+    ck_assert_int_eq(pln_session_new(m, NULL, &s, err), PLN_OK);
+    ck_assert_uint_eq(pln_session_count(s, PLN_INPUT), 2);
+    ck_assert_int_eq(pln_run_new(s, &run, err), PLN_OK);
+    ck_assert_int_eq(run_on(run, 1, err), PLN_OK);
+    ck_assert(PLN_DATA(float, pln_run_output(run, "y"))[5] == 0);
+    pln_tensor *twice = NULL;
+    ck_assert_int_eq(pln_tensor_dup(t, &twice, err), PLN_OK);
+    PLN_DATA(float, twice)[5] -= 1;
+    ck_assert_int_eq(pln_run_bind_input(run, "d", twice, err), PLN_OK);
+    ck_assert_int_eq(run_on(run, 1, err), PLN_OK);
+    ck_assert(fabsf(PLN_DATA(float, pln_run_output(run, "y"))[5] - 1) < 1e-6f);
+    ck_assert_int_eq(pln_run_bind_input(run, "d", NULL, err), PLN_OK);
+    ck_assert_int_eq(run_on(run, 1, err), PLN_OK);
+    ck_assert(PLN_DATA(float, pln_run_output(run, "y"))[5] == 0);
+    pln_tensor_unref(twice);
+    pln_tensor_unref(t);
+    pln_run_free(run);
+    pln_session_free(s);
+    pln_model_free(m);
+    pln_error_free(err);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("session");
@@ -416,6 +455,7 @@ int main(void)
     tcase_add_test(c, runs_are_stopped);
     tcase_add_test(c, memory_balances);
     tcase_add_test(c, any_allocation_may_fail);
+    tcase_add_test(c, defaults_are_replaced);
     tcase_add_test(c, seen_shapes_allocate_nothing);
     suite_add_tcase(s, c);
     return unit_main(s);
