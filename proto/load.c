@@ -45,7 +45,7 @@ pln_status pln_loader_unpack(pln_loader *l, pln_buf *source,
     *out = NULL;
     l->source = source;
     PLN_TRY(pln_scan_run(&l->scan, l->alloc, source->data, source->size, type, l->limits,
-                         l->err));
+                         source->mapped, l->err));
     ProtobufCAllocator in_arena = { unpack_alloc, unpack_free, l->scratch };
     const pln_text *sk = &l->scan.skeleton;
     *out = protobuf_c_message_unpack(type, &in_arena, sk->len,

@@ -19,7 +19,7 @@ static pln_dim symbol(pln_loader *l, ProtobufCBinaryData text, bool *exact)
     const pln_dim d = pln_dim_parse(l->model->syms, (const char *)text.data, text.len);
     pln_text_init(&printed, l->alloc);
     pln_dim_print(&printed, d);
-    if (printed.failed || printed.len != text.len ||
+    if (pln_dim_is_unknown(d) || printed.failed || printed.len != text.len ||
         memcmp(printed.data, text.data, text.len))
         *exact = false;
     pln_text_done(&printed);

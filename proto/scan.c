@@ -3,6 +3,8 @@
 #include "proto/scan.h"
 
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "proto/onnx.pb-c.h"
 #include "proto/wire.h"
@@ -25,7 +27,23 @@ typedef struct scanner {
     size_t struct_bytes, max_struct_bytes; /* what unpacking will allocate */
     uint32_t n_nodes, depth, graph_depth, max_depth;
     unsigned mute; /* inside of what is not unpacked */
+    bool mapped;
+    const unsigned char *kept; /* pages of the mapping before this are handed back */
 } scanner;
+
+/* Reading a byte of a mapped file may bring megabytes around it into the process. Where
+ * large elements are jumped over, what lies behind is handed back. */
+#define DROP_FROM ((size_t)1 << 20)
+
+static void drop_pages(scanner *s, const unsigned char *here)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t begin = ((uintptr_t)s->kept + page - 1) & ~(page - 1);
+    const uintptr_t end = (uintptr_t)here & ~(page - 1);
+    if (begin < end)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+    s->kept = here;
+}
 
 static pln_status malformed(scanner *s, const unsigned char *at, const char *what)
 {
@@ -51,6 +69,8 @@ static pln_status cut(scanner *s, uint32_t marker, uint32_t field, const unsigne
     if (o->n_cuts >= UINT32_MAX ||
         !pln_grow(s->alloc, (void **)&o->cuts, &o->cap_cuts, o->n_cuts + 1, sizeof *o->cuts))
         return pln_oom(s->err);
+    if (s->mapped && len >= DROP_FROM)
+        drop_pages(s, data + len);
     const uint32_t index = (uint32_t)o->n_cuts;
     o->cuts[o->n_cuts++] = (pln_cut){ field, data, len };
     pln_wire_put_tag(&o->skeleton, marker, PLN_WIRE_FIXED32);
@@ -267,12 +287,12 @@ static pln_status scan_message(scanner *s, pln_wire w,
 
 pln_status pln_scan_run(pln_scan *scan, const pln_allocator *a, const void *data, size_t len,
                         const ProtobufCMessageDescriptor *type, const pln_limits *limits,
-                        pln_error *err)
+                        bool mapped, pln_error *err)
 {
     /* A body of If sits three messages below its graph; types and the rest take a few. */
     const uint32_t max_depth = limits->depth > 1000 ? 4000 : 4 * limits->depth + 8;
     scanner s = { .out = scan, .alloc = a, .base = data, .limits = limits, .err = err,
-                  .max_depth = max_depth };
+                  .max_depth = max_depth, .mapped = mapped, .kept = data };
     const size_t slack = (size_t)256 << 20;
     if (!pln_size_mul(&s.max_struct_bytes, len, 8) ||
         !pln_size_add(&s.max_struct_bytes, s.max_struct_bytes, slack))

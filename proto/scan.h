@@ -30,10 +30,11 @@ typedef struct pln_scan {
     size_t n_cuts, cap_cuts;
 } pln_scan;
 
-/* The cuts point into `data`. On failure, too, the scan is to be released. */
+/* `mapped`: data is a mapped file, whose pages may be handed back after reading. The cuts
+ * point into `data`. On failure, too, the scan is to be released. */
 pln_status pln_scan_run(pln_scan *scan, const pln_allocator *a, const void *data, size_t len,
                         const ProtobufCMessageDescriptor *type, const pln_limits *limits,
-                        pln_error *err);
+                        bool mapped, pln_error *err);
 void pln_scan_done(pln_scan *scan, const pln_allocator *a);
 
 #endif

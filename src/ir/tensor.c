@@ -208,6 +208,16 @@ static size_t packed_bytes(const pln_tensor *t)
     return bits >= 8 ? n * (bits / 8) : (n * bits + 7) / 8;
 }
 
+/* Whole pages inside [data, data + size) are not needed any more. */
+static void drop_pages(const pln_raw *raw)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    const uintptr_t begin = ((uintptr_t)raw->data + page - 1) & ~(page - 1);
+    const uintptr_t end = ((uintptr_t)raw->data + raw->size) & ~(page - 1);
+    if (begin < end)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 static pln_status materialize_raw(pln_tensor *t, pln_error *err)
 {
     const size_t size = pln_dtype_size((pln_dtype)t->dtype);
@@ -229,6 +239,8 @@ static pln_status materialize_raw(pln_tensor *t, pln_error *err)
         unpack_bits(t, t->raw.data);
     else if (t->raw.size)
         memcpy(t->data, t->raw.data, t->raw.size);
+    if (t->raw.buf && t->raw.buf->mapped)
+        drop_pages(&t->raw); /* the copy serves from here on */
     return PLN_OK;
 }
 
@@ -257,16 +269,6 @@ pln_status pln_tensor_materialize(pln_tensor *t, pln_error *err)
     if (t->data || (!t->raw.data && !t->raw.decode))
         return PLN_OK;
     return t->raw.decode ? materialize_decoded(t, err) : materialize_raw(t, err);
-}
-
-/* Whole pages inside [data, data + size) are not needed any more. */
-static void drop_pages(const pln_raw *raw)
-{
-    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    const uintptr_t begin = ((uintptr_t)raw->data + page - 1) & ~(page - 1);
-    const uintptr_t end = ((uintptr_t)raw->data + raw->size) & ~(page - 1);
-    if (begin < end)
-        madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
 void pln_tensor_drop(pln_tensor *t)
