@@ -218,6 +218,28 @@ static void drop_pages(const pln_raw *raw)
         madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
+/* Reading one byte of a mapped file may bring megabytes around it into the process. Of a
+ * large file, small tensors are copied and what came with them is handed back. */
+#define LARGE_FILE   ((size_t)32 << 20)
+#define SMALL_TENSOR ((size_t)64 << 10)
+#define AROUND       ((uintptr_t)2 << 20)
+
+static bool is_small_part(const pln_raw *raw)
+{
+    return raw->buf && raw->buf->mapped && raw->buf->size >= LARGE_FILE &&
+           raw->size < SMALL_TENSOR;
+}
+
+static void drop_around(const pln_raw *raw)
+{
+    const uintptr_t first = (uintptr_t)raw->buf->data, end = first + raw->buf->size;
+    uintptr_t from = (uintptr_t)raw->data & ~(AROUND - 1);
+    uintptr_t to = ((uintptr_t)raw->data + raw->size + AROUND - 1) & ~(AROUND - 1);
+    from = from < first ? first : from; /* mappings begin at a page */
+    to = to > end ? end : to;
+    madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 static pln_status materialize_raw(pln_tensor *t, pln_error *err)
 {
     const size_t size = pln_dtype_size((pln_dtype)t->dtype);
@@ -226,7 +248,8 @@ static pln_status materialize_raw(pln_tensor *t, pln_error *err)
         return pln_fail(err, PLN_E_FORMAT, "%zu bytes of data, the shape needs %zu",
                         t->raw.size, packed_bytes(t));
     const bool packed = pln_dtype_bits((pln_dtype)t->dtype) < 8;
-    if (!packed && ((uintptr_t)t->raw.data & (align - 1)) == 0) {
+    const bool part = is_small_part(&t->raw);
+    if (!packed && !part && ((uintptr_t)t->raw.data & (align - 1)) == 0) {
         t->data = (void *)(uintptr_t)t->raw.data;
         t->buf = pln_buf_ref(t->raw.buf);
         return PLN_OK;
@@ -239,7 +262,9 @@ static pln_status materialize_raw(pln_tensor *t, pln_error *err)
         unpack_bits(t, t->raw.data);
     else if (t->raw.size)
         memcpy(t->data, t->raw.data, t->raw.size);
-    if (t->raw.buf && t->raw.buf->mapped)
+    if (part)
+        drop_around(&t->raw);
+    else if (t->raw.buf && t->raw.buf->mapped)
         drop_pages(&t->raw); /* the copy serves from here on */
     return PLN_OK;
 }
