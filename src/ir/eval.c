@@ -270,6 +270,22 @@ pln_status pln_node_eval(pln_node *n, pln_tensor *const *in, pln_tensor **out,
     return eval_in(NULL, n, in, out, err);
 }
 
+void pln_node_take_constant(pln_node *n)
+{
+    pln_tensor *t = NULL;
+    if (n->n_out == 1 && n->out[0] && n->out[0]->cst)
+        return;
+    if (strcmp(n->op_type, "Constant") || *n->domain || n->n_out != 1 || !n->out[0] ||
+        n->n_in || n->n_attrs != 1 || n->attrs[0]->ref)
+        return;
+    if (n->attrs[0]->type == PLN_ATTR_TENSOR && !strcmp(n->attrs[0]->name, "value"))
+        t = pln_tensor_ref(n->attrs[0]->t);
+    else if (pln_node_is_pure(n) && pln_node_eval(n, NULL, &t, NULL) != PLN_OK)
+        t = NULL;
+    if (t)
+        pln_value_set_const(n->out[0], t);
+}
+
 /* ---- graphs ---------------------------------------------------------------------------- */
 
 static pln_tensor *look_up(const scope *sc, const pln_value *v)

@@ -13,6 +13,8 @@ bool pln_node_is_pure(const pln_node *n);
  * around them, nothing else. PLN_E_UNSUPPORTED: no kernel. */
 pln_status pln_node_eval(pln_node *n, pln_tensor *const *in, pln_tensor **out,
                          pln_error *err);
+/* The contents of a Constant node become its output's contents; other nodes stay alone. */
+void pln_node_take_constant(pln_node *n);
 /* Runs a graph: in[g->n_inputs] (NULL where there is a default), out[g->n_outputs] receives
  * new references. */
 pln_status pln_graph_eval(const pln_graph *g, pln_tensor *const *in, pln_tensor **out,

@@ -541,25 +541,10 @@ static pln_status link_outputs(parser *ps, const pending *p)
     return PLN_OK;
 }
 
-/* The contents of a Constant node are its output's contents. */
-static void set_constant(pln_node *n)
-{
-    pln_tensor *t = NULL;
-    if (strcmp(n->op_type, "Constant") || *n->domain || n->n_out != 1 || !n->out[0] ||
-        n->n_in || n->n_attrs != 1 || n->attrs[0]->ref)
-        return;
-    if (n->attrs[0]->type == PLN_ATTR_TENSOR && !strcmp(n->attrs[0]->name, "value"))
-        t = pln_tensor_ref(n->attrs[0]->t);
-    else if (pln_node_is_pure(n) && pln_node_eval(n, NULL, &t, NULL) != PLN_OK)
-        t = NULL;
-    if (t)
-        pln_value_set_const(n->out[0], t);
-}
-
 static pln_status sort(pln_graph *g, void *err)
 {
     for (pln_node *n = g->first; n; n = n->next)
-        set_constant(n);
+        pln_node_take_constant(n);
     return pln_graph_sort(g, err);
 }
 

@@ -40,22 +40,6 @@ static const pln_value *written_input(const pln_node *n, const written *w, uint3
     return w->in_at[i] < n->n_in ? n->in[w->in_at[i]] : NULL;
 }
 
-/* An initializer that only serves inputs which the written nodes don't have. */
-static bool is_written(const printer *p, const pln_value *v)
-{
-    if (p->style->raised || !v->uses)
-        return true;
-    for (const pln_use *u = v->uses; u; u = u->next) {
-        if (!u->node || !as_read(p, u->node))
-            return true;
-        const written w = written_form(p, u->node);
-        for (uint32_t i = 0; i < w.n_in; i++)
-            if (written_input(u->node, &w, i) == v)
-                return true;
-    }
-    return false;
-}
-
 static void print_op(printer *p, const pln_node *n, const char *op_type)
 {
     const char *d = n->domain;
@@ -195,7 +179,8 @@ static pln_status print_values(printer *p, const pln_graph *g)
     bool first = true;
     p->indent++;
     for (const pln_value *v = g->values; v; v = v->next) {
-        const bool cst = v->kind == PLN_VALUE_INITIALIZER && v->cst && is_written(p, v);
+        const bool cst = v->kind == PLN_VALUE_INITIALIZER && v->cst &&
+                         (p->style->raised || !pln_value_is_raised(v));
         const bool said = p->style->types || v->declared;
         const pln_type *t = v->kind == PLN_VALUE_NODE && said && !is_graph_output(v)
                                 ? shown_type(p, v) : NULL;

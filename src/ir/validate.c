@@ -61,6 +61,13 @@ void fault_at_graph(pln_faults *f, const pln_graph *g, const char *fmt, ...)
     add(f, g, NULL, false, text);
 }
 
+static void note_shadowing(pln_faults *f, const pln_graph *g, const char *name)
+{
+    char text[480];
+    snprintf(text, sizeof text, "'%.200s' is the name of an outer value, too", name);
+    add(f, g, NULL, true, text);
+}
+
 /* ---- links ---------------------------------------------------------------------------------- */
 
 static bool linked(const pln_use *use, const pln_value *v)
@@ -122,7 +129,9 @@ static void arrive(checker *c, const pln_value *v)
     if (!pln_name_len(v->name))
         return;
     const pln_value *other = pln_map_get(&c->names, v->name);
-    if (other && other != v && v->def)
+    if (other && other->graph != v->graph) /* frowned upon, yet common and clear */
+        note_shadowing(c->f, v->graph, v->name);
+    else if (other && other != v && v->def)
         fault_at_node(c->f, v->def, "output '%s' has the name of another value", v->name);
     else if (other && other != v)
         fault_at_graph(c->f, v->graph, "two values have the name '%s'", v->name);

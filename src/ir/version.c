@@ -141,9 +141,21 @@ static pln_status map_inputs(pln_node *n, pln_origin *o, pln_value *const *old_i
     return PLN_OK;
 }
 
+/* Attributes of a function's node that stand for the function's own have no values yet:
+ * such a node is raised when the function is inlined. */
+static bool has_references(const pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_attrs; i++)
+        if (n->attrs[i]->ref)
+            return true;
+    return false;
+}
+
 pln_status pln_node_raise(pln_node *n, int64_t version, pln_error *err)
 {
     const pln_version_change *c = next_change(n->op, version);
+    if (has_references(n))
+        return PLN_OK;
     /* What is not in its operator set (a mistake of the file's) is written back, too. */
     if (!n->op || (!c && first_version(n) <= version))
         return PLN_OK;
@@ -263,7 +275,7 @@ static const pln_version_change *last_change(const pln_op_desc *op, int64_t afte
 
 bool pln_node_needs_lowering(const pln_node *n, int64_t version)
 {
-    if (!n->op || version <= 0 || pln_node_is_as_read(n))
+    if (!n->op || version <= 0 || pln_node_is_as_read(n) || has_references(n))
         return false;
     return n->origin || last_change(n->op, version, INT64_MAX) || first_version(n) > version;
 }
@@ -308,6 +320,10 @@ static pln_status lower_nodes(pln_graph *g, void *user)
         const int64_t version = all ? j->to : version_of(j, n);
         if (version <= 0 || !n->op || is_local_function(n))
             continue;
+        if (all && has_references(n) && version != version_of(j, n))
+            return pln_fail(j->err, PLN_E_UNSUPPORTED,
+                            "%s in a function reads the function's attributes: it can't be "
+                            "brought to another version", n->op_type);
         if (all || pln_node_needs_lowering(n, version))
             PLN_TRY(pln_node_lower(n, version, j->err));
     }

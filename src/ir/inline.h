@@ -1,0 +1,18 @@
+/* Inlining: calls of model-local functions, and operators that state an expansion, become
+ * the nodes of the body.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef PLN_IR_INLINE_H
+#define PLN_IR_INLINE_H
+
+#include "src/ir/graph.h"
+
+/* Can be inlined: calls a function of the model, or its row has an expansion. */
+bool pln_node_is_inlinable(const pln_node *n);
+/* The node is replaced by the body's nodes, newly named; its outputs' names go to the values
+ * that take their place. Calls in the body stay calls. */
+pln_status pln_node_inline(pln_node *n, pln_error *err);
+/* All calls of model-local functions, in bodies too, until none is left; the functions are
+ * then dropped. A function that calls itself, at whatever remove, is PLN_E_FORMAT. */
+pln_status pln_model_inline(pln_model *m, pln_error *err);
+
+#endif
