@@ -17,8 +17,11 @@
 #define NARROW_COUNT  1024                 /* elements: smaller ones are no weights */
 #define FREE_GROWTH   256                  /* bytes that don't count */
 
+extern const pln_pass pln_pass_unpack;
+
 typedef struct folder {
     pln_pass_ctx *ctx;
+    bool unpack; /* also what says how the weights of a file are packed */
     pln_graph *graph;
     pln_map aside; /* value to pln_tensor */
     uint64_t aside_bytes;
@@ -59,7 +62,8 @@ static bool widens_weights(const pln_node *n)
 
 static bool is_foldable(const folder *f, const pln_node *n)
 {
-    const uint32_t never = PLN_OP_RANDOM | PLN_OP_EFFECT | PLN_OP_CONTROL | PLN_OP_QDQ;
+    const uint32_t qdq = f->unpack ? 0 : PLN_OP_QDQ;
+    const uint32_t never = PLN_OP_RANDOM | PLN_OP_EFFECT | PLN_OP_CONTROL | qdq;
     if (!n->op || (n->op->traits & never) || !pln_node_is_pure(n))
         return false;
     if (!n->n_in || pln_node_is(n, "Constant"))
@@ -67,7 +71,7 @@ static bool is_foldable(const folder *f, const pln_node *n)
     for (uint32_t i = 0; i < n->n_in; i++)
         if (n->in[i] && !contents(f, n->in[i]))
             return false;
-    return !widens_weights(n);
+    return f->unpack || !widens_weights(n);
 }
 
 /* Bytes of inputs that nobody needs once n is gone. */
@@ -181,7 +185,7 @@ static pln_status replace_outputs(folder *f, pln_node *n, pln_tensor **out, bool
 /* Takes from the budget what the result adds, or gives back what it saves. */
 static bool pay(folder *f, uint64_t result, uint64_t freed)
 {
-    if (result <= freed + FREE_GROWTH)
+    if (result <= freed + FREE_GROWTH || f->unpack)
         return true;
     const uint64_t growth = result - freed;
     if (growth > f->ctx->fold_left)
@@ -226,7 +230,7 @@ static pln_status visit(folder *f, pln_node *n, pln_error *err)
 
 static pln_status run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)
 {
-    folder f = { .ctx = ctx, .graph = g };
+    folder f = { .ctx = ctx, .graph = g, .unpack = ctx->pass == &pln_pass_unpack };
     pln_map_init(&f.aside, ctx->model->alloc);
     pln_status st = PLN_OK;
     for (pln_node *n = g->first, *next; n && st == PLN_OK; n = next) {
@@ -245,4 +249,14 @@ const pln_pass pln_pass_fold = {
     .brief = "computes what depends on constants alone, within a budget of growth",
     .run = run,
     .contract = PLN_EXACT,
+};
+
+/* For running only: weights that are stored narrow become what the products read, once
+ * instead of at every run. */
+const pln_pass pln_pass_unpack = {
+    .name = "unpack",
+    .brief = "unpacks constant weights (casts, dequantization) whatever they grow",
+    .run = run,
+    .contract = PLN_EXACT,
+    .target = PLN_TARGET_PLANISH,
 };

@@ -79,7 +79,8 @@ static bool push_linear(pln_chain *c, double mul, double add)
         last->alpha = (float)(last->alpha * mul);
         return true;
     }
-    if (!c->n_post && !c->bias && add == 0 && c->channel_axis < 0) {
+    if (!c->n_post && !c->base[c->bias_at] && add == 0 && c->channel_axis < 0 &&
+        !c->plain) {
         c->alpha = (float)(c->alpha * mul);
         return true;
     }
@@ -135,7 +136,7 @@ static pln_dim channels_of(const pln_chain *c)
 /* A constant with one value for each channel, which is a bias. */
 static bool take_bias(pln_chain *c, const pln_node *n, pln_value *other)
 {
-    if (c->bias || c->n_post || !pln_node_is(n, "Add") ||
+    if (c->base[c->bias_at] || c->n_post || !pln_node_is(n, "Add") ||
         other->type.dtype != PLN_DT_F32 ||
         pln_node_get_float(c->product, "beta", 1) != 1)
         return false;
@@ -144,7 +145,7 @@ static bool take_bias(pln_chain *c, const pln_node *n, pln_value *other)
     if (c->channel_axis >= 0 || rank != 1 || !pln_dim_is_known(channels) ||
         !pln_dim_equal(other->type.shape.dims[0], channels))
         return false;
-    c->bias = other;
+    c->base[c->bias_at] = other;
     return true;
 }
 
@@ -212,20 +213,26 @@ static bool read_posts(pln_chain *c)
     return true;
 }
 
+void pln_chain_start(pln_chain *c, pln_node *last, const char *op, int channel_axis,
+                     uint32_t n_base, uint32_t bias_at)
+{
+    *c = (pln_chain){ .product = last, .op = op, .channel_axis = channel_axis, .alpha = 1,
+                      .n_base = n_base, .bias_at = bias_at, .plain = true,
+                      .out = last->out[0] };
+}
+
 bool pln_chain_begin(pln_chain *c, pln_node *product, const char *op, int channel_axis)
 {
-    *c = (pln_chain){ .product = product, .op = op, .channel_axis = channel_axis,
-                      .alpha = 1 };
+    pln_chain_start(c, product, op, channel_axis, 3, 2);
     if (product->n_in < 2 || !product->in[0] || !product->in[1])
         return false;
-    c->a = product->in[0];
-    c->b = product->in[1];
-    c->bias = product->n_in > 2 ? product->in[2] : NULL;
-    c->out = product->out[0];
+    for (uint32_t i = 0; i < 3 && i < product->n_in; i++)
+        c->base[i] = product->in[i];
+    c->plain = channel_axis >= 0;
     c->alpha = pln_node_get_float(product, "alpha", 1);
     c->trans_a = pln_node_get_int(product, "transA", 0) != 0;
     c->trans_b = pln_node_get_int(product, "transB", 0) != 0;
-    if (c->a->type.dtype != PLN_DT_F32 || c->b->type.dtype != PLN_DT_F32)
+    if (c->base[0]->type.dtype != PLN_DT_F32 || c->base[1]->type.dtype != PLN_DT_F32)
         return false;
     return read_posts(c);
 }
@@ -271,9 +278,10 @@ static pln_status set_posts(pln_node *n, const pln_chain *c)
 
 static pln_status set_attrs(pln_node *n, const pln_chain *c)
 {
-    for (uint32_t i = 0; i < c->product->n_attrs; i++)
-        PLN_TRY(pln_node_set_attr(n, c->product->attrs[i]));
-    if (c->channel_axis < 0) {
+    if (c->n_base == 3) /* a product of the same family: it keeps its attributes */
+        for (uint32_t i = 0; i < c->product->n_attrs; i++)
+            PLN_TRY(pln_node_set_attr(n, c->product->attrs[i]));
+    if (!c->plain) {
         if (c->alpha != 1)
             PLN_TRY(pln_node_set_float(n, "alpha", c->alpha));
         if (c->trans_a || pln_node_find_attr(n, "transA"))
@@ -284,12 +292,11 @@ static pln_status set_attrs(pln_node *n, const pln_chain *c)
     return set_posts(n, c);
 }
 
-pln_status pln_chain_build(pln_match *m, pln_patch *p, const pln_chain *c)
+pln_status pln_chain_emit(pln_patch *p, const pln_chain *c, pln_node **out)
 {
-    pln_value *in[3 + PLN_CHAIN_MAX] = { c->a, c->b, c->bias };
-    uint32_t n_in = 3;
-    if (!c->n_taken && !c->changed_inputs)
-        return pln_match_refuse(m, "nothing behind it can go in");
+    pln_value *in[PLN_CHAIN_BASE + PLN_CHAIN_MAX] = { NULL };
+    uint32_t n_in = c->n_base;
+    memcpy(in, c->base, n_in * sizeof in[0]);
     for (int i = 0; i < c->n_post; i++)
         if (c->post[i].operand)
             in[n_in++] = c->post[i].operand;
@@ -299,5 +306,14 @@ pln_status pln_chain_build(pln_match *m, pln_patch *p, const pln_chain *c)
         return PLN_E_NOMEM;
     PLN_TRY(set_attrs(n, c));
     pln_patch_replace(p, c->out, n->out[0]);
+    *out = n;
     return PLN_OK;
+}
+
+pln_status pln_chain_build(pln_match *m, pln_patch *p, const pln_chain *c)
+{
+    pln_node *n;
+    if (!c->n_taken && !c->changed_inputs)
+        return pln_match_refuse(m, "nothing behind it can go in");
+    return pln_chain_emit(p, c, &n);
 }

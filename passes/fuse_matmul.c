@@ -53,11 +53,11 @@ static bool take_factor(pln_chain *c, pln_value **v)
 static void take_inputs(pln_chain *c)
 {
     for (;;) {
-        if (take_transpose(&c->a))
+        if (take_transpose(&c->base[0]))
             c->trans_a = !c->trans_a;
-        else if (take_transpose(&c->b))
+        else if (take_transpose(&c->base[1]))
             c->trans_b = !c->trans_b;
-        else if (!take_factor(c, &c->a) && !take_factor(c, &c->b))
+        else if (!take_factor(c, &c->base[0]) && !take_factor(c, &c->base[1]))
             return;
         c->changed_inputs = true;
     }

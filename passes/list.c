@@ -15,7 +15,9 @@
     X(fuse_act)        \
     X(fuse_matmul)     \
     X(fuse_gemm)       \
-    X(fuse_conv)
+    X(fuse_conv)       \
+    X(lower_qdq)       \
+    X(unpack)
 
 #define X(name) extern const pln_pass pln_pass_##name;
 PLN_PASSES(X)

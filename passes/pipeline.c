@@ -12,28 +12,18 @@
 #define MAX_DEPTH  8
 #define MAX_STATS  64
 
-#define CLEAN "(noop,fold,shape,cse,dce)*"
+#define CLEAN  "(noop,fold,shape,cse,dce)*"
+#define FOLD   "fold-conv-bn,fuse-norm,fuse-act"
+#define FUSE   "fuse-matmul,fuse-gemm,fuse-conv"
+#define CLEAN2 CLEAN "," FOLD "," CLEAN
 
-/* A file keeps to its operators; a session may also unpack weights and use what this
- * library alone can run. */
+/* A file keeps the form in which its weights are stored; a session unpacks them. */
 const char *pln_pipeline_of_level(int level, bool session)
 {
-    static const char *const file[] = {
-        "",
-        CLEAN,
-        CLEAN ",fold-conv-bn,fuse-norm,fuse-act," CLEAN,
-        CLEAN ",fold-conv-bn,fuse-norm,fuse-act," CLEAN
-              ",fuse-matmul,fuse-gemm,fuse-conv,dce",
-    };
-    static const char *const here[] = {
-        "",
-        CLEAN,
-        CLEAN ",fold-conv-bn,fuse-norm,fuse-act," CLEAN,
-        CLEAN ",fold-conv-bn,fuse-norm,fuse-act," CLEAN
-              ",fuse-matmul,fuse-gemm,fuse-conv,cse,dce",
-    };
-    const int i = level < 0 ? 0 : level > 3 ? 3 : level;
-    return session ? here[i] : file[i];
+    static const char *const file[] = { "", CLEAN, CLEAN2, CLEAN2 "," FUSE ",dce" };
+    if (session)
+        return CLEAN2 "," FUSE ",lower-qdq,unpack," FOLD "," FUSE ",cse,dce";
+    return file[level < 0 ? 0 : level > 3 ? 3 : level];
 }
 
 pln_contract pln_contract_of_level(int level, bool allow_approx)
