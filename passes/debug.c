@@ -105,15 +105,29 @@ static pln_status print_graph(pln_pass_ctx *ctx, pln_error *err)
     return PLN_OK;
 }
 
+static pln_status count_faults(pln_pass_ctx *ctx, char **findings, size_t *n, pln_error *err)
+{
+    const pln_status st = pln_model_check(ctx->model, findings, n, err);
+    return st == PLN_E_UNSUPPORTED ? PLN_OK : st; /* no checker in this build */
+}
+
+pln_status pln_debug_start(pln_pass_ctx *ctx, pln_error *err)
+{
+    char *findings = NULL;
+    if (!(ctx->debug.on & PLN_DEBUG_VALIDATE))
+        return PLN_OK;
+    PLN_TRY(count_faults(ctx, &findings, &ctx->n_faults, err));
+    pln_free(ctx->model->env, findings);
+    return PLN_OK;
+}
+
 static pln_status validate(pln_pass_ctx *ctx, pln_error *err)
 {
     char *findings = NULL;
-    size_t errors = 0;
-    pln_status st = pln_model_check(ctx->model, &findings, &errors, err);
-    if (st == PLN_E_UNSUPPORTED)
-        return PLN_OK; /* no checker in this build */
-    PLN_TRY(st);
-    if (errors)
+    size_t n = 0;
+    pln_status st = PLN_OK;
+    PLN_TRY(count_faults(ctx, &findings, &n, err));
+    if (n > ctx->n_faults)
         st = pln_fail(err, PLN_E_FORMAT, "after %s the graph is not valid: %s",
                       ctx->pass->name, findings);
     pln_free(ctx->model->env, findings);

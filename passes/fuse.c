@@ -156,6 +156,9 @@ static bool take_binary(pln_chain *c, const pln_node *n)
     const bool first = n->in[0] == c->out;
     pln_value *other = n->in[first ? 1 : 0];
     double v;
+    if (!pln_value_broadcasts_into(other, c->out) &&
+        !pln_value_same_type(n->out[0], c->product->out[0]))
+        return false;
     if (take_bias(c, n, other))
         return true;
     if (other->type.dtype == PLN_DT_F32 && pln_value_is_splat(other, &v) &&
@@ -245,7 +248,7 @@ static bool take_next(pln_chain *c)
         return false;
     const bool took = n ? take_unary(c, n) || take_clip(c, n) || take_binary(c, n)
                         : take_gate(c, &n);
-    if (!took || !pln_value_same_type(n->out[0], c->product->out[0])) {
+    if (!took || n->out[0]->type.dtype != PLN_DT_F32) {
         *c = saved;
         return false;
     }

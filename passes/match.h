@@ -104,6 +104,8 @@ int pln_value_rank(const pln_value *v);
 int64_t pln_value_count(const pln_value *v);
 /* Certainly the same element type and shape. */
 bool pln_value_same_type(const pln_value *a, const pln_value *b);
+/* b broadcasts to the shape of a without making it larger, for certain. */
+bool pln_value_broadcasts_into(const pln_value *b, const pln_value *a);
 /* Used once, by a node's input. */
 bool pln_value_is_single_use(const pln_value *v);
 /* The node that uses a single-use value; NULL. */

@@ -86,6 +86,7 @@ struct pln_pass_ctx {
     struct pln_pass_stat *stats;
     size_t n_stats;
     bool changed; /* in this run of the pass */
+    size_t n_faults; /* that the validator found before the first pass */
 };
 
 /* Asks leave for a change to node n (may be NULL) and counts it: false when the limit is
@@ -126,6 +127,8 @@ pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
 pln_status pln_debug_parse(const char *text, pln_debug *out, pln_error *err);
 /* Around every pass. `*before` holds what numeric needs. */
 pln_status pln_debug_before(pln_pass_ctx *ctx, pln_model **before, pln_error *err);
+/* Before the first pass: faults that the model came with are not the passes'. */
+pln_status pln_debug_start(pln_pass_ctx *ctx, pln_error *err);
 pln_status pln_debug_after(pln_pass_ctx *ctx, pln_model *before, pln_error *err);
 
 #endif

@@ -67,6 +67,19 @@ bool pln_value_same_type(const pln_value *a, const pln_value *b)
            pln_shape_equal(a->type.shape, b->type.shape);
 }
 
+bool pln_value_broadcasts_into(const pln_value *b, const pln_value *a)
+{
+    const int ra = pln_value_rank(a), rb = pln_value_rank(b);
+    if (ra < 0 || rb < 0 || rb > ra)
+        return false;
+    for (int i = 0; i < rb; i++) {
+        const pln_dim d = b->type.shape.dims[i], into = a->type.shape.dims[ra - rb + i];
+        if (!pln_dim_is(d, 1) && !(pln_dim_equal(d, into) && !pln_dim_is_unknown(d)))
+            return false;
+    }
+    return true;
+}
+
 bool pln_value_is_single_use(const pln_value *v)
 {
     return v->n_uses == 1 && v->uses->node;
