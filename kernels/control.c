@@ -117,6 +117,19 @@ static const pln_attr_spec if_spec[] = {
     PLN_A_END,
 };
 
+/* A branch that fits no input at hand is one that is not meant for it: nothing is known of
+ * what it would give. */
+static pln_status infer_branch(pln_infer *inf, const pln_graph *g, pln_type *out, uint32_t n,
+                               bool taken, pln_error *err)
+{
+    const pln_status st = infer_body(inf, g, NULL, 0, out, n, taken ? err : NULL);
+    if (st == PLN_OK || taken || st == PLN_E_NOMEM)
+        return st;
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = pln_type_unknown();
+    return PLN_OK;
+}
+
 static pln_status if_infer(pln_infer *inf, pln_error *err)
 {
     const if_attrs *a = inf->attrs;
@@ -126,13 +139,16 @@ static pln_status if_infer(pln_infer *inf, pln_error *err)
         return pln_oom(err);
     PLN_TRY(body_arity(inf, a->then_branch, 0, n, err));
     PLN_TRY(body_arity(inf, a->else_branch, 0, n, err));
-    PLN_TRY(infer_body(inf, a->then_branch, NULL, 0, yes, n, err));
-    PLN_TRY(infer_body(inf, a->else_branch, NULL, 0, no, n, err));
     const pln_tensor *cond = pln_move_infer_cst(inf, 0);
     const bool known = cond && cond->dtype == PLN_DT_BOOL && pln_tensor_size(cond) == 1;
+    const bool taken = known && PLN_DATA(const uint8_t, cond)[0];
+    if (!known || taken)
+        PLN_TRY(infer_branch(inf, a->then_branch, yes, n, known, err));
+    if (!known || !taken)
+        PLN_TRY(infer_branch(inf, a->else_branch, no, n, known, err));
     for (uint32_t i = 0; i < n; i++) {
         if (known)
-            inf->out[i] = PLN_DATA(const uint8_t, cond)[0] ? yes[i] : no[i];
+            inf->out[i] = taken ? yes[i] : no[i];
         else
             inf->out[i] = type_join(inf, &yes[i], &no[i]);
     }
