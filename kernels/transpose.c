@@ -72,6 +72,55 @@ static pln_status transpose_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
+/* Only dimensions of size 1 change places: the bytes stay as they are. */
+static bool keeps_order(const pln_tensor *x, const int *perm)
+{
+    int last = -1;
+    for (int i = 0; i < x->rank; i++) {
+        if (x->dims[perm[i]] == 1)
+            continue;
+        if (perm[i] < last)
+            return false;
+        last = perm[i];
+    }
+    return true;
+}
+
+/* Transposes that merely rename a layout: of a channels-last tensor to its order in memory,
+ * and of a tensor whose channels are last to the standard's order. */
+static pln_status rename_prepare(pln_prep *p, pln_error *err)
+{
+    const pln_tensor *x = p->in[0];
+    int perm[PLN_MAX_RANK];
+    if (!p->is_static || !x || x->dtype == PLN_DT_STRING || !perm_of(p->attrs, x->rank, perm))
+        return PLN_E_UNSUPPORTED;
+    const int r = x->rank;
+    bool to_last = r >= 3 && perm[0] == 0 && perm[r - 1] == 1;
+    bool from_last = r >= 3 && perm[0] == 0 && perm[1] == r - 1;
+    for (int i = 1; i < r - 1; i++)
+        to_last &= perm[i] == i + 1;
+    for (int i = 2; i < r; i++)
+        from_last &= perm[i] == i - 1;
+    p->alias = 0;
+    p->layout_out[0] = PLN_LAYOUT_PLAIN;
+    if (to_last && p->layout_in[0] == PLN_LAYOUT_CHANNELS_LAST)
+        return PLN_OK;
+    p->layout_in[0] = PLN_LAYOUT_PLAIN;
+    if (keeps_order(x, perm))
+        return PLN_OK;
+    p->layout_out[0] = PLN_LAYOUT_CHANNELS_LAST;
+    return from_last ? PLN_OK : PLN_E_UNSUPPORTED;
+}
+
+static pln_status rename_run(pln_call *c, pln_error *err)
+{
+    pln_tensor_copy(c->out[0], 0, c->in[0], 0, pln_tensor_size(c->in[0]));
+    return PLN_OK;
+}
+
+static const pln_impl rename_impl = { .name = "rename", .prepare = rename_prepare,
+                                      .run = rename_run };
+
 /* ---- DepthToSpace, SpaceToDepth ---------------------------------------------------------------- */
 
 typedef struct block_attrs {
@@ -207,7 +256,7 @@ const pln_op_desc pln_ops_transpose[] = {
     { .name = "Transpose", .domain = "", .since = 25, .in = { 1, 1 }, .out = { 1, 1 },
       .types = "T:" PLN_TS_ALL, .sig = "T->T", .attrs = transpose_spec,
       .attrs_size = sizeof(transpose_attrs), .infer = transpose_infer,
-      .ref = transpose_run },
+      .ref = transpose_run, .cpu = &rename_impl },
     { .name = "DepthToSpace", .domain = "", .since = 28, .in = { 1, 1 }, .out = { 1, 1 },
       .types = "T:" PLN_TS_STD, .sig = "T->T", .attrs = block_spec,
       .attrs_size = sizeof(block_attrs), .check = block_check, .infer = to_space_infer,

@@ -41,6 +41,8 @@ struct pln_prep {
     uint8_t *layout_out;     /* [n_out] PLAIN on entry; what run will write */
     bool *packed;            /* [n_in] set for a constant input that run no longer reads:
                                 its memory may be given back */
+    int alias;               /* input whose bytes, in the layouts above, are those of output
+                                0: no call is needed then, but run must still copy; -1 */
     int inplace;             /* input whose memory output 0 takes over, when it has no later
                                 use; -1 */
     /* Shared by all plans of a session: state keyed by node and purpose, e.g. packed

@@ -65,6 +65,8 @@ static void fill_slots(rt_frame *f)
         if (s->where == RT_ALIAS && plan->slots[s->root].where == RT_ARENA &&
             plan->slots[s->root].kept)
             f->t[i].data = f->kept + plan->slots[s->root].offset;
+        if (s->where == RT_ALIAS && plan->slots[s->root].where == RT_CONST)
+            f->t[i].data = plan->slots[s->root].desc->data;
     }
 }
 

@@ -80,10 +80,11 @@ static pln_status planner_tables(rt_planner *p, pln_error *err)
     p->sym = PLN_NEW_ARRAY(p->tmp, const pln_symval *, n + 1);
     p->layout = PLN_NEW_ARRAY(p->tmp, uint8_t, n + 1);
     p->mark = PLN_NEW_ARRAY(p->tmp, uint8_t, n + 1);
+    p->left = PLN_NEW_ARRAY(p->tmp, uint32_t, n + 1);
     p->slot[0] = PLN_NEW_ARRAY(p->tmp, uint32_t, n + 1);
     p->slot[1] = PLN_NEW_ARRAY(p->tmp, uint32_t, n + 1);
-    if (!p->type || !p->cst || !p->sym || !p->layout || !p->mark || !p->slot[0] ||
-        !p->slot[1])
+    if (!p->type || !p->cst || !p->sym || !p->layout || !p->mark || !p->left ||
+        !p->slot[0] || !p->slot[1])
         return pln_oom(err);
     return PLN_OK;
 }
@@ -100,7 +101,7 @@ static pln_status inherit_known(rt_planner *p, const rt_plan *from, pln_error *e
         pln_tensor_ref(p->known[i].t);
         p->cst[p->known[i].value] = p->known[i].t;
     }
-    p->n_known = from->n_known;
+    p->n_known = p->n_inherited = from->n_known;
     return PLN_OK;
 }
 
@@ -201,6 +202,15 @@ static void drop_constants(rt_planner *p)
             s->desc == rt_value_const(s->value))
             pln_tensor_drop(s->desc);
     }
+    for (size_t i = 0; i < p->n_items; i++) { /* read by folding alone */
+        const pln_node *n = p->items[i].node;
+        for (uint32_t k = 0; p->items[i].state == RT_FOLDED && k < n->n_in; k++) {
+            const pln_value *v = n->in[k];
+            pln_tensor *c = v ? rt_value_const(v) : NULL;
+            if (c && !p->s->const_read[v->id] && !p->slot[0][v->id] && !p->slot[1][v->id])
+                pln_tensor_drop(c);
+        }
+    }
 }
 
 static pln_status make(rt_planner *p, const pln_graph *g, rt_plan *from, bool continues,
@@ -229,8 +239,10 @@ pln_status rt_plan_make(pln_run *run, const pln_graph *g, rt_plan *from, bool co
     pln_status st = p.tmp ? make(&p, g, from, continues, err) : pln_oom(err);
     if (!p.plan)
         return st;
-    if (st == PLN_OK)
+    if (st == PLN_OK) {
         drop_constants(&p);
+        rt_drop_folded(&p);
+    }
     p.plan->slots = p.slots;
     p.plan->n_slots = (uint32_t)p.n_slots;
     p.plan->steps = p.steps;

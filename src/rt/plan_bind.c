@@ -393,6 +393,7 @@ static pln_status reset_prep(rt_planner *p, const rt_item *it, binding *b, pln_e
     prep->flops = cost_of(it);
     prep->state = NULL;
     prep->scratch = 0;
+    prep->alias = -1;
     prep->inplace = -1;
     prep->shared = prep_shared;
     prep->driver = p;
@@ -567,6 +568,34 @@ static pln_status finish_step(rt_planner *p, const rt_item *it, binding *b, uint
     return step_outputs(p, it, b, step, err);
 }
 
+/* A slot that is another name for the bytes of `from`. */
+static pln_status add_alias(rt_planner *p, const rt_item *it, uint32_t from, uint8_t layout,
+                            pln_error *err)
+{
+    p->slots[from].read = true;
+    const uint32_t s = rt_slot_new(p, it->node->out[0], &it->infer.out[0], layout);
+    if (!s)
+        return pln_oom(err);
+    p->slots[s].where = RT_ALIAS;
+    p->slots[s].root = from;
+    if (!p->slots[rt_slot_root(p, from)].late)
+        return PLN_OK;
+    rt_step *st = rt_step_new(p, RT_STEP_VIEW, 1, 1);
+    if (!st)
+        return pln_oom(err);
+    st->in[0] = from;
+    st->out[0] = s;
+    return PLN_OK;
+}
+
+static bool can_alias(const rt_planner *p, const rt_item *it, const binding *b)
+{
+    const int k = b->prep.alias;
+    return b->impl && k >= 0 && (uint32_t)k < it->node->n_in && it->node->in[k] &&
+           it->state == RT_STATIC && it->node->n_out == 1 &&
+           type_fits_arena(&it->infer.out[0]) && !(p->s->all_values && p->main);
+}
+
 static pln_status bind_node(rt_planner *p, const rt_item *it, pln_error *err)
 {
     binding b = { 0 };
@@ -579,7 +608,10 @@ static pln_status bind_node(rt_planner *p, const rt_item *it, pln_error *err)
         st = step_captures(p, it, &captures, &n_captures, err);
     if (st == PLN_OK && makes_containers(it))
         st = referenced_inputs(p, it, in, err);
-    if (st != PLN_OK) {
+    const bool alias = st == PLN_OK && can_alias(p, it, &b);
+    if (alias)
+        st = add_alias(p, it, in[b.prep.alias], b.prep.layout_out[0], err);
+    if (st != PLN_OK || alias) {
         release_binding(&b);
         return st;
     }
@@ -606,20 +638,7 @@ static pln_status bind_alias(rt_planner *p, const rt_item *it, pln_error *err)
     if (n->op->traits & PLN_OP_CHANNELS_LAST)
         layout = p->slots[from].desc->layout;
     PLN_TRY(slot_in(p, n->in[0], layout, &from, err));
-    p->slots[from].read = true;
-    const uint32_t s = rt_slot_new(p, n->out[0], &it->infer.out[0], layout);
-    if (!s)
-        return pln_oom(err);
-    p->slots[s].where = RT_ALIAS;
-    p->slots[s].root = from;
-    if (!p->slots[rt_slot_root(p, from)].late)
-        return PLN_OK;
-    rt_step *st = rt_step_new(p, RT_STEP_VIEW, 1, 1);
-    if (!st)
-        return pln_oom(err);
-    st->in[0] = from;
-    st->out[0] = s;
-    return PLN_OK;
+    return add_alias(p, it, from, layout, err);
 }
 
 /* ---- results ---------------------------------------------------------------------------------- */

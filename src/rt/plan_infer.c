@@ -8,6 +8,8 @@
 
 /* Most bytes of a value that is computed while planning. */
 #define FOLD_BYTES (1u << 20)
+/* And where all inputs are constants of the model: done once instead of in every run. */
+#define FOLD_CONSTANT_BYTES (256u << 20)
 /* Most elements of a constant that is brought into memory just for inference. */
 #define INFER_VALUES 4096
 
@@ -194,7 +196,7 @@ static pln_status infer_node(rt_planner *p, pln_node *n, rt_item *it, pln_error 
     return n->op->infer ? n->op->infer(inf, err) : PLN_OK;
 }
 
-static bool outputs_small(const pln_node *n, const pln_infer *inf)
+static bool outputs_small(const pln_node *n, const pln_infer *inf, size_t limit)
 {
     size_t total = 0;
     for (uint32_t i = 0; i < n->n_out; i++) {
@@ -214,7 +216,7 @@ static bool outputs_small(const pln_node *n, const pln_infer *inf)
             !pln_size_add(&total, total, bytes))
             return false;
     }
-    return total <= FOLD_BYTES;
+    return total <= limit;
 }
 
 static bool can_fold(rt_planner *p, const pln_node *n, const pln_infer *inf)
@@ -222,16 +224,18 @@ static bool can_fold(rt_planner *p, const pln_node *n, const pln_infer *inf)
     const uint32_t traits = n->op->traits;
     if (traits & (PLN_OP_RANDOM | PLN_OP_CONTROL | PLN_OP_EFFECT))
         return false;
+    bool constant = !p->s->options.no_optimize && !p->s->all_values;
     for (uint32_t i = 0; i < n->n_in; i++) {
         const pln_value *v = n->in[i];
         if (!v || p->cst[v->id])
             continue;
+        constant = false;
         const pln_type *t = p->type[v->id];
         if (!(traits & PLN_OP_SHAPE_ONLY) || !rt_type_is_known(t) ||
             t->kind != PLN_KIND_TENSOR)
             return false;
     }
-    return outputs_small(n, inf);
+    return outputs_small(n, inf, constant && n->n_in ? FOLD_CONSTANT_BYTES : FOLD_BYTES);
 }
 
 static pln_status keep_known(rt_planner *p, const pln_value *v, pln_tensor *t_take,
@@ -295,6 +299,82 @@ static pln_status shape_desc(rt_planner *p, const pln_value *v, pln_tensor **out
     return PLN_OK;
 }
 
+static size_t known_bytes(const pln_tensor *t)
+{
+    size_t bytes = 0;
+    return t->kind == PLN_KIND_TENSOR &&
+                   pln_dims_bytes((pln_dtype)t->dtype, t->rank, t->dims, &bytes)
+               ? bytes
+               : 0;
+}
+
+static void forget_known(rt_planner *p, const pln_value *v)
+{
+    for (size_t i = p->n_known; i-- > p->n_inherited;)
+        if (p->known[i].value == v->id) {
+            pln_tensor_unref(p->known[i].t);
+            p->known[i] = p->known[--p->n_known];
+            p->cst[v->id] = NULL;
+            return;
+        }
+}
+
+/* A large value all of whose users are folded, too, is not needed any more. */
+static void used_by_fold(rt_planner *p, const pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        const pln_value *v = n->in[i];
+        if (v && p->left[v->id] && --p->left[v->id] == 0)
+            forget_known(p, v);
+    }
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        const pln_value *v = n->out[i];
+        if (v && p->cst[v->id] && known_bytes(p->cst[v->id]) > FOLD_BYTES)
+            p->left[v->id] = v->n_uses;
+    }
+}
+
+static void keep_inputs(rt_planner *p, const rt_item *it)
+{
+    for (uint32_t i = 0; it->state == RT_DEFERRED && i < it->node->n_in; i++)
+        if (it->node->in[i])
+            p->mark[it->node->in[i]->id] |= RT_KEEP;
+    for (uint32_t i = 0; i < it->n_captures; i++)
+        p->mark[it->captures[i]->id] |= RT_KEEP;
+}
+
+/* Its memory, when the plan's steps have packed it. */
+static bool drop_packed(rt_planner *p, uint32_t id)
+{
+    for (int layout = 0; layout < 2; layout++) {
+        const uint32_t s = p->slot[layout][id];
+        if (s && (p->slots[s].where != RT_CONST || p->slots[s].read))
+            return false;
+    }
+    const uint32_t s = p->slot[0][id];
+    if (!s)
+        return true;
+    pln_tensor *t = p->slots[s].desc;
+    pln_buf_unref(t->buf);
+    t->buf = NULL;
+    t->data = NULL;
+    return true;
+}
+
+void rt_drop_folded(rt_planner *p)
+{
+    for (size_t i = 0; i < p->n_items; i++)
+        keep_inputs(p, &p->items[i]);
+    for (size_t i = p->n_known; i-- > p->n_inherited;) {
+        const rt_known k = p->known[i];
+        if (!p->left[k.value] || (p->mark[k.value] & (RT_KEEP | RT_RESULT)) ||
+            !drop_packed(p, k.value))
+            continue;
+        pln_tensor_unref(k.t);
+        p->known[i] = p->known[--p->n_known];
+    }
+}
+
 static pln_status fold(rt_planner *p, rt_item *it, pln_error *err)
 {
     pln_node *n = it->node;
@@ -325,6 +405,8 @@ static pln_status fold(rt_planner *p, rt_item *it, pln_error *err)
         else
             pln_tensor_unref(out[i]);
     }
+    if (st == PLN_OK)
+        used_by_fold(p, n);
     return st;
 }
 

@@ -280,7 +280,8 @@ typedef struct rt_planner {
     rt_step *steps;
     size_t n_steps, cap_steps;
     rt_known *known;
-    size_t n_known, cap_known;
+    size_t n_known, cap_known, n_inherited;
+    uint32_t *left; /* by value id: users of a large folded value that are not folded */
     double lib_flops;
 } rt_planner;
 
@@ -300,6 +301,7 @@ typedef struct rt_item {
 #define RT_USED 1u /* by a step of this plan */
 #define RT_LATER 2u /* by a continuation */
 #define RT_RESULT 4u /* an output of the graph */
+#define RT_KEEP 16u   /* a large folded value that must stay */
 #define RT_PENDING 8u /* produced by a node that is still to be planned */
 
 pln_status rt_plan_infer(rt_planner *p, pln_node *const *nodes, size_t n, pln_error *err);
@@ -310,6 +312,9 @@ pln_tensor *rt_value_const(const pln_value *v);
 /* What is known of a value's type; NULL: nothing yet. */
 const pln_type *rt_value_type(rt_planner *p, const pln_value *v);
 uint32_t rt_slot_root(const rt_planner *p, uint32_t s);
+
+/* Large folded values that no step reads any more give their memory back. */
+void rt_drop_folded(rt_planner *p);
 
 /* plan_bind.c */
 /* first: not a continuation */
