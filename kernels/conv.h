@@ -90,6 +90,11 @@ static inline void pln_conv_coords(int nd, int64_t flat, const int64_t *dims, in
     }
 }
 
+/* Where each of `cols` outputs from `first` on reads for one tap: an offset in a channel that fits
+ * in 32 bits, or -1. Returns true where they follow each other. */
+bool pln_conv_tap_offsets(const pln_conv_geom *g, const int64_t *tap, int64_t first, int cols,
+                          int32_t *off);
+
 /* y = conv(x, w) + bias, any floating-point type, plain layout. */
 pln_status pln_conv_ref(const pln_call *c, const pln_conv_geom *g, const pln_tensor *x,
                         const pln_tensor *w, const pln_tensor *bias, pln_tensor *y,

@@ -165,28 +165,12 @@ typedef struct job {
     int64_t panels; /* of one image and group */
 } job;
 
-/* Where each of `cols` outputs from `first` on reads for one tap: an offset in a channel, or
- * -1. Returns true where they follow each other. */
-static bool tap_offsets(const pln_conv_geom *g, const int64_t *tap, int64_t first, int cols,
-                        int32_t *off)
-{
-    int64_t at[PLN_CONV_MAX + 1];
-    pln_conv_coords(g->nd, first, g->out, at);
-    bool run = true;
-    for (int j = 0; j < cols; j++) {
-        off[j] = (int32_t)pln_conv_tap(g, at, tap);
-        run = run && off[j] >= 0 && off[j] == off[0] + j;
-        pln_conv_next(g->nd, at, g->out);
-    }
-    return run;
-}
-
 static void gather(const pln_conv_geom *g, const float *x, int64_t first, int cols, int nr,
                    float *out, int32_t *off)
 {
     int64_t tap[PLN_CONV_MAX + 1] = { 0 };
     for (int64_t t = 0; t < g->taps; t++, pln_conv_next(g->nd, tap, g->kernel)) {
-        const bool run = tap_offsets(g, tap, first, cols, off);
+        const bool run = pln_conv_tap_offsets(g, tap, first, cols, off);
         for (int64_t c = 0; c < g->cg; c++) {
             float *o = out + (c * g->taps + t) * nr;
             const float *from = x + c * g->in_size;

@@ -248,3 +248,17 @@ void pln_conv_cost(const pln_infer *inf, uint32_t x, uint32_t w, bool transposed
     pln_product_cost(inf, 0, cost);
     cost->flops = 2 * pln_product_dims(inf->in[x], 0) * pln_product_dims(inf->in[w], 1);
 }
+
+bool pln_conv_tap_offsets(const pln_conv_geom *g, const int64_t *tap, int64_t first, int cols,
+                          int32_t *off)
+{
+    int64_t at[PLN_CONV_MAX + 1];
+    pln_conv_coords(g->nd, first, g->out, at);
+    bool run = true;
+    for (int j = 0; j < cols; j++) {
+        off[j] = (int32_t)pln_conv_tap(g, at, tap);
+        run = run && off[j] >= 0 && off[j] == off[0] + j;
+        pln_conv_next(g->nd, at, g->out);
+    }
+    return run;
+}

@@ -55,12 +55,41 @@ static void pack_a(void *out, int32_t *sums, const uint8_t *a, int64_t rs, int64
     }
 }
 
+/* A full panel whose rows are dense, whole groups only; returns the rows done. */
+static int64_t pack_b_dense(uint32_t *o, int32_t *sums, const uint8_t *b, int64_t rs, int64_t k,
+                            int flip)
+{
+    int64_t p = 0;
+    for (; p + GROUP <= k; p += GROUP, o += NV * VL) {
+        const uint8_t *r0 = b + p * rs, *r1 = r0 + rs;
+#if GROUP == 4
+        const uint8_t *r2 = r1 + rs, *r3 = r2 + rs;
+        for (int j = 0; j < NV * VL; j++) {
+            const uint32_t v0 = B_OF(r0[j], flip), v1 = B_OF(r1[j], flip);
+            const uint32_t v2 = B_OF(r2[j], flip), v3 = B_OF(r3[j], flip);
+            o[j] = v0 | v1 << 8 | v2 << 16 | v3 << 24;
+            sums[j] += (int32_t)(v0 + v1 + v2 + v3);
+        }
+#else
+        for (int j = 0; j < NV * VL; j++) {
+            const int32_t v0 = B_OF(r0[j], flip), v1 = B_OF(r1[j], flip);
+            o[j] = ((uint32_t)v0 & 0xffff) | (uint32_t)v1 << 16;
+            sums[j] += v0 + v1;
+        }
+#endif
+    }
+    return p;
+}
+
 static void pack_b(void *out, int32_t *sums, const uint8_t *b, int64_t rs, int64_t cs, int64_t k,
                    int cols, int flip)
 {
-    B_T *o = out;
     memset(sums, 0, NV * VL * sizeof *sums);
-    for (int64_t p = 0; p < k; p += GROUP, o += NV * VL * GROUP) {
+    int64_t p = 0;
+    if (cs == 1 && cols == NV * VL)
+        p = pack_b_dense(out, sums, b, rs, k, flip);
+    B_T *o = (B_T *)out + p * NV * VL;
+    for (; p < k; p += GROUP, o += NV * VL * GROUP) {
         memset(o, 0, NV * VL * 4);
         for (int q = 0; q < GROUP && p + q < k; q++) {
             const uint8_t *row = b + (p + q) * rs;

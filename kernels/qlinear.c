@@ -262,7 +262,8 @@ const pln_op_desc pln_ops_qlinear[] = {
       .cost = mm_cost },
     { .name = "ConvInteger", .domain = "", .since = 10, .in = { 2, 4 }, .out = { 1, 1 },
       .types = "T1:" BYTES ";T2:" BYTES, .sig = "T1,T2,T1?,T2?->int32", CONV_ATTRS,
-      .infer = conv_int_infer, .ref = conv_int_ref, .cost = conv_int_cost },
+      .infer = conv_int_infer, .ref = conv_int_ref, .cpu = &pln_impl_int_conv,
+      .cost = conv_int_cost },
     { .name = "QLinearMatMul", .domain = "", .since = 21, .in = { 8, 8 }, .out = { 1, 1 },
       .types = "TS:float,float16,bfloat16;T1:" BYTES "," FLOAT8 ";T2:" BYTES "," FLOAT8
                ";T3:" BYTES "," FLOAT8,

@@ -264,7 +264,7 @@ const pln_op_desc pln_ops_quant_fused[] = {
       .check = check_mm, .infer = qmm_infer, .ref = qmm_ref, .cpu = &pln_impl_int_matmul,
       .cost = mm_cost },
     { .name = "QConv", STATIC, .attrs = conv_spec, .attrs_size = sizeof(pln_conv_attrs),
-      .check = check_conv, .infer = qconv_infer, .ref = qconv_ref, .cost = conv_cost },
+      .check = check_conv, .infer = qconv_infer, .ref = qconv_ref, .cpu = &pln_impl_int_conv, .cost = conv_cost },
     { .name = "DynamicQuantMatMul", .domain = "planish", .since = 1, .in = { 3, PLN_VARIADIC },
       .out = { 1, 1 }, .types = "T2:uint8,int8;TB:int32,float",
       .sig = "float,T2,float,T2?,TB?,float*->float", .attrs = mm_spec,

@@ -48,5 +48,6 @@ pln_status pln_q_store(const pln_call *c, const pln_q_inputs *q, const float *f,
 void pln_q_dynamic(const float *x, int64_t n, uint8_t *y, float *scale, uint8_t *zero);
 
 extern const pln_impl pln_impl_int_matmul; /* MatMulInteger, QMatMul, DynamicQuantMatMul */
+extern const pln_impl pln_impl_int_conv;   /* ConvInteger, QConv */
 
 #endif
