@@ -48,6 +48,8 @@ def planish_test(planish, folders):
     for case in report["cases"]:
         folder = os.path.realpath(case["case"])
         why = None if case["passed"] else " ".join(str(case.get("why") or "failed").split())
+        if why:
+            why = why.replace(os.path.join(folder, ""), "")
         found[folder] = found.get(folder) or why  # a case may have several data sets
     for n, word in ((sum(c["passed"] for c in report["cases"]), "passed"),
                     (sum(not c["passed"] for c in report["cases"]), "failed")):
