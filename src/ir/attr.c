@@ -226,9 +226,49 @@ static pln_status check_unknown(const pln_node *n, pln_error *err)
     return PLN_OK;
 }
 
+static pln_status fail_arity(const pln_node *n, pln_error *err, const char *what,
+                             uint32_t has, pln_arity want)
+{
+    char where[256];
+    pln_error_set(err, "node", n->name);
+    pln_error_set(err, "op", n->op_type);
+    pln_node_where(n, where, sizeof where);
+    if (want.max == PLN_VARIADIC)
+        return pln_fail(err, PLN_E_FORMAT, "%s: has %u %s, want %d or more", where, has, what,
+                        want.min);
+    return pln_fail(err, PLN_E_FORMAT, "%s: has %u %s, want %d to %d", where, has, what,
+                    want.min, want.max);
+}
+
+static bool fits(pln_arity a, uint32_t n)
+{
+    return (a.min < 0 || n >= (uint32_t)a.min) && (a.max < 0 || n <= (uint32_t)a.max);
+}
+
+/* Rows rely on it: their functions find the required inputs there. */
+static pln_status check_arity(const pln_node *n, pln_error *err)
+{
+    char where[256];
+    if (!fits(n->op->in, n->n_in))
+        return fail_arity(n, err, "inputs", n->n_in, n->op->in);
+    if (!fits(n->op->out, n->n_out))
+        return fail_arity(n, err, "outputs", n->n_out, n->op->out);
+    for (uint32_t i = 0; (int)i < n->op->in.min; i++) {
+        if (n->in[i])
+            continue;
+        pln_error_set(err, "node", n->name);
+        pln_error_set(err, "op", n->op_type);
+        return pln_fail(err, PLN_E_FORMAT, "%s: input %u is absent, but required",
+                        pln_node_where(n, where, sizeof where), i);
+    }
+    return PLN_OK;
+}
+
 pln_status pln_node_attrs(pln_node *n, const void **out, pln_error *err)
 {
     *out = n->typed;
+    if (n->op)
+        PLN_TRY(check_arity(n, err));
     if (n->typed || !n->op || n->op->user)
         return PLN_OK;
     PLN_TRY(check_unknown(n, err));

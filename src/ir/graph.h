@@ -284,7 +284,7 @@ pln_status pln_node_set_graph(pln_node *n, const char *name, pln_graph *g);
 pln_status pln_node_set_attr(pln_node *n, const pln_attr *a); /* a shallow copy */
 void pln_node_drop_attr(pln_node *n, const char *name);
 /* The attributes as the struct of the op's spec, parsed once. `*out` is valid until an
- * attribute changes. Unknown or malformed attributes fail. NULL spec: *out is NULL. */
+ * attribute changes. Fails, too, when the node has too few or too many inputs or outputs. Unknown or malformed attributes fail. NULL spec: *out is NULL. */
 pln_status pln_node_attrs(pln_node *n, const void **out, pln_error *err);
 /* "name (Op)" for messages: the name, else the first output's; written into buf. */
 const char *pln_node_where(const pln_node *n, char *buf, size_t size);

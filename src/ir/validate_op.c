@@ -135,21 +135,7 @@ void check_node_types(pln_faults *f, const pln_infer *inf)
     check_side(f, n, &b, arrow + 2, strlen(arrow + 2), &out);
 }
 
-/* ---- arity and attributes -------------------------------------------------------------------- */
-
-static void check_arity(pln_faults *f, const pln_node *n)
-{
-    const pln_arity in = n->op->in, out = n->op->out;
-    if ((in.min > 0 && n->n_in < (uint32_t)in.min) ||
-        (in.max != PLN_VARIADIC && n->n_in > (uint32_t)in.max))
-        fault_at_node(f, n, "has %u inputs, want %d to %d", n->n_in, in.min, in.max);
-    if ((out.min > 0 && n->n_out < (uint32_t)out.min) ||
-        (out.max != PLN_VARIADIC && n->n_out > (uint32_t)out.max))
-        fault_at_node(f, n, "has %u outputs, want %d to %d", n->n_out, out.min, out.max);
-    for (uint32_t i = 0; i < n->n_in && (int)i < in.min; i++)
-        if (!n->in[i])
-            fault_at_node(f, n, "input %u is absent, but required", i);
-}
+/* ---- attributes and arity -------------------------------------------------------------------- */
 
 static bool has_references(const pln_node *n)
 {
@@ -213,6 +199,5 @@ void check_node_op(pln_faults *f, pln_node *n)
         check_unknown(f, n);
         return;
     }
-    check_arity(f, n);
     check_attrs(f, n);
 }
