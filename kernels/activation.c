@@ -216,6 +216,54 @@ static pln_status prelu_raise_7(pln_node *n, pln_error *err)
 
 static const pln_version_change prelu_versions[] = { { 7, prelu_raise_7, NULL }, { 0 } };
 
+/* ---- SwiGLU: a sigmoid(alpha a) b ------------------------------------------------------------ */
+
+#define SWIGLU(s, type, dt, ...)                                                          \
+    PLN_LOOP_BINARY(SwiGLU_##s, type, type, type,                                         \
+                    a * (type)sigmoid(((const act_attrs *)arg)->alpha * (double)a) * b)
+PLN_FLOAT_TYPES(SWIGLU, )
+static const pln_loop_fn SwiGLU_fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_LOOP_ENTRY, SwiGLU) };
+
+static pln_status SwiGLU_ref(pln_call *c, pln_error *err)
+{
+    return pln_loop_typed(c, SwiGLU_fns, 2, c->attrs, err);
+}
+
+static void SwiGLU_vec(void *y, const void *const *x, const int64_t *sx, int64_t n,
+                       const void *arg)
+{
+    const act_attrs *a = (const act_attrs *)arg;
+    const float *b = (const float *)x[1];
+    float t[256];
+    for (int64_t i = 0; i < n; i += 256) {
+        const int64_t k = n - i < 256 ? n - i : 256;
+        pln_vec()->swish(t, (const float *)x[0] + i * sx[0], k, a->alpha, 0);
+        pln_vec()->mul((float *)y + i, t, 1, b + i * sx[1], sx[1], k);
+    }
+}
+
+static pln_status SwiGLU_run(pln_call *c, pln_error *err)
+{
+    static const pln_loop_fn fns[PLN_DT_COUNT] = { [PLN_DT_F32] = SwiGLU_vec };
+    return pln_loop_typed_grain(c, fns, 2, c->attrs, PLN_LOOP_HEAVY, err);
+}
+static const pln_impl SwiGLU_cpu = { "swiglu", pln_loop_prepare_float, SwiGLU_run, NULL };
+
+/* Both inputs have one shape: nothing is broadcast. */
+static pln_status swiglu_infer(pln_infer *inf, pln_error *err)
+{
+    pln_shape shape;
+    PLN_TRY(pln_infer_same(inf, err));
+    if (pln_infer_rank(inf, 0) == PLN_RANK_UNKNOWN || pln_infer_rank(inf, 1) == PLN_RANK_UNKNOWN)
+        return PLN_OK;
+    PLN_TRY(pln_infer_broadcast(inf, 0, 2, &shape, err));
+    for (int i = 0; i < shape.rank; i++)
+        if (pln_infer_rank(inf, 0) != pln_infer_rank(inf, 1) ||
+            pln_dim_differ(inf->syms, pln_infer_dim(inf, 0, i), pln_infer_dim(inf, 1, i)))
+            return pln_infer_fail(inf, err, "the inputs have different shapes");
+    return PLN_OK;
+}
+
 /* ---- attributes ------------------------------------------------------------------------------- */
 
 #define SPEC(name, ...) static const pln_attr_spec name[] = { __VA_ARGS__, PLN_A_END };
@@ -253,6 +301,10 @@ const pln_op_desc pln_ops_activation[] = {
     ACT(Mish, 22, PLN_TS_FLOAT, NULL, &Mish_cpu),
     ACT(Swish, 24, PLN_TS_FLOAT, Elu_spec, &Swish_cpu),
     ACT(Shrink, 9, PLN_TS_NUM, Shrink_spec, NULL),
+    { .name = "SwiGLU", .domain = "", .since = 28, .in = { 2, 2 }, .out = { 1, 1 },
+      .traits = TRAITS, .types = "T:" PLN_TS_FLOAT, .sig = "T,T->T", .attrs = Elu_spec,
+      .attrs_size = sizeof(act_attrs), .infer = swiglu_infer, .ref = SwiGLU_ref,
+      .cpu = &SwiGLU_cpu },
     { .name = "PRelu", .domain = "", .since = 16, .in = { 2, 2 }, .out = { 1, 1 },
       .traits = TRAITS, .types = "T:" PLN_TS_FLOAT ",uint32,uint64,int32,int64",
       .sig = "T,T->T", .infer = prelu_infer, .ref = PRelu_ref, .cpu = &PRelu_cpu,

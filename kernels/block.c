@@ -147,6 +147,15 @@ static void bf16_from_f32_vec(void *y, const void *x, int64_t n)
     pln_vec()->f32_bf16((uint16_t *)y, (const float *)x, n);
 }
 
+static void u8_to_f32_vec(void *y, const void *x, int64_t n)
+{
+    pln_vec()->dequant_u8((float *)y, (const uint8_t *)x, n, 1.0f, 0);
+}
+static void s8_to_f32_vec(void *y, const void *x, int64_t n)
+{
+    pln_vec()->dequant_s8((float *)y, (const int8_t *)x, n, 1.0f, 0);
+}
+
 typedef enum middle { NO, F32, F64, S64 } middle;
 
 typedef struct conversions {
@@ -161,10 +170,14 @@ typedef struct conversions {
     { F32, name##_to_f32_vec, name##_to_f64, name##_to_s64, name##_from_f32_vec,   \
       name##_from_f64, name##_from_s64 }
 
+#define ROW_BYTES(name)                                                            \
+    { S64, name##_to_f32_vec, name##_to_f64, name##_to_s64, name##_from_f32,       \
+      name##_from_f64, name##_from_s64 }
+
 static const conversions table[PLN_DT_COUNT] = {
     [PLN_DT_F32] = ROW(f32, F32),
-    [PLN_DT_U8] = ROW(u8, S64),
-    [PLN_DT_S8] = ROW(s8, S64),
+    [PLN_DT_U8] = ROW_BYTES(u8),
+    [PLN_DT_S8] = ROW_BYTES(s8),
     [PLN_DT_U16] = ROW(u16, S64),
     [PLN_DT_S16] = ROW(s16, S64),
     [PLN_DT_S32] = ROW(s32, S64),

@@ -138,6 +138,8 @@ static pln_status layer_infer(pln_infer *inf, pln_error *err)
     const pln_norm_attrs *a = (const pln_norm_attrs *)inf->attrs;
     const int rank = pln_infer_rank(inf, 0);
     PLN_TRY(pln_infer_same(inf, err));
+    if (!pln_block_can((pln_dtype)a->stash_type))
+        return pln_infer_fail(inf, err, "stash_type is %lld", (long long)a->stash_type);
     pln_shape s = pln_shape_unknown();
     int axis = 0;
     if (rank != PLN_RANK_UNKNOWN) {

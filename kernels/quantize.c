@@ -341,6 +341,14 @@ static pln_status dynamic_ref(pln_call *c, pln_error *err)
 
 /* ---- inference ------------------------------------------------------------------------------------- */
 
+static pln_status check_type(pln_infer *inf, pln_error *err)
+{
+    const pln_dtype dt = inf->out[0].dtype;
+    if (dt != PLN_DT_NONE && (!pln_block_can(dt) || dt == PLN_DT_BOOL))
+        return pln_infer_fail(inf, err, "output_dtype %d", (int)dt);
+    return PLN_OK;
+}
+
 static pln_status quant_infer(pln_infer *inf, pln_error *err)
 {
     const quant_attrs *a = (const quant_attrs *)inf->attrs;
@@ -349,7 +357,7 @@ static pln_status quant_infer(pln_infer *inf, pln_error *err)
     inf->out[0].dtype = pln_infer_has(inf, 2) ? pln_infer_dtype(inf, 2)
                         : a->output_dtype     ? (pln_dtype)a->output_dtype
                                               : PLN_DT_U8;
-    return PLN_OK;
+    return check_type(inf, err);
 }
 
 static pln_status dequant_infer(pln_infer *inf, pln_error *err)
@@ -361,7 +369,7 @@ static pln_status dequant_infer(pln_infer *inf, pln_error *err)
     inf->out[0].dtype = a->output_dtype         ? (pln_dtype)a->output_dtype
                         : scale == PLN_DT_F8E8M0 ? PLN_DT_F32
                                                  : scale;
-    return PLN_OK;
+    return check_type(inf, err);
 }
 
 static pln_status dynamic_infer(pln_infer *inf, pln_error *err)

@@ -114,6 +114,15 @@ static pln_status uniform_ref(pln_call *c, pln_error *err)
     return fill(c, false);
 }
 
+/* The type of the numbers: attributes are not checked by the row's sets. */
+static pln_status check_type(pln_infer *inf, pln_error *err)
+{
+    const pln_dtype dt = inf->out[0].dtype;
+    if (dt != PLN_DT_NONE && !pln_block_can(dt))
+        return pln_infer_fail(inf, err, "no random numbers of type %d", (int)dt);
+    return PLN_OK;
+}
+
 static pln_status shape_infer(pln_infer *inf, pln_error *err)
 {
     const random_attrs *a = (const random_attrs *)inf->attrs;
@@ -125,7 +134,7 @@ static pln_status shape_infer(pln_infer *inf, pln_error *err)
         return pln_infer_fail(inf, err, "shape has rank %zu", a->shape.n);
     pln_infer_set(inf, 0, (pln_dtype)a->dtype,
                   pln_shape_of(inf->arena, (int)a->shape.n, a->shape.v));
-    return PLN_OK;
+    return check_type(inf, err);
 }
 
 static pln_status like_infer(pln_infer *inf, pln_error *err)
@@ -135,7 +144,7 @@ static pln_status like_infer(pln_infer *inf, pln_error *err)
     inf->out[0].kind = PLN_KIND_TENSOR;
     if (a->dtype)
         inf->out[0].dtype = (pln_dtype)a->dtype;
-    return PLN_OK;
+    return check_type(inf, err);
 }
 
 /* ---- Bernoulli, Multinomial ---------------------------------------------------------------------- */
@@ -204,7 +213,7 @@ static pln_status multinomial_infer(pln_infer *inf, pln_error *err)
     s.dims[0] = pln_infer_dim(inf, 0, 0);
     s.dims[1] = pln_dim_of(a->sample_size);
     pln_infer_set(inf, 0, (pln_dtype)a->dtype, s);
-    return PLN_OK;
+    return check_type(inf, err);
 }
 
 /* ---- Dropout ------------------------------------------------------------------------------------------ */
