@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "src/ir/eval.h"
+#include "src/util/map.h"
 
 
 /* name, bit, help */
@@ -21,7 +22,7 @@
     X("limit", PLN_DEBUG_LIMIT, "limit=N       stop after the N-th rewrite")               \
     X("explain", PLN_DEBUG_EXPLAIN,                                                        \
       "explain       rewrites, near misses and refusals of rules")                         \
-    X("time", PLN_DEBUG_TIME, "time          what each pass took")
+    X("time", PLN_DEBUG_TIME, "time          what each pass took, and the operators at the end")
 
 static const struct {
     const char *name;
@@ -119,6 +120,31 @@ pln_status pln_debug_start(pln_pass_ctx *ctx, pln_error *err)
     PLN_TRY(count_faults(ctx, &findings, &ctx->n_faults, err));
     pln_free(ctx->model->env, findings);
     return PLN_OK;
+}
+
+static pln_status count_ops(pln_graph *g, void *user)
+{
+    pln_map *ops = user;
+    for (const pln_node *n = g->first; n; n = n->next)
+        pln_map_put(ops, n->op_type,
+                    (void *)((uintptr_t)pln_map_get(ops, n->op_type) + 1));
+    return PLN_OK;
+}
+
+void pln_debug_end(pln_pass_ctx *ctx)
+{
+    pln_map ops;
+    if (!(ctx->debug.on & PLN_DEBUG_TIME))
+        return;
+    pln_map_init(&ops, ctx->model->alloc);
+    pln_graph_walk(ctx->model->graph, count_ops, &ops);
+    fprintf(stderr, "operators:");
+    for (size_t i = 0; i < ops.cap; i++)
+        if (ops.keys[i] && ops.values[i])
+            fprintf(stderr, " %s=%llu", (const char *)ops.keys[i],
+                    (unsigned long long)(uintptr_t)ops.values[i]);
+    fprintf(stderr, "\n");
+    pln_map_done(&ops);
 }
 
 static pln_status validate(pln_pass_ctx *ctx, pln_error *err)

@@ -179,6 +179,19 @@ static bool is_scaled(const affine *a)
     return false;
 }
 
+/* Elements of one channel that lie behind each other. */
+static void scale_run(pln_tensor *t, int64_t from, int64_t n, double mul)
+{
+    float *f = t->dtype == PLN_DT_F32 ? PLN_DATA(float, t) + from : NULL;
+    double *d = f ? NULL : PLN_DATA(double, t) + from;
+    for (int64_t i = 0; i < n; i++) {
+        if (f)
+            f[i] = (float)(f[i] * mul);
+        else
+            d[i] *= mul;
+    }
+}
+
 static pln_value *scaled_weights(pln_patch *p, pln_value *w, const channels *c,
                                  const affine *a)
 {
@@ -189,8 +202,8 @@ static pln_value *scaled_weights(pln_patch *p, pln_value *w, const channels *c,
         pln_tensor_dup(w->cst, &t, NULL) != PLN_OK)
         return NULL;
     const int64_t n = pln_tensor_size(t);
-    for (int64_t i = 0; i < n; i++)
-        pln_tensor_set_f64(t, i, pln_tensor_get_f64(t, i) * a->mul[channel_of(c, i)]);
+    for (int64_t i = 0; i < n; i += c->inner)
+        scale_run(t, i, c->inner, a->mul[channel_of(c, i)]);
     return pln_patch_const(p, t, w->name);
 }
 

@@ -78,6 +78,16 @@ static pln_status check_norm_scale_only(pln_match *m)
     return check_norm(m);
 }
 
+/* What is centred already is the inner part of a layer norm. */
+static pln_status check_rms(pln_match *m)
+{
+    const pln_node *d = pln_match_val(m, "x")->def;
+    if (d && pln_node_is(d, "Sub") && d->in[1]->def &&
+        pln_node_is(d->in[1]->def, "ReduceMean") && d->in[1]->def->in[0] == d->in[0])
+        return pln_match_refuse(m, "its input is centred: a layer norm");
+    return check_norm(m);
+}
+
 static pln_status build_norm(pln_match *m, pln_patch *p, const char *op)
 {
     int64_t axis;
@@ -149,7 +159,7 @@ static pln_status softmax(pln_match *m, pln_patch *p)
       .opset = 17 }
 
 #define RMS_NORM(unit)                                                                     \
-    { .name = "rms-norm", .match = "Mul~(" unit ", g#)", .check = check_norm,              \
+    { .name = "rms-norm", .match = "Mul~(" unit ", g#)", .check = check_rms,               \
       .build = rms_norm, .contract = PLN_REASSOC, .opset = 23 }
 
 static const pln_rule rules[] = {

@@ -3,6 +3,7 @@
  * planish.DynamicQuantMatMul. The sums are the same; only the float steps around them differ.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/fuse.h"
+#include "passes/pass.h"
 
 #include <math.h>
 #include <string.h>
@@ -125,11 +126,21 @@ static pln_status copy_conv_attrs(pln_node *to, const pln_node *from)
     return PLN_OK;
 }
 
+/* A session gains nothing from integers that only the reference kernel computes. */
+static bool is_worth_it(const pln_match *m, const char *op)
+{
+    const pln_registry *r = m->root->graph->model->registry;
+    const pln_op_desc *d = pln_registry_find(r, "planish", op);
+    return !m->ctx->options->session || (d && d->cpu);
+}
+
 static pln_status lower(pln_match *m, pln_patch *p)
 {
     pln_chain c, q;
     const pln_node *a, *b;
     const bool conv = strstr(m->root->op_type, "Conv") != NULL;
+    if (!is_worth_it(m, conv ? "QConv" : "QMatMul"))
+        return pln_match_refuse(m, "there is no fast kernel for it");
     if (!pln_chain_begin(&c, m->root, conv ? "FusedConv" : "FusedMatMul", conv ? 1 : -1))
         return pln_match_refuse(m, "not a product of floats");
     PLN_TRY(check_unit(m, &c, conv, &a, &b));

@@ -129,6 +129,7 @@ pln_status pln_debug_parse(const char *text, pln_debug *out, pln_error *err);
 pln_status pln_debug_before(pln_pass_ctx *ctx, pln_model **before, pln_error *err);
 /* Before the first pass: faults that the model came with are not the passes'. */
 pln_status pln_debug_start(pln_pass_ctx *ctx, pln_error *err);
+void pln_debug_end(pln_pass_ctx *ctx); /* after the last */
 pln_status pln_debug_after(pln_pass_ctx *ctx, pln_model *before, pln_error *err);
 
 #endif

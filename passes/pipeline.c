@@ -221,6 +221,7 @@ pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
         forget_sizes(model->graph->inputs[i]);
     for (uint32_t i = 0; i < model->graph->n_outputs; i++)
         forget_sizes(model->graph->outputs[i]);
+    pln_debug_end(&ctx);
     if (st == PLN_OK && report)
         report_stats(&ctx, report);
     pln_arena_free(ctx.scratch);
