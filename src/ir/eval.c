@@ -181,6 +181,7 @@ static pln_status infer(eval *e, pln_node *n, pln_tensor *const *in, pln_arena *
                           .in_sym = sym, .out = out, .out_sym = out_sym,
                           .body = body_unknown, .driver = e };
     PLN_TRY(pln_node_attrs(n, &e->inf.attrs, err));
+    PLN_TRY(pln_infer_check_inputs(&e->inf, err));
     return n->op->infer ? n->op->infer(&e->inf, err) : PLN_OK;
 }
 

@@ -56,6 +56,10 @@ pln_status pln_infer_broadcast(pln_infer *inf, uint32_t first, uint32_t n, pln_s
 pln_status pln_infer_broadcast_shapes(pln_infer *inf, const pln_shape *s, uint32_t n,
                                       pln_shape *out, pln_error *err);
 
+/* Kinds and element types of the inputs against the row's signature, as far as they are
+ * known. Asked before a kernel runs. */
+pln_status pln_infer_check_inputs(const pln_infer *inf, pln_error *err);
+
 /* Ready-made infer functions. */
 pln_status pln_infer_same(pln_infer *inf, pln_error *err);       /* out 0 like in 0 */
 pln_status pln_infer_elementwise(pln_infer *inf, pln_error *err); /* broadcast, type of in 0 */

@@ -26,6 +26,7 @@ static pln_status infer_now(pln_arena *arena, const pln_call *c, pln_infer *inf,
     inf->in = in;
     inf->in_sym = sym;
     inf->in_cst = cst;
+    PLN_TRY(pln_infer_check_inputs(inf, err));
     return c->node->op->infer ? c->node->op->infer(inf, err) : PLN_OK;
 }
 

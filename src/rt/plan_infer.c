@@ -193,6 +193,7 @@ static pln_status infer_node(rt_planner *p, pln_node *n, rt_item *it, pln_error 
     if (infer_arrays(p, n, inf) != PLN_OK)
         return pln_oom(err);
     PLN_TRY(infer_inputs(p, n, inf, err));
+    PLN_TRY(pln_infer_check_inputs(inf, err));
     return n->op->infer ? n->op->infer(inf, err) : PLN_OK;
 }
 
