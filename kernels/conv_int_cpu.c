@@ -225,8 +225,7 @@ static void finish(const job *j, int32_t *row, int64_t plane, int64_t m, int64_t
     const uint32_t k = (uint32_t)(g->cg * g->taps);
     const uint32_t fixed = bz * ((uint32_t)s->w->sums[m] - az * k) -
                            (j->d.bias_int ? (uint32_t)j->d.bias_int[m * j->d.bias_step] : 0);
-    for (int i = 0; i < cols; i++)
-        row[i] = (int32_t)((uint32_t)row[i] - fixed - az * (uint32_t)column_sums[i]);
+    s->fns->correct(row, column_sums, fixed, az, cols);
     if (!j->to_float) {
         memcpy(j->y + plane * g->out_size + first, row, (size_t)cols * sizeof *row);
         return;

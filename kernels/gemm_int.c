@@ -103,9 +103,7 @@ static void correct_row(const pln_igemm_job *g, int32_t *row, int64_t i, int32_t
     const uint32_t bz0 = (uint32_t)(pln_zero_at(g->b_zero, g->batch, 0) + b_off);
     const uint32_t fixed = az * (uint32_t)g->k;
     if (one) {
-        const uint32_t c = bz0 * ((uint32_t)a_sum - fixed);
-        for (int64_t j = j0; j < j1; j++)
-            row[j - j0] = (int32_t)((uint32_t)row[j - j0] - c - az * (uint32_t)g->b.sums[j]);
+        g->fns->correct(row, g->b.sums + j0, bz0 * ((uint32_t)a_sum - fixed), az, j1 - j0);
         return;
     }
     for (int64_t j = j0; j < j1; j++) {

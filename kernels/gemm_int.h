@@ -22,6 +22,8 @@ typedef struct pln_igemm_fns {
                    int cols, int flip);
     void (*tile)(int64_t groups, const void *a, const void *b, int32_t *c, int64_t ldc, int rows,
                  int cols, bool add);
+    /* row[j] -= fixed + az sums[j], wrapping. */
+    void (*correct)(int32_t *row, const int32_t *sums, uint32_t fixed, uint32_t az, int64_t n);
 } pln_igemm_fns;
 
 const pln_igemm_fns *pln_igemm(void);

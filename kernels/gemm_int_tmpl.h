@@ -168,8 +168,21 @@ static void tile(int64_t groups, const void *a, const void *b, int32_t *c, int64
     }
 }
 
+static void correct(int32_t *row, const int32_t *sums, uint32_t fixed, uint32_t az, int64_t n)
+{
+    int64_t j = 0;
+    for (; j + VL <= n; j += VL) {
+        const uvec v = (uvec)*(ivec_u *)(void *)(row + j) - fixed -
+                       (uvec)*(const ivec_u *)(const void *)(sums + j) * az;
+        *(ivec_u *)(void *)(row + j) = (ivec)v;
+    }
+    for (; j < n; j++)
+        row[j] = (int32_t)((uint32_t)row[j] - fixed - az * (uint32_t)sums[j]);
+}
+
 #define IGEMM_FNS                                                                          \
     {                                                                                      \
         .mr = MR, .nr = NV * VL, .group = GROUP, .a_offset_u8 = A_OFFSET,                  \
-        .b_offset_s8 = B_OFFSET, .pack_a = pack_a, .pack_b = pack_b, .tile = tile          \
+        .b_offset_s8 = B_OFFSET, .pack_a = pack_a, .pack_b = pack_b, .tile = tile,         \
+        .correct = correct                                                                 \
     }

@@ -114,19 +114,28 @@ typedef struct ending {
     int32_t zero;
 } ending;
 
+/* Each column has its own scale. */
+static void scale_columns(const pln_dequant *d, int32_t *row, int64_t j0, int64_t n)
+{
+    for (int64_t j = 0; j < n; j++) {
+        const float x = (float)row[j] * (d->a_scale * d->b_scale[j0 + j]);
+        memcpy(row + j, &x, sizeof x);
+    }
+}
+
 static void finish_row(const void *user, int32_t *row, int64_t i, int64_t j0, int64_t j1)
 {
     const ending *t = user;
     const pln_dequant *d = &t->d;
     float *f = (float *)(void *)row;
-    for (int64_t j = j0; j < j1; j++) {
-        uint32_t v = (uint32_t)row[j - j0];
-        if (d->bias_int)
-            v += (uint32_t)d->bias_int[j * d->bias_step];
-        const float x = (float)(int32_t)v * (d->a_scale * d->b_scale[j * d->b_step]);
-        const float y = d->bias ? x + d->bias[j * d->bias_step] : x;
-        memcpy(f + (j - j0), &y, sizeof y);
-    }
+    for (int64_t j = j0; d->bias_int && j < j1; j++)
+        row[j - j0] = (int32_t)((uint32_t)row[j - j0] + (uint32_t)d->bias_int[j * d->bias_step]);
+    if (d->b_step)
+        scale_columns(d, row, j0, j1 - j0);
+    else
+        pln_vec()->dequant_s32(f, row, j1 - j0, d->a_scale * d->b_scale[0]);
+    if (d->bias)
+        pln_vec()->add(f, f, 1, d->bias + j0 * d->bias_step, d->bias_step, j1 - j0);
     if (t->e.n)
         pln_epilogue_row(&t->e, f, t->row0 + i, j0, j1 - j0);
     if (!t->bytes)

@@ -1,9 +1,10 @@
 /* planish.QMatMul, QConv and DynamicQuantMatMul: rows and reference kernels.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/quant_fused.h"
+#include "kernels/quantize.h"
+#include "kernels/vec.h"
 #include "src/util/size.h"
 
-#include <math.h>
 #include <string.h>
 
 const pln_q_inputs pln_q_inputs_static = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 };
@@ -142,15 +143,11 @@ pln_status pln_q_store(const pln_call *c, const pln_q_inputs *q, const float *f,
 
 void pln_q_dynamic(const float *x, int64_t n, uint8_t *y, float *scale, uint8_t *zero)
 {
-    float lo = 0, hi = 0;
-    for (int64_t i = 0; i < n; i++) {
-        lo = x[i] < lo ? x[i] : lo;
-        hi = x[i] > hi ? x[i] : hi;
-    }
-    *scale = hi > lo ? (hi - lo) / 255.0f : 1.0f;
-    *zero = pln_quantize_byte(-lo, *scale, 0, 0);
-    for (int64_t i = 0; i < n; i++)
-        y[i] = pln_quantize_byte(x[i], *scale, *zero, 0);
+    const pln_vec_fns *v = pln_vec();
+    int32_t z;
+    pln_dynamic_scale(n ? v->min_of(x, n) : 0, n ? v->max_of(x, n) : 0, scale, &z);
+    *zero = (uint8_t)z;
+    v->quant_u8(y, x, n, *scale, z);
 }
 
 /* Memory for the sums: the output's own where that is float, else scratch. */
