@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tools/common/spin.h"
 #include "tools/common/manual.h"
 #include "tools/common/report.h"
 
@@ -65,6 +66,15 @@ static int run_verb(const verb *v, int argc, char **argv)
     return rc;
 }
 
+static bool runs_models(const char *verb)
+{
+    static const char *const names[] = { "run", "bench", "compare", "quantize", "test" };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (!strcmp(verb, names[i]))
+            return true;
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2)
@@ -78,7 +88,10 @@ int main(int argc, char **argv)
     if (!strcmp(argv[1], "--manual")) /* for the build: prints the man page */
         return manual_print(verbs, stdout);
     for (size_t i = 0; verbs[i]; i++)
-        if (!strcmp(argv[1], verbs[i]->name))
+        if (!strcmp(argv[1], verbs[i]->name)) {
+            if (runs_models(argv[1]))
+                spin_briefly(argv);
             return run_verb(verbs[i], argc - 2, argv + 2);
+        }
     return unknown_verb(argv[1]);
 }
