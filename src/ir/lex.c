@@ -77,7 +77,9 @@ pln_status lex_expect(lex *l, char c)
         return PLN_OK;
     if (l->pos >= l->len)
         return lex_fail(l, "the text ends where '%c' is wanted", c);
-    return lex_fail(l, "'%c' is wanted before '%.20s'", c, l->text + l->pos);
+    const size_t left = l->len - l->pos; /* the text need not end with a NUL */
+    return lex_fail(l, "'%c' is wanted before '%.*s'", c, left < 20 ? (int)left : 20,
+                    l->text + l->pos);
 }
 
 bool lex_is(lex_word w, const char *s)
