@@ -66,15 +66,6 @@ static int run_verb(const verb *v, int argc, char **argv)
     return rc;
 }
 
-static bool runs_models(const char *verb)
-{
-    static const char *const names[] = { "run", "bench", "compare", "quantize", "test" };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (!strcmp(verb, names[i]))
-            return true;
-    return false;
-}
-
 int main(int argc, char **argv)
 {
     if (argc < 2)
@@ -89,7 +80,7 @@ int main(int argc, char **argv)
         return manual_print(verbs, stdout);
     for (size_t i = 0; verbs[i]; i++)
         if (!strcmp(argv[1], verbs[i]->name)) {
-            if (runs_models(argv[1]))
+            if (verbs[i]->threads)
                 spin_briefly(argv);
             return run_verb(verbs[i], argc - 2, argv + 2);
         }

@@ -217,5 +217,6 @@ const verb verb_bench = {
     .defaults = defaults,
     .min_files = 1,
     .max_files = -1,
+    .threads = true,
     .run = run,
 };

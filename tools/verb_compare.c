@@ -206,5 +206,6 @@ const verb verb_compare = {
     .defaults = defaults,
     .min_files = 2,
     .max_files = 2,
+    .threads = true,
     .run = run,
 };

@@ -231,5 +231,6 @@ const verb verb_quantize = {
     .args_size = sizeof(quantize_args),
     .min_files = 2,
     .max_files = 2,
+    .threads = true,
     .run = run,
 };

@@ -149,5 +149,6 @@ const verb verb_run = {
     .args_size = sizeof(run_args),
     .min_files = 1,
     .max_files = 1,
+    .threads = true,
     .run = run,
 };

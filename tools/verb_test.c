@@ -333,5 +333,6 @@ const verb verb_test = {
     .defaults = defaults,
     .min_files = 1,
     .max_files = -1,
+    .threads = true,
     .run = run,
 };

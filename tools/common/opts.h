@@ -44,6 +44,7 @@ typedef struct verb {
     size_t args_size;
     void (*defaults)(void *args); /* NULL: all zero */
     int min_files, max_files;     /* max -1: any number */
+    bool threads;                 /* it runs models, on several threads */
     int (*run)(void *args, int n_files, char **files);
 } verb;
 
