@@ -36,10 +36,12 @@ holds() {
     fi
 }
 
-# one_line NAME: the last error is one line that begins with planish: error:
+# one_line NAME: there is one error, on the last line of stderr
 one_line() {
     n=$((n + 1))
-    if [ "$(wc -l <"$tmp/err")" = 1 ] && grep -q '^planish: error: ' "$tmp/err"; then
+    if [ "$(grep -c '^planish: error: ' "$tmp/err")" = 1 ] &&
+        tail -n 1 "$tmp/err" | grep -q '^planish: error: ' &&
+        ! grep -v '^planish: ' "$tmp/err" >/dev/null; then
         echo "ok $n - $1"
     else
         echo "not ok $n - $1"
@@ -105,7 +107,8 @@ holds "print shows the graph" "$tmp/out" "Relu"
 check "check of a valid model" 0 "$planish" check "$tmp/add.onnx"
 check "info as JSON" 0 "$planish" info "$tmp/add.onnx" --json -
 holds "JSON has a schema" "$tmp/out" '"schema": 1'
-check "JSON is JSON" 0 python3 -m json.tool "$tmp/out"
+cp "$tmp/out" "$tmp/info.json"
+check "JSON is JSON" 0 python3 -m json.tool "$tmp/info.json"
 check "run with random input" 0 "$planish" run "$tmp/add.onnx" --dim N=2 --outputs "$tmp/y.npz"
 holds "random input is announced" "$tmp/err" "random, seed 0"
 holds "the shape follows --dim" "$tmp/out" "float\[2,3\]"
