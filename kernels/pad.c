@@ -95,34 +95,86 @@ static pln_status pad_output(pln_call *c, const int64_t *before, const int64_t *
     return pln_move_output(c, 0, x->dtype, x->rank, dims, err);
 }
 
-static void pad_fill(const pln_call *c, pln_tensor *y)
+/* The copy in the order of memory: pads and sizes of each dimension as it lies there. */
+typedef struct pad_job {
+    const char *x;
+    char *y;
+    int rank;
+    int64_t in[PLN_MAX_RANK], out[PLN_MAX_RANK], before[PLN_MAX_RANK];
+    int64_t ss[PLN_MAX_RANK]; /* bytes */
+    int64_t size;
+    unsigned char value[16];
+    int last; /* the last padded dimension: those behind it are part of its elements */
+    int64_t unit;
+} pad_job;
+
+static void pad_setup(const pln_call *c, pad_job *j, const int64_t *before)
 {
-    static const unsigned char zero[16];
+    const pln_tensor *x = c->in[0], *y = c->out[0];
     const pln_tensor *v = pln_call_has(c, 2) ? c->in[2] : NULL;
-    const void *value = v && pln_tensor_size(v) > 0 ? v->data : zero;
-    pln_move_fill(y->data, value, pln_tensor_size(y), pln_dtype_size((pln_dtype)y->dtype));
+    j->x = x->data;
+    j->y = y->data;
+    j->rank = x->rank;
+    j->size = (int64_t)pln_dtype_size((pln_dtype)x->dtype);
+    memset(j->value, 0, sizeof j->value);
+    if (v && pln_tensor_size(v) > 0)
+        memcpy(j->value, v->data, (size_t)j->size);
+    for (int i = 0; i < x->rank; i++) {
+        const bool plain = x->layout == PLN_LAYOUT_PLAIN || i == 0;
+        const int m = plain ? i : i == 1 ? x->rank - 1 : i - 1;
+        j->in[m] = x->dims[i];
+        j->out[m] = y->dims[i];
+        j->before[m] = before[i];
+    }
+    pln_move_strides(j->rank, j->in, (size_t)j->size, j->ss);
+    j->last = j->rank - 1;
+    while (j->last > 0 && j->in[j->last] == j->out[j->last] && j->before[j->last] == 0)
+        j->last--;
+    j->unit = j->size * pln_move_count(j->in, j->last + 1, j->rank);
 }
 
-static void pad_constant(const pln_call *c, pln_tensor *y, const int64_t *before)
+/* Where row r of the output comes from; NULL: from nowhere. */
+static const char *pad_row(const pad_job *j, int64_t r)
 {
-    const pln_tensor *x = c->in[0];
-    const size_t size = pln_dtype_size((pln_dtype)x->dtype);
-    int64_t ss[PLN_MAX_RANK], ds[PLN_MAX_RANK], dims[PLN_MAX_RANK];
-    pln_move_strides(x->rank, x->dims, size, ss);
-    pln_move_strides(y->rank, y->dims, size, ds);
-    pad_fill(c, y);
-    const char *from = x->data;
-    char *to = y->data;
-    for (int i = 0; i < x->rank; i++) {
-        const int64_t skip = before[i] < 0 ? -before[i] : 0, at = before[i] > 0 ? before[i] : 0;
-        const int64_t left = x->dims[i] - skip, room = y->dims[i] - at;
-        dims[i] = left < room ? left : room;
-        if (dims[i] <= 0)
-            return;
-        from += skip * ss[i];
-        to += at * ds[i];
+    const char *from = j->x;
+    for (int i = j->last - 1; i >= 0; i--) {
+        const int64_t at = r % j->out[i] - j->before[i];
+        if (at < 0 || at >= j->in[i])
+            return NULL;
+        from += at * j->ss[i];
+        r /= j->out[i];
     }
-    pln_move_nd(to, ds, from, ss, dims, x->rank, size, c->n_threads);
+    return from;
+}
+
+static void pad_range(void *arg, int64_t begin, int64_t end)
+{
+    const pad_job *j = arg;
+    const int l = j->last;
+    const int64_t out = j->out[l], per = j->unit / j->size;
+    const int64_t lead = j->before[l] > 0 ? j->before[l] : 0;
+    const int64_t skip = j->before[l] < 0 ? -j->before[l] : 0;
+    int64_t n = j->in[l] - skip < out - lead ? j->in[l] - skip : out - lead;
+    n = n > 0 ? n : 0;
+    for (int64_t r = begin; r < end; r++) {
+        char *to = j->y + r * out * j->unit;
+        const char *from = pad_row(j, r);
+        if (!from || n == 0) {
+            pln_move_fill(to, j->value, out * per, (size_t)j->size);
+            continue;
+        }
+        pln_move_fill(to, j->value, lead * per, (size_t)j->size);
+        memcpy(to + lead * j->unit, from + skip * j->unit, (size_t)(n * j->unit));
+        pln_move_fill(to + (lead + n) * j->unit, j->value, (out - lead - n) * per,
+                      (size_t)j->size);
+    }
+}
+
+static void pad_constant(const pln_call *c, const pad_job *j)
+{
+    const int64_t rows = pln_move_count(j->out, 0, j->last);
+    const int64_t bytes = j->out[j->last] * j->unit;
+    pln_parallel_for(c->n_threads, rows, 1 + 262144 / (bytes + 1), pad_range, (void *)j);
 }
 
 static int64_t mod(int64_t a, int64_t n)
@@ -146,38 +198,34 @@ static int64_t pad_source(int mode, int64_t i, int64_t n)
 
 /* Fills along one axis after the other would copy borders of borders; a table of sources
  * for each axis takes every element straight from the input. */
-static pln_status pad_mapped(pln_call *c, pln_tensor *y, const int64_t *before, int mode,
-                             pln_error *err)
+static pln_status pad_mapped(pln_call *c, const pad_job *j, int mode, pln_error *err)
 {
-    const pln_tensor *x = c->in[0];
-    const size_t size = pln_dtype_size((pln_dtype)x->dtype);
-    int64_t ss[PLN_MAX_RANK], at[PLN_MAX_RANK] = { 0 }, total = 0;
+    int64_t at[PLN_MAX_RANK] = { 0 }, total = 0;
     int64_t *map[PLN_MAX_RANK];
-    pln_move_strides(x->rank, x->dims, size, ss);
-    for (int i = 0; i < y->rank; i++) {
-        if (x->dims[i] == 0)
+    for (int i = 0; i < j->rank; i++) {
+        if (j->in[i] == 0)
             return pln_call_fail(c, err, PLN_E_RUN, "dimension %d is empty", i);
-        total += y->dims[i];
+        total += j->out[i];
     }
     int64_t *table = pln_call_scratch(c, (size_t)(total + 1) * sizeof *table);
     if (!table)
         return pln_oom(err);
-    for (int i = 0; i < y->rank; i++) {
+    for (int i = 0; i < j->rank; i++) {
         map[i] = table;
-        for (int64_t k = 0; k < y->dims[i]; k++)
-            table[k] = pad_source(mode, k - before[i], x->dims[i]) * ss[i];
-        table += y->dims[i];
+        for (int64_t k = 0; k < j->out[i]; k++)
+            table[k] = pad_source(mode, k - j->before[i], j->in[i]) * j->ss[i];
+        table += j->out[i];
     }
-    const int last = y->rank - 1;
-    const int64_t n = y->dims[last], rows = pln_tensor_size(y) / n;
-    char *to = y->data;
+    const int last = j->rank - 1;
+    const int64_t n = j->out[last], rows = pln_move_count(j->out, 0, last);
+    char *to = j->y;
     for (int64_t r = 0; r < rows; r++) {
-        const char *from = x->data;
+        const char *from = j->x;
         for (int i = 0; i < last; i++)
             from += map[i][at[i]];
-        for (int64_t k = 0; k < n; k++, to += size)
-            memcpy(to, from + map[last][k], size);
-        for (int i = last - 1; i >= 0 && ++at[i] == y->dims[i]; i--)
+        for (int64_t k = 0; k < n; k++, to += j->size)
+            memcpy(to, from + map[last][k], (size_t)j->size);
+        for (int i = last - 1; i >= 0 && ++at[i] == j->out[i]; i--)
             at[i] = 0;
     }
     return PLN_OK;
@@ -194,10 +242,16 @@ static pln_status pad_run(pln_call *c, pln_error *err)
         return PLN_OK;
     pln_move_begin(y);
     pln_status st = PLN_OK;
-    if (a->mode == PAD_CONSTANT || y->rank == 0)
-        pad_constant(c, y, before);
-    else
-        st = pad_mapped(c, y, before, a->mode, err);
+    if (y->rank == 0) {
+        memcpy(y->data, c->in[0]->data, pln_move_bytes_of(y));
+    } else {
+        pad_job j;
+        pad_setup(c, &j, before);
+        if (a->mode == PAD_CONSTANT)
+            pad_constant(c, &j);
+        else
+            st = pad_mapped(c, &j, a->mode, err);
+    }
     pln_move_end(y);
     return st;
 }
@@ -275,7 +329,8 @@ static const pln_version_change pad_versions[] = {
 
 const pln_op_desc pln_ops_pad[] = {
     { .name = "Pad", .domain = "", .since = 25, .in = { 2, 4 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_ALL ";I:" PLN_TS_IND, .sig = "T,int64,T?,I?->T",
+      .traits = PLN_OP_CHANNELS_LAST, .types = "T:" PLN_TS_ALL ";I:" PLN_TS_IND,
+      .sig = "T,int64,T?,I?->T",
       .attrs = pad_spec, .attrs_size = sizeof(pad_attrs), .infer = pad_infer,
       .ref = pad_run, .versions = pad_versions },
     { .name = NULL },

@@ -284,31 +284,85 @@ static pln_status elements_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
+/* All indices of a row are often the same: whole rows are scattered then. */
+static bool same_index(const pln_tensor *idx, int64_t from, int64_t n)
+{
+    if (idx->dtype == PLN_DT_S32) {
+        const int32_t *v = PLN_DATA(const int32_t, idx) + from;
+        uint32_t diff = 0;
+        for (int64_t i = 1; i < n; i++)
+            diff |= (uint32_t)v[i] ^ (uint32_t)v[0];
+        return diff == 0;
+    }
+    const int64_t *v = PLN_DATA(const int64_t, idx) + from;
+    uint64_t diff = 0;
+    for (int64_t i = 1; i < n; i++)
+        diff |= (uint64_t)v[i] ^ (uint64_t)v[0];
+    return diff == 0;
+}
+
+/* Checks every index; whole[r]: row r has one index. */
+static pln_status check_rows(const pln_call *c, int64_t rows, int64_t n, int64_t dim,
+                             bool along, bool *whole, pln_error *err)
+{
+    const pln_tensor *idx = c->in[1];
+    for (int64_t r = 0; r < rows; r++) {
+        whole[r] = !along && same_index(idx, r * n, n);
+        const int64_t count = whole[r] ? 1 : n;
+        for (int64_t i = r * n; i < r * n + count; i++)
+            if (!index_ok(pln_move_index(idx, i), dim))
+                return bad_index(c, pln_move_index(idx, i), dim, err);
+    }
+    return PLN_OK;
+}
+
+static void scatter_row(const pln_call *c, const scatter_fns *fns, int axis, int64_t r,
+                        int64_t base, const int64_t *stride, bool whole)
+{
+    const pln_tensor *idx = c->in[1];
+    pln_tensor *y = c->out[0];
+    const int last = y->rank - 1;
+    const int64_t n = idx->dims[last], size = (int64_t)pln_dtype_size((pln_dtype)y->dtype);
+    const int64_t dim = y->dims[axis];
+    char *to = (char *)y->data + base * size;
+    const char *from = (const char *)c->in[2]->data + r * n * size;
+    if (!whole) {
+        fns->row(to, from, idx, r * n, n, dim, stride[axis], axis == last ? 0 : 1);
+        return;
+    }
+    int64_t v = pln_move_index(idx, r * n);
+    v += v < 0 ? dim : 0;
+    to += v * stride[axis] * size;
+    if (fns->run)
+        fns->run(to, from, n);
+    else
+        memcpy(to, from, (size_t)(n * size));
+}
+
 static pln_status elements_run(pln_call *c, pln_error *err)
 {
     const scatter_attrs *a = c->attrs;
-    const pln_tensor *idx = c->in[1], *u = c->in[2];
+    const pln_tensor *idx = c->in[1];
     pln_tensor *y = c->out[0];
     const scatter_fns *fns = NULL;
     int axis;
     PLN_TRY(pln_move_axis(c, a->axis, y->rank, &axis, PLN_E_FORMAT, err));
     PLN_TRY(pick_fns(c, a->reduction, &fns, err));
-    const int64_t total = pln_tensor_size(idx), dim = y->dims[axis];
-    for (int64_t i = 0; i < total; i++)
-        if (!index_ok(pln_move_index(idx, i), dim))
-            return bad_index(c, pln_move_index(idx, i), dim, err);
-    copy_data(c);
-    const int64_t size = (int64_t)pln_dtype_size((pln_dtype)y->dtype);
     const int last = y->rank - 1;
-    const int64_t n = idx->dims[last], rows = total ? total / n : 0;
+    const int64_t total = pln_tensor_size(idx), n = idx->dims[last];
+    const int64_t rows = total ? total / n : 0;
+    bool *whole = pln_call_scratch(c, (size_t)rows + 1);
+    if (!whole)
+        return pln_oom(err);
+    PLN_TRY(check_rows(c, rows, n, y->dims[axis], axis == last, whole, err));
+    copy_data(c);
     int64_t stride[PLN_MAX_RANK], at[PLN_MAX_RANK] = { 0 };
     pln_move_strides(y->rank, y->dims, 1, stride);
     for (int64_t r = 0; r < rows; r++) {
         int64_t base = 0;
         for (int i = 0; i < last; i++)
             base += i == axis ? 0 : at[i] * stride[i];
-        fns->row((char *)y->data + base * size, (const char *)u->data + r * n * size, idx,
-                 r * n, n, dim, stride[axis], axis == last ? 0 : 1);
+        scatter_row(c, fns, axis, r, base, stride, whole[r]);
         for (int i = last - 1; i >= 0 && ++at[i] == idx->dims[i]; i--)
             at[i] = 0;
     }
