@@ -122,6 +122,11 @@ pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
                                 const pln_pass_options *options, pln_text *report,
                                 pln_error *err);
 
+/* Infers types, with symbols for sizes that have no name; pln_sizes_forget takes those away
+ * from the interface. */
+pln_status pln_sizes_infer(pln_model *m, pln_error *err);
+void pln_sizes_forget(pln_model *m);
+
 /* ---- debug ------------------------------------------------------------------------------ */
 
 pln_status pln_debug_parse(const char *text, pln_debug *out, pln_error *err);

@@ -2,11 +2,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/pass.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "src/ir/infer.h"
 #include "src/util/text.h"
 
 #define MAX_ROUNDS 8
@@ -61,12 +59,6 @@ static bool accept(reader *r, char c)
 
 static pln_status read_list(reader *r, int depth, bool *changed);
 
-static pln_status refresh(reader *r)
-{
-    const pln_infer_options o = { .strict = false };
-    return pln_graph_infer(r->ctx->model->graph, &o, r->err);
-}
-
 static pln_status read_name(reader *r, bool *changed)
 {
     const size_t len = strcspn(r->at, ",()* \n\t");
@@ -79,7 +71,7 @@ static pln_status read_name(reader *r, bool *changed)
         return PLN_OK;
     PLN_TRY(pln_pass_run(r->ctx, p, r->err));
     if (r->ctx->changed)
-        PLN_TRY(refresh(r));
+        PLN_TRY(pln_sizes_infer(r->ctx->model, r->err));
     *changed |= r->ctx->changed;
     return PLN_OK;
 }
@@ -147,49 +139,6 @@ static void report_stats(const pln_pass_ctx *ctx, pln_text *out)
     pln_text_str(out, "]");
 }
 
-/* An unnamed size of an input gets a symbol of its own while passes run, so that what has
- * that size is known to agree. What the file declares stays as it is. */
-static pln_status name_sizes(pln_graph *g, pln_error *err)
-{
-    for (uint32_t i = 0; i < g->n_inputs; i++) {
-        pln_type *t = &g->inputs[i]->type;
-        if (t->kind != PLN_KIND_TENSOR || t->shape.rank < 1)
-            continue;
-        pln_shape s = pln_shape_dup(g->model->arena, t->shape);
-        if (s.rank != t->shape.rank)
-            return pln_oom(err);
-        for (int k = 0; k < s.rank; k++) {
-            char name[48];
-            const int n = snprintf(name, sizeof name, "?%u.%d", i, k);
-            if (pln_dim_is_unknown(s.dims[k]))
-                s.dims[k] = pln_dim_symbol(g->model->syms, name, (size_t)n);
-        }
-        t->shape = s;
-    }
-    return PLN_OK;
-}
-
-static pln_dim own_symbol(void *user, const char *symbol)
-{
-    *(bool *)user |= *symbol == '?';
-    return pln_dim_unknown();
-}
-
-/* The interface must not show these symbols. */
-static void forget_sizes(pln_value *v)
-{
-    if (v->type.kind != PLN_KIND_TENSOR)
-        return;
-    for (int i = 0; i < v->type.shape.rank; i++) {
-        bool own = false;
-        pln_dim *d = &v->type.shape.dims[i];
-        if (!pln_dim_is_known(*d) && !pln_dim_is_unknown(*d))
-            pln_dim_substitute(v->graph->model->syms, *d, own_symbol, &own);
-        if (own)
-            *d = pln_dim_unknown();
-    }
-}
-
 static uint64_t fold_budget(const pln_pass_options *o)
 {
     if (o->fold_growth)
@@ -209,18 +158,12 @@ pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
     ctx.scratch = pln_arena_new(model->alloc);
     if (!ctx.scratch)
         return pln_oom(err);
-    const pln_infer_options o = { .strict = false };
-    pln_status st = name_sizes(model->graph, err);
-    if (st == PLN_OK)
-        st = pln_graph_infer(model->graph, &o, err);
+    pln_status st = pln_sizes_infer(model, err);
     if (st == PLN_OK)
         st = pln_debug_start(&ctx, err);
     if (st == PLN_OK)
         st = pln_pipeline_run(&ctx, pipeline, err);
-    for (uint32_t i = 0; i < model->graph->n_inputs; i++)
-        forget_sizes(model->graph->inputs[i]);
-    for (uint32_t i = 0; i < model->graph->n_outputs; i++)
-        forget_sizes(model->graph->outputs[i]);
+    pln_sizes_forget(model);
     pln_debug_end(&ctx);
     if (st == PLN_OK && report)
         report_stats(&ctx, report);
