@@ -5,10 +5,6 @@
 #include <stdatomic.h>
 #include <string.h>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 PLN_API pln_status pln_run_new(pln_session *session, pln_run **out, pln_error *err)
 {
     pln_error_clear(err);
@@ -262,14 +258,9 @@ PLN_API pln_status pln_run_execute(pln_run *run, const pln_run_options *options,
     pln_error own;
     pln_error *e = err ? err : &own; /* kernels' texts tell declined from failed */
     pln_error_clear(e);
-#ifdef _OPENMP
-    const int threads = omp_get_max_threads();
-    omp_set_num_threads(run->session->n_threads);
-#endif
+    const int threads = rt_threads_set(run->session->n_threads);
     const pln_status st = run_main(run, options ? options : &none, e);
-#ifdef _OPENMP
-    omp_set_num_threads(threads);
-#endif
+    rt_threads_set(threads);
     atomic_store(&run->cancel, false);
     return st;
 }

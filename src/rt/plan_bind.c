@@ -113,6 +113,18 @@ static pln_status convert_const(rt_planner *p, const pln_value *v, uint32_t from
     return pln_oom(err);
 }
 
+static double desc_bytes(const pln_tensor *const *t, uint32_t n)
+{
+    double sum = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        double bytes = t[i] ? (double)pln_dtype_size((pln_dtype)t[i]->dtype) : 0;
+        for (int k = 0; t[i] && k < t[i]->rank; k++)
+            bytes *= (double)t[i]->dims[k];
+        sum += bytes > 0 ? bytes : 0;
+    }
+    return sum;
+}
+
 /* The same bytes are right in both layouts, or a step converts. */
 static pln_status convert(rt_planner *p, const pln_value *v, uint32_t from, uint8_t layout,
                           uint32_t *out, pln_error *err)
@@ -136,6 +148,8 @@ static pln_status convert(rt_planner *p, const pln_value *v, uint32_t from, uint
         return pln_oom(err);
     st->in[0] = from;
     st->out[0] = *out;
+    const pln_tensor *const moved = d;
+    st->n_threads = rt_threads_for(p->s->n_threads, 0, 2 * desc_bytes(&moved, 1));
     return PLN_OK;
 }
 
@@ -380,6 +394,15 @@ static pln_status bind_inputs(rt_planner *p, const rt_item *it, binding *b, pln_
     return PLN_OK;
 }
 
+static int step_threads(const rt_planner *p, const rt_item *it, const binding *b)
+{
+    const pln_node *n = it->node;
+    if (it->state != RT_STATIC || (n->op->traits & PLN_OP_CONTROL))
+        return p->s->n_threads;
+    const double bytes = desc_bytes(b->prep.in, n->n_in) + desc_bytes(b->prep.out, n->n_out);
+    return rt_threads_for(p->s->n_threads, b->prep.flops, bytes);
+}
+
 static pln_status reset_prep(rt_planner *p, const rt_item *it, binding *b, pln_error *err)
 {
     const pln_node *n = it->node;
@@ -389,8 +412,8 @@ static pln_status reset_prep(rt_planner *p, const rt_item *it, binding *b, pln_e
     prep->alloc = p->s->alloc;
     prep->n_in = n->n_in;
     prep->n_out = n->n_out;
-    prep->n_threads = p->s->n_threads;
     prep->flops = cost_of(it);
+    prep->n_threads = step_threads(p, it, b);
     prep->state = NULL;
     prep->scratch = 0;
     prep->alias = -1;
@@ -561,6 +584,7 @@ static pln_status finish_step(rt_planner *p, const rt_item *it, binding *b, uint
     if (step->inplace < 0 && (n->op->traits & PLN_OP_INPLACE))
         step->inplace = ANY_INPUT;
     step->flops = b->prep.flops;
+    step->n_threads = b->prep.n_threads;
     step->barrier = it->state == RT_BARRIER;
     step->captures = captures;
     step->n_captures = n_captures;

@@ -85,6 +85,7 @@ typedef struct rt_step {
     uint32_t n_captures;
     rt_body *bodies;
     double flops;
+    int n_threads;
 } rt_step;
 
 typedef struct rt_export {
@@ -341,6 +342,13 @@ pln_status rt_frame_heap(pln_run *run, rt_frame *f, uint32_t slot, pln_dtype dt,
 /* Gives the slot's place to t, whose reference is taken. */
 void rt_frame_hold(rt_frame *f, uint32_t slot, pln_tensor *t_take);
 void rt_frames_free(pln_run *run, bool evicted_only);
+
+/* threads.c */
+/* How many threads are worth waking for so much work. */
+int rt_threads_for(int n_threads, double flops, double bytes);
+/* Sets the size of this thread's OpenMP teams, for libraries that ask for it there;
+ * returns what it was. */
+int rt_threads_set(int n_threads);
 
 /* run.c */
 pln_status rt_run_graph(pln_run *run, const pln_graph *g, rt_cache *cache, rt_plan *from,

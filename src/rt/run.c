@@ -96,7 +96,7 @@ static pln_status run_node(pln_run *run, rt_frame *f, rt_step *step, pln_error *
                    .n_out = step->n_out,
                    .in = (const pln_tensor *const *)in,
                    .out = out,
-                   .n_threads = run->session->n_threads,
+                   .n_threads = step->n_threads,
                    .rt = &rt_services,
                    .driver = &e };
     const rt_mark m = rt_scratch_mark(run);
@@ -141,7 +141,7 @@ static pln_status run_step(pln_run *run, rt_frame *f, rt_step *step, pln_error *
     case RT_STEP_CONVERT:
         src = f->at[step->in[0]];
         dst = f->at[step->out[0]];
-        rt_layout_convert(src, dst, run->session->n_threads);
+        rt_layout_convert(src, dst, step->n_threads);
         return PLN_OK;
     case RT_STEP_VIEW:
         f->t[step->out[0]].data = f->at[step->in[0]]->data;
