@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { SHARED_PACKED = 2 };
+enum { SHARED_PACKED = 2, SHARED_TURNED = 5 };
 
 typedef struct packed {
     const pln_allocator *alloc;
@@ -21,6 +21,7 @@ typedef struct state {
     const pln_allocator *alloc;
     const pln_gemm_fns *fns;
     const packed *w; /* NULL: depthwise reads the weights as they are */
+    bool turned;     /* few outputs: they are rows, and channels the columns */
     pln_conv_geom g;
     pln_postop_list post;
     int slots;
@@ -96,6 +97,40 @@ static pln_status make_packed(pln_prep *p, void **out, pln_error *err)
     return PLN_OK;
 }
 
+/* The weights as the right-hand matrix of each group: [k][channels]. */
+static pln_status make_turned(pln_prep *p, void **out, pln_error *err)
+{
+    pln_conv_geom g;
+    const pln_gemm_fns *f = pln_gemm();
+    packed *w = pln_calloc(p->alloc, 1, sizeof *w);
+    if (!w || !geometry(p, &g)) {
+        pln_release(p->alloc, w);
+        return pln_oom(err);
+    }
+    size_t bytes;
+    const int64_t k = g.cg * g.taps;
+    w->alloc = p->alloc;
+    w->each = pln_gemm_packed_size(f, k, g.mg);
+    if (w->each < 0 ||
+        !pln_size_mul(&bytes, (size_t)w->each, sizeof(float) * (size_t)g.group) ||
+        !(w->data = pln_alloc_aligned(p->alloc, bytes ? bytes : 1, 64))) {
+        pln_release(p->alloc, w);
+        return pln_oom(err);
+    }
+    for (int64_t grp = 0; grp < g.group; grp++)
+        pln_gemm_pack(f, w->data + grp * w->each,
+                      PLN_DATA(const float, p->in[1]) + grp * g.mg * k, 1, k, k, g.mg, 0,
+                      round_up(g.mg, f->nr) / f->nr);
+    *out = w;
+    return PLN_OK;
+}
+
+/* A panel of columns would be mostly empty. */
+static bool wants_turned(const pln_conv_geom *g, const pln_gemm_fns *f)
+{
+    return !g->transposed && !is_depthwise(g) && g->out_size * 4 <= f->nr && g->mg >= f->nr / 4;
+}
+
 static bool takes(const pln_prep *p)
 {
     for (uint32_t i = 0; i < p->n_in; i++) {
@@ -111,6 +146,11 @@ static bool set_workspace(state *s, pln_prep *p)
     const pln_conv_geom *g = &s->g;
     const int64_t panels = round_up(g->out_size, s->fns->nr) / s->fns->nr * g->n * g->group;
     size_t floats, all;
+    if (s->turned) {
+        s->slots = p->n_threads;
+        return pln_size_mul(&floats, (size_t)(g->cg * g->taps + g->mg), (size_t)g->out_size) &&
+               pln_size_mul(&p->scratch, floats, sizeof(float));
+    }
     s->slots = p->n_threads > 1 && panels > 1 && 2.0 * p->flops > 4e5 ? p->n_threads : 1;
     if (!pln_size_mul(&floats, (size_t)(g->cg * g->taps + 2), (size_t)s->fns->nr) ||
         !pln_size_mul(&s->each, floats, sizeof(float)))
@@ -137,8 +177,13 @@ static pln_status prepare(pln_prep *p, pln_error *err)
                                err);
     if (st == PLN_OK && !is_depthwise(&g)) {
         void *w = NULL;
-        st = set_workspace(s, p) ? p->shared(p, SHARED_PACKED, make_packed, release_packed, &w, err)
-                                 : PLN_E_UNSUPPORTED;
+        s->turned = wants_turned(&g, s->fns);
+        if (!set_workspace(s, p))
+            st = PLN_E_UNSUPPORTED;
+        else if (s->turned)
+            st = p->shared(p, SHARED_TURNED, make_turned, release_packed, &w, err);
+        else
+            st = p->shared(p, SHARED_PACKED, make_packed, release_packed, &w, err);
         s->w = w;
         p->packed[1] = st == PLN_OK;
     }
@@ -219,6 +264,50 @@ static void run_slots(void *arg, int64_t begin, int64_t end)
     }
 }
 
+/* ---- few outputs: rows of inputs times weights ------------------------------------------ */
+
+static void gather_rows(const pln_conv_geom *g, const float *x, float *rows)
+{
+    const int64_t k = g->cg * g->taps;
+    int64_t tap[PLN_CONV_MAX + 1] = { 0 };
+    for (int64_t t = 0; t < g->taps; t++, pln_conv_next(g->nd, tap, g->kernel)) {
+        int64_t at[PLN_CONV_MAX + 1] = { 0 };
+        for (int64_t o = 0; o < g->out_size; o++, pln_conv_next(g->nd, at, g->out)) {
+            const int64_t i = pln_conv_tap(g, at, tap);
+            float *row = rows + o * k + t;
+            for (int64_t c = 0; c < g->cg; c++)
+                row[c * g->taps] = i >= 0 ? x[c * g->in_size + i] : 0.0f;
+        }
+    }
+}
+
+static void run_turned(const job *j, int n_threads)
+{
+    const state *s = j->s;
+    const pln_conv_geom *g = &s->g;
+    const int64_t k = g->cg * g->taps;
+    float *rows = (float *)(void *)j->scratch, *sums = rows + k * g->out_size;
+    for (int64_t i = 0; i < g->n * g->group; i++) {
+        const int64_t grp = i % g->group, plane = i / g->group * g->m + grp * g->mg;
+        float *y = j->y + plane * g->out_size;
+        const float *x = j->x + (i / g->group * g->c + grp * g->cg) * g->in_size;
+        /* A kernel that covers its whole input needs no gathering. */
+        const bool whole = g->out_size == 1 && g->taps == g->in_size && g->pad_lo[0] == 0 &&
+                           g->nd == 1;
+        if (!whole)
+            gather_rows(g, x, rows);
+        const pln_gemm_job p = { .fns = s->fns, .m = g->out_size, .n = g->mg, .k = k,
+                                 .a = whole ? x : rows, .a_rs = k, .a_cs = 1,
+                                 .b = s->w->data + grp * s->w->each,
+                                 .c = g->out_size == 1 ? y : sums, .ldc = g->mg };
+        pln_gemm_parallel(&p, n_threads);
+        for (int64_t m = 0; g->out_size > 1 && m < g->mg; m++) {
+            for (int64_t o = 0; o < g->out_size; o++)
+                y[m * g->out_size + o] = sums[o * g->mg + m];
+        }
+    }
+}
+
 /* ---- depthwise ------------------------------------------------------------------------ */
 
 /* Outputs [*lo, *hi) along a dimension for which tap position `at` lies inside the input. */
@@ -278,7 +367,10 @@ static pln_status run(pln_call *c, pln_error *err)
     pln_epilogue e;
     PLN_TRY(pln_epilogue_set(&e, c, &s->post, pln_call_has(c, 2) ? c->in[2] : NULL, 1, 1.0f, y,
                              err));
-    const bool flat = pln_epilogue_flatten(&e, 2);
+    /* Few outputs: all channels of an image in one row, where the operands allow it. */
+    if (s->turned)
+        pln_epilogue_flatten(&e, 1);
+    const bool flat = !s->turned && pln_epilogue_flatten(&e, 2);
     const pln_epilogue none = { .n = 0 };
     job j = { .s = s, .e = flat ? &e : &none, .x = c->in[0]->data, .w = c->in[1]->data,
               .y = y->data, .scratch = c->scratch,
@@ -286,6 +378,8 @@ static pln_status run(pln_call *c, pln_error *err)
     if (!s->w)
         pln_parallel_for(c->n_threads, g->n * g->m,
                          1 + 8192 / (g->out_size * g->taps), run_depthwise, &j);
+    else if (s->turned)
+        run_turned(&j, s->slots);
     else
         pln_parallel_for(s->slots, s->slots, 1, run_slots, &j);
     const int64_t cols = e.rank ? e.dims[e.rank - 1] : 1;
