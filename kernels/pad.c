@@ -106,6 +106,7 @@ typedef struct pad_job {
     unsigned char value[16];
     int last; /* the last padded dimension: those behind it are part of its elements */
     int64_t unit;
+    const int64_t *map[PLN_MAX_RANK]; /* [out] byte offset that each position takes */
 } pad_job;
 
 static void pad_setup(const pln_call *c, pad_job *j, const int64_t *before)
@@ -196,12 +197,39 @@ static int64_t pad_source(int mode, int64_t i, int64_t n)
     return m < n ? m : 2 * (n - 1) - m;
 }
 
+static void mapped_range(void *arg, int64_t begin, int64_t end)
+{
+    const pad_job *j = arg;
+    const int l = j->last;
+    const size_t unit = (size_t)j->unit;
+    const int64_t out = j->out[l], *map = j->map[l];
+    /* Positions [lead, lead + n) are those of the input, one after the other. */
+    const int64_t lead = j->before[l] < 0 ? 0 : j->before[l] < out ? j->before[l] : out;
+    const int64_t skip = j->before[l] < 0 ? -j->before[l] : 0;
+    int64_t n = j->in[l] - skip < out - lead ? j->in[l] - skip : out - lead;
+    n = n > 0 ? n : 0;
+    for (int64_t r = begin; r < end; r++) {
+        char *to = j->y + r * out * j->unit;
+        const char *from = j->x;
+        int64_t rest = r;
+        for (int i = l - 1; i >= 0; i--) {
+            from += j->map[i][rest % j->out[i]];
+            rest /= j->out[i];
+        }
+        for (int64_t k = 0; k < lead; k++)
+            memcpy(to + k * j->unit, from + map[k], unit);
+        if (n > 0)
+            memcpy(to + lead * j->unit, from + skip * j->unit, (size_t)n * unit);
+        for (int64_t k = lead + n; k < out; k++)
+            memcpy(to + k * j->unit, from + map[k], unit);
+    }
+}
+
 /* Fills along one axis after the other would copy borders of borders; a table of sources
  * for each axis takes every element straight from the input. */
-static pln_status pad_mapped(pln_call *c, const pad_job *j, int mode, pln_error *err)
+static pln_status pad_mapped(pln_call *c, pad_job *j, int mode, pln_error *err)
 {
-    int64_t at[PLN_MAX_RANK] = { 0 }, total = 0;
-    int64_t *map[PLN_MAX_RANK];
+    int64_t total = 0;
     for (int i = 0; i < j->rank; i++) {
         if (j->in[i] == 0)
             return pln_call_fail(c, err, PLN_E_RUN, "dimension %d is empty", i);
@@ -211,23 +239,14 @@ static pln_status pad_mapped(pln_call *c, const pad_job *j, int mode, pln_error 
     if (!table)
         return pln_oom(err);
     for (int i = 0; i < j->rank; i++) {
-        map[i] = table;
+        j->map[i] = table;
         for (int64_t k = 0; k < j->out[i]; k++)
             table[k] = pad_source(mode, k - j->before[i], j->in[i]) * j->ss[i];
         table += j->out[i];
     }
-    const int last = j->rank - 1;
-    const int64_t n = j->out[last], rows = pln_move_count(j->out, 0, last);
-    char *to = j->y;
-    for (int64_t r = 0; r < rows; r++) {
-        const char *from = j->x;
-        for (int i = 0; i < last; i++)
-            from += map[i][at[i]];
-        for (int64_t k = 0; k < n; k++, to += j->size)
-            memcpy(to, from + map[last][k], (size_t)j->size);
-        for (int i = last - 1; i >= 0 && ++at[i] == j->out[i]; i--)
-            at[i] = 0;
-    }
+    const int64_t rows = pln_move_count(j->out, 0, j->last);
+    const int64_t bytes = j->out[j->last] * j->unit;
+    pln_parallel_for(c->n_threads, rows, 1 + 262144 / (bytes + 1), mapped_range, j);
     return PLN_OK;
 }
 
