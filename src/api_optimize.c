@@ -6,7 +6,6 @@
 #include "passes/pass.h"
 #include "src/ir/env.h"
 #include "src/ir/optimize.h"
-#include "src/util/map.h"
 #include "src/util/text.h"
 
 /* ---- all or nothing -------------------------------------------------------------------- */
@@ -27,72 +26,19 @@ void pln_model_swap(pln_model *a, pln_model *b)
     adopt(b);
 }
 
-typedef struct measures {
-    uint64_t nodes, constants, constant_bytes;
-    pln_map ops; /* operator name to count */
-    bool failed;
-} measures;
-
-static void count_op(measures *m, const pln_node *n)
+/* The facts that `info` tells. */
+static pln_status report_facts(pln_text *out, const char *key, const pln_model *m,
+                               pln_error *err)
 {
-    const uintptr_t seen = (uintptr_t)pln_map_get(&m->ops, n->op_type);
-    m->failed |= !pln_map_put(&m->ops, n->op_type, (void *)(seen + 1));
-}
-
-static pln_status measure_graph(pln_graph *g, void *user)
-{
-    measures *m = user;
-    m->nodes += g->n_nodes;
-    for (const pln_node *n = g->first; n; n = n->next)
-        count_op(m, n);
-    for (const pln_value *v = g->values; v; v = v->next) {
-        size_t bytes = 0;
-        if (!v->cst || v->cst->kind != PLN_KIND_TENSOR)
-            continue;
-        pln_dims_bytes((pln_dtype)v->cst->dtype, v->cst->rank, v->cst->dims, &bytes);
-        m->constants++;
-        m->constant_bytes += bytes;
-    }
+    char *json = NULL;
+    if (!out)
+        return PLN_OK;
+    PLN_TRY(pln_model_info(m, &json, err));
+    pln_text_printf(out, "\"%s\":", key);
+    pln_text_str(out, json);
+    pln_text_str(out, ",");
+    pln_free(m->env, json);
     return PLN_OK;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static void report_ops(pln_text *out, measures *m)
-{
-    const char **names = pln_calloc(out->alloc, m->ops.cap + 1, sizeof *names);
-    size_t n = 0;
-    for (size_t i = 0; names && i < m->ops.cap; i++)
-        if (m->ops.keys[i] && m->ops.values[i])
-            names[n++] = m->ops.keys[i];
-    if (n)
-        qsort(names, n, sizeof *names, by_name);
-    for (size_t i = 0; i < n; i++) {
-        pln_text_str(out, i ? "," : "");
-        pln_text_json(out, names[i], strlen(names[i]));
-        pln_text_printf(out, ":%llu",
-                        (unsigned long long)(uintptr_t)pln_map_get(&m->ops, names[i]));
-    }
-    out->failed |= !names;
-    pln_release(out->alloc, names);
-}
-
-static void report_measures(pln_text *out, const char *key, pln_model *m)
-{
-    measures at = { .nodes = 0 };
-    pln_map_init(&at.ops, m->alloc);
-    pln_graph_walk(m->graph, measure_graph, &at);
-    pln_text_printf(out, "\"%s\":{\"nodes\":%llu,\"constants\":%llu,"
-                         "\"constant_bytes\":%llu,\"ops\":{",
-                    key, (unsigned long long)at.nodes, (unsigned long long)at.constants,
-                    (unsigned long long)at.constant_bytes);
-    report_ops(out, &at);
-    pln_text_str(out, "}},");
-    out->failed |= at.failed;
-    pln_map_done(&at.ops);
 }
 
 static const char *const target_names[] = { "onnx", "ort", "planish" };
@@ -141,7 +87,7 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
         .fold_growth = o->fold_growth,
     };
     const char *pipeline = o->passes ? o->passes : pln_pipeline_of_level(o->level, false);
-    report_measures(report, "before", m);
+    PLN_TRY(report_facts(report, "before", m, err));
     pln_text passes;
     pln_text_init(&passes, m->alloc);
     pln_status st = pln_model_run_passes(m, pipeline, &p, &passes, err);
@@ -149,9 +95,12 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
         st = import_domains(m, err);
     if (st == PLN_OK && !o->no_stamp)
         st = stamp(m, o, pipeline, err);
-    if (st == PLN_OK) {
-        report_measures(report, "after", m);
-        pln_text_printf(report, "\"passes\":%s}", passes.data ? passes.data : "[]");
+    if (st == PLN_OK)
+        st = report_facts(report, "after", m, err);
+    if (st == PLN_OK && report) {
+        pln_text_str(report, "\"passes\":");
+        pln_text_str(report, passes.data ? passes.data : "[]");
+        pln_text_str(report, "}");
     }
     pln_text_done(&passes);
     return st;
@@ -187,7 +136,7 @@ pln_status pln_model_optimize(pln_model *model, const pln_optimize_options *opti
     PLN_TRY(pln_model_clone(model, &copy, err));
     pln_text_init(&text, model->alloc);
     pln_text_str(&text, "{\"schema\":1,");
-    pln_status st = rewrite(copy, &o, &text, err);
+    pln_status st = rewrite(copy, &o, report ? &text : NULL, err);
     if (st == PLN_OK && text.failed)
         st = pln_oom(err);
     if (st == PLN_OK && report) {
