@@ -46,10 +46,40 @@ static fact *fact_of(const driver *d, const pln_value *v)
     return pln_map_get(&d->facts, v);
 }
 
+static bool has_unknown_dims(const pln_type *t)
+{
+    for (int i = 0; i < t->shape.rank; i++)
+        if (pln_dim_is_unknown(t->shape.dims[i]))
+            return true;
+    return false;
+}
+
+/* Sizes of an input that the file says nothing of get names of their own while inferring,
+ * so that it shows which values are of one size: "x[0]". */
+static const pln_type *named_dims(const driver *d, const pln_value *v)
+{
+    pln_type *t = pln_arena_dup(d->arena, &v->type, sizeof v->type);
+    if (!t)
+        return &v->type;
+    t->shape = pln_shape_dup(d->arena, v->type.shape);
+    for (int i = 0; i < t->shape.rank; i++) {
+        if (!pln_dim_is_unknown(t->shape.dims[i]))
+            continue;
+        const char *name = pln_arena_printf(d->arena, "%s[%d]", v->name, i);
+        if (name)
+            t->shape.dims[i] = pln_dim_symbol(d->model->syms, name, strlen(name));
+    }
+    return t;
+}
+
 static const pln_type *type_of(const driver *d, const pln_value *v)
 {
     const fact *f = fact_of(d, v);
-    return f ? &f->type : &v->type;
+    const pln_type *t = f ? &f->type : &v->type;
+    if (!f && v->kind == PLN_VALUE_INPUT && v->graph == d->model->graph &&
+        t->kind == PLN_KIND_TENSOR && has_unknown_dims(t))
+        return named_dims(d, v);
+    return t;
 }
 
 static const pln_symval *sym_of(const driver *d, const pln_value *v)
@@ -240,6 +270,8 @@ static void known_contents(driver *d, pln_infer *inf, pln_tensor **cst)
         const pln_tensor *t = cst[i] ? cst[i] : n->out[i] ? n->out[i]->cst : NULL;
         if (t && !inf->out_sym[i] && (t->data || !pln_tensor_size(t)))
             inf->out_sym[i] = sym_of_tensor(d, t);
+        if (!t && n->out[i] && inf->out_sym[i]) /* for rows that ask for tensors alone */
+            cst[i] = pln_symval_tensor(d->model->alloc, &inf->out[i], inf->out_sym[i]);
     }
 }
 

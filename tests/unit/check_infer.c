@@ -80,6 +80,30 @@ START_TEST(reads_outer_values_in_bodies)
 }
 END_TEST
 
+/* The other branch, of another rank, is not looked at. */
+START_TEST(knows_which_branch)
+{
+    pln_model *m = inferred(
+        "g (float[N, 3] x) => (y) <int64[1] zero = {0}, int64 two = {2}> {"
+        " s = Shape (x) r = Size (s) c = Equal (r, two) y = If (c)"
+        " <then_branch = t () => (a) { a = Unsqueeze (x, zero) },"
+        "  else_branch = e () => (b) { b = Relu (x) }> }");
+    expect_type(m, "y", "float[1,N,3]");
+    pln_model_free(m);
+}
+END_TEST
+
+START_TEST(unnamed_sizes_are_told_apart)
+{
+    pln_model *m = inferred("g (float[?, ?] x) => (y, z) { a = Relu (x) b = Neg (x)"
+                            " y = Add (a, b) z = Transpose (x) }");
+    expect_type(m, "y", "float[x[0],x[1]]");
+    expect_type(m, "z", "float[x[1],x[0]]");
+    expect_type(m, "x", "float[?,?]");
+    pln_model_free(m);
+}
+END_TEST
+
 START_TEST(goes_through_functions)
 {
     pln_model *m = inferred(
@@ -150,6 +174,8 @@ int main(void)
     tcase_add_test(t, decides_where_on_symbols);
     tcase_add_test(t, computes_constants);
     tcase_add_test(t, reads_outer_values_in_bodies);
+    tcase_add_test(t, knows_which_branch);
+    tcase_add_test(t, unnamed_sizes_are_told_apart);
     tcase_add_test(t, goes_through_functions);
     tcase_add_test(t, contradictions_fail_when_strict);
     tcase_add_test(t, bad_shapes_fail_with_the_node);
