@@ -1,6 +1,7 @@
 /* Runs in the public interface: binding, executing, results.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "src/rt/session.h"
+#include "src/util/parallel.h"
 
 #include <stdatomic.h>
 #include <string.h>
@@ -258,9 +259,9 @@ PLN_API pln_status pln_run_execute(pln_run *run, const pln_run_options *options,
     pln_error own;
     pln_error *e = err ? err : &own; /* kernels' texts tell declined from failed */
     pln_error_clear(e);
-    const int threads = rt_threads_set(run->session->n_threads);
+    const int threads = pln_parallel_set_threads(run->session->n_threads);
     const pln_status st = run_main(run, options ? options : &none, e);
-    rt_threads_set(threads);
+    pln_parallel_set_threads(threads);
     atomic_store(&run->cancel, false);
     return st;
 }

@@ -1,6 +1,7 @@
 /* Planning, second part: the steps, their kernels, and the layouts between them.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "src/rt/rt.h"
+#include "src/util/parallel.h"
 
 #include <string.h>
 
@@ -450,7 +451,10 @@ static pln_status choose_kernel(rt_planner *p, const rt_item *it, binding *b, pl
         PLN_TRY(reset_prep(p, it, b, err));
         if (!impl->prepare && b->out_layout != PLN_LAYOUT_CHANNELS_LAST)
             memset(b->prep.layout_in, PLN_LAYOUT_PLAIN, it->node->n_in);
+        /* Libraries plan for as many threads as OpenMP tells them. */
+        const int before = pln_parallel_set_threads(b->prep.n_threads);
         const pln_status st = impl->prepare ? impl->prepare(&b->prep, err) : PLN_OK;
+        pln_parallel_set_threads(before);
         if (st == PLN_OK) {
             b->impl = impl;
             b->device = dev ? dev->name : "cpu";

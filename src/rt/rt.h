@@ -346,9 +346,6 @@ void rt_frames_free(pln_run *run, bool evicted_only);
 /* threads.c */
 /* How many threads are worth waking for so much work. */
 int rt_threads_for(int n_threads, double flops, double bytes);
-/* Sets the size of this thread's OpenMP teams, for libraries that ask for it there;
- * returns what it was. */
-int rt_threads_set(int n_threads);
 
 /* run.c */
 pln_status rt_run_graph(pln_run *run, const pln_graph *g, rt_cache *cache, rt_plan *from,

@@ -3,28 +3,12 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "src/rt/rt.h"
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
-
 /* What one thread does in a microsecond, roughly. */
 #define FLOPS_PER_US 5e4
 #define BYTES_PER_US 1e4
-#define WORTH_US     15
+#define WORTH_US     40
 
 int rt_threads_for(int n_threads, double flops, double bytes)
 {
     return flops / FLOPS_PER_US + bytes / BYTES_PER_US < WORTH_US ? 1 : n_threads;
-}
-
-int rt_threads_set(int n_threads)
-{
-#ifdef _OPENMP
-    const int before = omp_get_max_threads();
-    if (before != n_threads)
-        omp_set_num_threads(n_threads);
-    return before;
-#else
-    return n_threads;
-#endif
 }

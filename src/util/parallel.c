@@ -48,3 +48,15 @@ int pln_parallel_default_threads(void)
         return CPU_COUNT(&set);
     return 1;
 }
+
+int pln_parallel_set_threads(int n_threads)
+{
+#ifdef _OPENMP
+    const int before = omp_get_max_threads();
+    if (before != n_threads)
+        omp_set_num_threads(n_threads);
+    return before;
+#else
+    return n_threads;
+#endif
+}
