@@ -471,6 +471,15 @@ static pln_status choose_kernel(rt_planner *p, const rt_item *it, binding *b, pl
 
 /* ---- steps ---------------------------------------------------------------------------------- */
 
+/* A constant whose only user has packed it goes at once, so that a plan never holds all
+ * weights twice; the others go when the plan is whole (plan.c). */
+static void drop_packed(rt_planner *p, const pln_value *v, uint32_t slot)
+{
+    const rt_slot *s = &p->slots[slot];
+    if (s->where == RT_CONST && v->n_uses == 1 && s->desc == rt_value_const(v))
+        pln_tensor_drop(s->desc);
+}
+
 /* The step that owns a prepared state must exist before anything else can fail. */
 static pln_status add_step(rt_planner *p, const rt_item *it, const binding *b, uint32_t **in,
                            pln_error *err)
@@ -478,10 +487,15 @@ static pln_status add_step(rt_planner *p, const rt_item *it, const binding *b, u
     const pln_node *n = it->node;
     uint32_t *slots = PLN_NEW_ARRAY(p->tmp, uint32_t, n->n_in + 1);
     pln_status st = slots ? PLN_OK : pln_oom(err);
-    for (uint32_t i = 0; i < n->n_in && st == PLN_OK; i++)
-        if (n->in[i] && (st = slot_in(p, n->in[i], b->prep.layout_in[i], &slots[i], err)) == PLN_OK &&
-            !b->prep.packed[i])
+    for (uint32_t i = 0; i < n->n_in && st == PLN_OK; i++) {
+        if (!n->in[i])
+            continue;
+        st = slot_in(p, n->in[i], b->prep.layout_in[i], &slots[i], err);
+        if (st == PLN_OK && !b->prep.packed[i])
             p->slots[slots[i]].read = true;
+        else if (st == PLN_OK)
+            drop_packed(p, n->in[i], slots[i]);
+    }
     *in = slots;
     return st;
 }
