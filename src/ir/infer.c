@@ -55,7 +55,7 @@ static bool has_unknown_dims(const pln_type *t)
 }
 
 /* Sizes of an input that the file says nothing of get names of their own while inferring,
- * so that it shows which values are of one size: "x[0]". */
+ * so that it shows which values are of one size; the same that passes give (sizes.c). */
 static const pln_type *named_dims(const driver *d, const pln_value *v)
 {
     pln_type *t = pln_arena_dup(d->arena, &v->type, sizeof v->type);
@@ -65,7 +65,7 @@ static const pln_type *named_dims(const driver *d, const pln_value *v)
     for (int i = 0; i < t->shape.rank; i++) {
         if (!pln_dim_is_unknown(t->shape.dims[i]))
             continue;
-        const char *name = pln_arena_printf(d->arena, "%s[%d]", v->name, i);
+        const char *name = pln_arena_printf(d->arena, "?%u.%d", v->id, i);
         if (name)
             t->shape.dims[i] = pln_dim_symbol(d->model->syms, name, strlen(name));
     }
