@@ -63,6 +63,7 @@ typedef struct parser {
     const char *at, *end;
     pln_error *err;
     int depth;
+    size_t quoted_from; /* last character of \Q...\E, which alone is repeated; SIZE_MAX */
     bool fold, dot_all, multi, lazy_default; /* flags i, s, m, U */
 } parser;
 
@@ -293,6 +294,7 @@ static pln_status quoted(parser *p)
             p->at += 2;
             return PLN_OK;
         }
+        p->quoted_from = p->re->n;
         PLN_TRY(literal(p, next_char(&p->at, p->end)));
     }
     return PLN_OK;
@@ -381,6 +383,7 @@ static pln_status group(parser *p)
     if (p->at >= p->end || *p->at != ')')
         return bad(p, ") is missing");
     p->at++;
+    p->quoted_from = SIZE_MAX;
     p->depth = outer.depth;
     p->fold = outer.fold;
     p->dot_all = outer.dot_all;
@@ -522,8 +525,11 @@ static pln_status repeated(parser *p, size_t from, int lo, int hi)
 
 static pln_status piece(parser *p)
 {
-    const size_t from = p->re->n;
+    size_t from = p->re->n;
+    p->quoted_from = SIZE_MAX;
     PLN_TRY(atom(p));
+    if (p->quoted_from != SIZE_MAX)
+        from = p->quoted_from;
     while (p->at < p->end) {
         int lo = 0, hi = -1;
         if (*p->at == '*' || *p->at == '+' || *p->at == '?') {
