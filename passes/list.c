@@ -18,7 +18,8 @@
     X(fuse_gemm)       \
     X(fuse_conv)       \
     X(lower_qdq)       \
-    X(unpack)
+    X(unpack)          \
+    X(state_fused)
 
 #define X(name) extern const pln_pass pln_pass_##name;
 PLN_PASSES(X)

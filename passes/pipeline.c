@@ -20,7 +20,7 @@
 /* A file keeps the form in which its weights are stored; a session unpacks them. */
 const char *pln_pipeline_of_level(int level, bool session)
 {
-    static const char *const file[] = { "", CLEAN, CLEAN2, CLEAN2 "," FUSE ",dce" };
+    static const char *const file[] = { "", CLEAN, CLEAN2, CLEAN2 "," FUSE ",dce,state-fused" };
     if (session)
         return CLEAN2 "," FUSE ",lower-qdq,unpack," FOLD "," FUSE ",cse,dce";
     return file[level < 0 ? 0 : level > 3 ? 3 : level];
