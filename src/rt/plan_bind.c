@@ -638,6 +638,28 @@ static bool can_alias(const rt_planner *p, const rt_item *it, const binding *b)
            type_fits_arena(&it->infer.out[0]) && !(p->s->all_values && p->main);
 }
 
+/* A constant that its only user has packed gives its memory back at once: the peak is that
+ * of one weight beside the packed ones. */
+static void drop_packed_inputs(rt_planner *p, const rt_item *it, const binding *b,
+                               const uint32_t *in)
+{
+    for (uint32_t i = 0; i < it->node->n_in; i++) {
+        const pln_value *v = it->node->in[i];
+        if (!v || !b->impl || !b->prep.packed[i] || v->n_uses != 1 ||
+            p->slots[in[i]].where != RT_CONST || p->slots[in[i]].read ||
+            p->s->const_read[v->id])
+            continue;
+        pln_tensor *t = p->slots[in[i]].desc;
+        if (t == rt_value_const(v)) {
+            pln_tensor_drop(t);
+        } else if (p->left[v->id] && t == p->cst[v->id]) {
+            pln_buf_unref(t->buf); /* folded: the next plan that needs it folds it again */
+            t->buf = NULL;
+            t->data = NULL;
+        }
+    }
+}
+
 static pln_status bind_node(rt_planner *p, const rt_item *it, pln_error *err)
 {
     binding b = { 0 };
@@ -657,7 +679,10 @@ static pln_status bind_node(rt_planner *p, const rt_item *it, pln_error *err)
         release_binding(&b);
         return st;
     }
-    return finish_step(p, it, &b, in, captures, n_captures, err);
+    st = finish_step(p, it, &b, in, captures, n_captures, err);
+    if (st == PLN_OK)
+        drop_packed_inputs(p, it, &b, in);
+    return st;
 }
 
 /* A view of a tensor takes no step: its slot is another name for the same bytes. */
