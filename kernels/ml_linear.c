@@ -238,16 +238,16 @@ static pln_status linear_regressor_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* One score for two labels stands for the second one; without a transform the first one's
- * is its negative or its complement. Returns the winner. */
+/* One score for two labels stands for the second one; the first one's is its complement.
+ * Returns the winner. */
 static int64_t linear_decide(const linear_attrs *a, double *out, int64_t scores, bool added)
 {
     if (scores == 1 && added) {
         const double v = out[0];
         const bool logistic = a->post == ML_LOGISTIC;
         out[1] = logistic ? pln_ml_logistic(v) : v;
-        out[0] = logistic ? pln_ml_logistic(-v) : a->post == ML_NONE ? -v : 1 - v;
-        if (a->post == ML_PROBIT || a->post == ML_SOFTMAX || a->post == ML_SOFTMAX_ZERO)
+        out[0] = logistic ? pln_ml_logistic(-v) : 1 - v;
+        if (a->post == ML_PROBIT)
             pln_ml_transform((pln_ml_post)a->post, out, 2);
         return v > 0;
     }

@@ -91,18 +91,11 @@ static int64_t best_of(const double *v, const bool *has, int64_t n)
 /* Two classes of which the trees score one: the other's score follows from it. */
 static int64_t binary_scores(const forest *f, double score, double *out)
 {
-    if (f->all_positive) {
-        out[1] = score;
-        out[0] = 1 - score;
-        if (f->post == ML_PROBIT)
-            pln_ml_transform(ML_PROBIT, out, 2);
-        return score > 0.5;
-    }
     out[1] = score;
-    out[0] = -score;
+    out[0] = f->all_positive && f->post != ML_LOGISTIC ? 1 - score : -score;
     if (f->post == ML_LOGISTIC || f->post == ML_PROBIT)
         pln_ml_transform(f->post, out, 2);
-    return score > 0;
+    return f->all_positive ? score > 0.5 : score > 0;
 }
 
 static int64_t classify_row(const forest *f, double *v, bool *has, double *out)
@@ -122,13 +115,15 @@ static int64_t classify_row(const forest *f, double *v, bool *has, double *out)
         v[0] += f->base[0];
         v[1] += f->base[1];
     } else if (f->n_base == 2) {
-        v[1] = f->base[1] + v[0];
-        v[0] = -v[1];
-        has[1] = true;
+        v[0] += f->base[0];
+        out[0] = v[0];
+        out[1] = 0;
+        pln_ml_transform(f->post, out, 2);
+        return f->all_positive ? v[0] > 0.5 : v[0] > 0;
     } else if (f->n_base == 1) {
         v[0] += f->base[0];
     }
-    if (!has[1])
+    if (!has[1] && f->one_class)
         return binary_scores(f, v[0], out);
     const double pos = v[1];
     memcpy(out, v, 2 * sizeof *v);
