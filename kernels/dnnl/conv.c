@@ -150,8 +150,13 @@ static pln_status bind(prim *s, const plan *l, pln_prep *p, pln_error *err)
     return prim_finish(s, p, err);
 }
 
+/* With few outputs the library orders its sums by the number of threads; ours do not. */
+#define MIN_OUTPUTS 128
+
 static bool takes(const pln_prep *p, const pln_conv_geom *g)
 {
+    if (g->taps > 1 && g->group == 1 && !g->transposed && g->n * g->out_size < MIN_OUTPUTS)
+        return false;
     if (g->nd < 1 || g->nd > 3 || !p->in[1]->data || !g->n || !g->c || !g->m || !g->out_size ||
         !g->in_size || !g->taps)
         return false;
