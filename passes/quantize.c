@@ -368,7 +368,7 @@ void pln_quant_report(const pln_quant *q, pln_text *out)
     pln_text_printf(out, "{\"schema\":1,\"mode\":\"%s\"", modes[q->options->mode]);
     for (int left = 0; left < 2; left++) {
         bool any = false;
-        pln_text_str(out, left ? ",\"left\":[" : ",\"units\":[");
+        pln_text_str(out, left ? ",\"skipped\":[" : ",\"units\":[");
         for (size_t i = 0; i < q->n_units; i++) {
             if ((q->unit[i].why_not != NULL) != left)
                 continue;

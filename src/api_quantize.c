@@ -88,24 +88,44 @@ static pln_status read_options(const pln_quantize_options *in, pln_quantize_opti
     return PLN_OK;
 }
 
-/* Scales for each channel came with opset 13, quantization with 10. */
-static pln_status check_opset(const pln_model *m, const pln_quantize_options *o,
-                              pln_error *err)
+/* Operators whose older meaning no newer one has carry it in an attribute of ours. Where the
+ * two agree (a flattening Softmax over the last of its dimensions) it goes. */
+static pln_status say_anew(pln_graph *g, void *user)
 {
-    const int64_t have = pln_model_opset(m, ""), want = o->per_tensor ? 10 : 13;
-    if (have >= want)
+    pln_error *err = user;
+    for (pln_node *n = g->first; n; n = n->next) {
+        char where[256];
+        n->origin = NULL;
+        if (!pln_node_find_attr(n, "pln_flatten"))
+            continue;
+        const int rank = pln_value_rank(n->in[0]);
+        const int64_t axis = pln_node_get_int(n, "axis", 1);
+        if (rank < 1 || (axis != rank - 1 && axis != -1))
+            return pln_fail(err, PLN_E_UNSUPPORTED,
+                            "%s: has a meaning that newer opsets don't have",
+                            pln_node_where(n, where, sizeof where));
+        pln_node_drop_attr(n, "pln_flatten");
+    }
+    return PLN_OK;
+}
+
+/* Scales for each channel came with opset 13, quantization with 10: an older model is written
+ * for that one, with every node said anew. */
+static pln_status raise_opset(pln_model *m, const pln_quantize_options *o, pln_error *err)
+{
+    const int64_t want = o->per_tensor ? 10 : 13;
+    if (pln_model_opset(m, "") >= want)
         return PLN_OK;
-    return pln_fail(err, PLN_E_UNSUPPORTED,
-                    "the model has opset %lld, quantization%s needs %lld: convert it first",
-                    (long long)have, o->per_tensor ? "" : " with a scale for each channel",
-                    (long long)want);
+    PLN_TRY(pln_sizes_infer(m, err));
+    PLN_TRY(pln_graph_walk(m->graph, say_anew, err));
+    return pln_model_set_opset(m, "", want) == PLN_OK ? PLN_OK : pln_oom(err);
 }
 
 static pln_status quantize(pln_model *m, const pln_quantize_options *o, pln_arena *arena,
                            pln_text *report, pln_error *err)
 {
     pln_quant q;
-    PLN_TRY(check_opset(m, o, err));
+    PLN_TRY(raise_opset(m, o, err));
     PLN_TRY(prepare(m, err));
     PLN_TRY(pln_quant_find(&q, m, o, arena, err));
     if (o->mode == PLN_QUANT_STATIC)
