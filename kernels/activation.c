@@ -41,46 +41,47 @@ static double gelu(double x, const act_attrs *a)
 }
 
 /* name, since, traits, expression in double (the definition for float, too) */
-#define ACT_OPS(X)                                                                         \
-    X(LeakyRelu, 16, v < 0 ? a->alpha * v : v)                                             \
-    X(Elu, 22, v < 0 ? a->alpha * expm1(v) : v)                                            \
-    X(Selu, 22, a->gamma * (v <= 0 ? a->alpha * expm1(v) : v))                             \
-    X(Celu, 28, v < 0 ? a->alpha * expm1(v / a->alpha) : v)                                \
-    X(ThresholdedRelu, 22, v > a->alpha || v != v ? v : 0)                                 \
-    X(HardSigmoid, 22, unit(a->alpha * v + a->beta))                                       \
-    X(HardSwish, 22, v * unit(v / 6 + 0.5))                                                \
-    X(Sigmoid, 13, sigmoid(v))                                                             \
-    X(Softplus, 22, softplus(v))                                                           \
-    X(Softsign, 22, v / (1 + fabs(v)))                                                     \
-    X(Tanh, 13, tanh(v))                                                                   \
-    X(Gelu, 20, gelu(v, a))                                                                \
-    X(Mish, 22, v * tanh(softplus(v)))                                                     \
-    X(Swish, 24, v * sigmoid(a->alpha * v))
+#define ACT_OPS(X)                                            \
+    X(LeakyRelu, 16, v < 0 ? a->alpha * v : v)                \
+    X(Elu, 22, v < 0 ? a->alpha * expm1(v) : v)               \
+    X(Selu, 22, a->gamma *(v <= 0 ? a->alpha * expm1(v) : v)) \
+    X(Celu, 28, v < 0 ? a->alpha * expm1(v / a->alpha) : v)   \
+    X(ThresholdedRelu, 22, v > a->alpha || v != v ? v : 0)    \
+    X(HardSigmoid, 22, unit(a->alpha *v + a->beta))           \
+    X(HardSwish, 22, v *unit(v / 6 + 0.5))                    \
+    X(Sigmoid, 13, sigmoid(v))                                \
+    X(Softplus, 22, softplus(v))                              \
+    X(Softsign, 22, v / (1 + fabs(v)))                        \
+    X(Tanh, 13, tanh(v))                                      \
+    X(Gelu, 20, gelu(v, a))                                   \
+    X(Mish, 22, v *tanh(softplus(v)))                         \
+    X(Swish, 24, v *sigmoid(a->alpha *v))
 
-#define REF(op)                                                       \
-    static pln_status op##_ref(pln_call *c, pln_error *err)           \
-    {                                                                 \
-        return pln_loop_typed(c, op##_fns, 1, c->attrs, err);          \
+#define REF(op)                                               \
+    static pln_status op##_ref(pln_call *c, pln_error *err)   \
+    {                                                         \
+        return pln_loop_typed(c, op##_fns, 1, c->attrs, err); \
     }
 
-#define LOOP(fn, type, expr)                                                              \
-    static void fn(void *py, const void *const *px, const int64_t *sx, int64_t n,         \
-                   const void *arg)                                                       \
-    {                                                                                     \
-        type *y = (type *)py;                                                             \
-        const type *x = (const type *)px[0];                                              \
-        const act_attrs *a = (const act_attrs *)arg;                                      \
-        (void)sx, (void)a;                                                                \
-        for (int64_t i = 0; i < n; i++) {                                                 \
-            const double v = x[i];                                                        \
-            y[i] = (type)(expr);                                                          \
-        }                                                                                 \
+#define LOOP(fn, type, expr)                                                      \
+    static void fn(void *py, const void *const *px, const int64_t *sx, int64_t n, \
+                   const void *arg)                                               \
+    {                                                                             \
+        type *y = (type *)py;                                                     \
+        const type *x = (const type *)px[0];                                      \
+        const act_attrs *a = (const act_attrs *)arg;                              \
+        (void)sx, (void)a;                                                        \
+        for (int64_t i = 0; i < n; i++) {                                         \
+            const double v = x[i];                                                \
+            y[i] = (type)(expr);                                                  \
+        }                                                                         \
     }
 
-#define X(op, since, expr)                                                                \
-    LOOP(op##_f32, float, expr)                                                           \
-    LOOP(op##_f64, double, expr)                                                          \
-    static const pln_loop_fn op##_fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_LOOP_ENTRY, op) }; \
+#define X(op, since, expr)                                                              \
+    LOOP(op##_f32, float, expr)                                                         \
+    LOOP(op##_f64, double, expr)                                                        \
+    static const pln_loop_fn op##_fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_LOOP_ENTRY, \
+                                                                        op) };          \
     REF(op)
 ACT_OPS(X)
 #undef X
@@ -88,12 +89,12 @@ ACT_OPS(X)
 #define RELU(s, type, dt, ...) PLN_LOOP_UNARY(Relu_##s, type, type, v < 0 ? 0 : v)
 PLN_SINT_TYPES(RELU, )
 PLN_FLOAT_TYPES(RELU, )
-static const pln_loop_fn Relu_fns[PLN_DT_COUNT] = {
-    PLN_SINT_TYPES(PLN_LOOP_ENTRY, Relu) PLN_FLOAT_TYPES(PLN_LOOP_ENTRY, Relu)
-};
+static const pln_loop_fn Relu_fns[PLN_DT_COUNT] = { PLN_SINT_TYPES(
+    PLN_LOOP_ENTRY, Relu) PLN_FLOAT_TYPES(PLN_LOOP_ENTRY, Relu) };
 REF(Relu)
 
-/* The standard computes in the element's type: integers see truncated attributes' sums. */
+/* The standard computes in the element's type: integers see truncated attributes' sums.
+ */
 static double shrink(double v, const act_attrs *a)
 {
     return v < -a->lambd ? v + a->bias : v > a->lambd ? v - a->bias : v != v ? v : 0;
@@ -101,45 +102,47 @@ static double shrink(double v, const act_attrs *a)
 #define SHRINK(s, type, dt, ...) \
     PLN_LOOP_UNARY(Shrink_##s, type, type, shrink((double)v, (const act_attrs *)arg))
 PLN_NUM_TYPES(SHRINK, )
-static const pln_loop_fn Shrink_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_LOOP_ENTRY, Shrink) };
+static const pln_loop_fn Shrink_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_LOOP_ENTRY,
+                                                                    Shrink) };
 REF(Shrink)
 
-/* ---- vector versions ---------------------------------------------------------------------- */
+/* ---- vector versions --------------------------------------------------------------- */
 
 /* op, vector loop, its alpha, its beta */
-#define VEC_OPS(X)                                        \
-    X(Relu, relu, 0, 0)                                   \
-    X(LeakyRelu, leaky_relu, a->alpha, 0)                 \
-    X(Elu, elu, a->alpha, 0)                              \
-    X(HardSigmoid, hard_sigmoid, a->alpha, a->beta)       \
-    X(HardSwish, hard_swish, 1.0f / 6.0f, 0.5f)           \
-    X(Sigmoid, sigmoid, 0, 0)                             \
-    X(Softplus, softplus, 0, 0)                           \
-    X(Tanh, tanh, 0, 0)                                   \
-    X(Mish, mish, 0, 0)                                   \
-    X(Swish, swish, a->alpha, 0)                          \
-    X(GeluErf, gelu, 0, 0)                                \
+#define VEC_OPS(X)                                  \
+    X(Relu, relu, 0, 0)                             \
+    X(LeakyRelu, leaky_relu, a->alpha, 0)           \
+    X(Elu, elu, a->alpha, 0)                        \
+    X(HardSigmoid, hard_sigmoid, a->alpha, a->beta) \
+    X(HardSwish, hard_swish, 1.0f / 6.0f, 0.5f)     \
+    X(Sigmoid, sigmoid, 0, 0)                       \
+    X(Softplus, softplus, 0, 0)                     \
+    X(Tanh, tanh, 0, 0)                             \
+    X(Mish, mish, 0, 0)                             \
+    X(Swish, swish, a->alpha, 0)                    \
+    X(GeluErf, gelu, 0, 0)                          \
     X(GeluTanh, gelu_tanh, 0, 0)
 
-#define X(op, fn, al, be)                                                                 \
-    static void op##_vec(void *y, const void *const *x, const int64_t *sx, int64_t n,     \
-                         const void *arg)                                                 \
-    {                                                                                     \
-        const act_attrs *a = (const act_attrs *)arg;                                      \
-        (void)sx, (void)a;                                                                \
-        pln_vec()->fn((float *)y, (const float *)x[0], n, al, be);                        \
-    }                                                                                     \
-    static pln_status op##_run(pln_call *c, pln_error *err)                               \
-    {                                                                                     \
-        static const pln_loop_fn fns[PLN_DT_COUNT] = { [PLN_DT_F32] = op##_vec };          \
-        return pln_loop_typed_grain(c, fns, 1, c->attrs, PLN_LOOP_HEAVY, err);                                   \
+#define X(op, fn, al, be)                                                             \
+    static void op##_vec(void *y, const void *const *x, const int64_t *sx, int64_t n, \
+                         const void *arg)                                             \
+    {                                                                                 \
+        const act_attrs *a = (const act_attrs *)arg;                                  \
+        (void)sx, (void)a;                                                            \
+        pln_vec()->fn((float *)y, (const float *)x[0], n, al, be);                    \
+    }                                                                                 \
+    static pln_status op##_run(pln_call *c, pln_error *err)                           \
+    {                                                                                 \
+        static const pln_loop_fn fns[PLN_DT_COUNT] = { [PLN_DT_F32] = op##_vec };     \
+        return pln_loop_typed_grain(c, fns, 1, c->attrs, PLN_LOOP_HEAVY, err);        \
     }
 VEC_OPS(X)
 #undef X
 
-#define X(op, fn, al, be)                             \
-    __attribute__((unused)) static const pln_impl op##_cpu = { \
-        #fn, pln_loop_prepare_float, op##_run, NULL };
+#define X(op, fn, al, be)                                                              \
+    __attribute__((unused)) static const pln_impl op##_cpu = { #fn,                    \
+                                                               pln_loop_prepare_float, \
+                                                               op##_run, NULL };
 VEC_OPS(X)
 #undef X
 
@@ -150,10 +153,12 @@ static pln_status Gelu_run(pln_call *c, pln_error *err)
 }
 static const pln_impl Gelu_cpu = { "gelu", pln_loop_prepare_float, Gelu_run, NULL };
 
-/* ---- PRelu ----------------------------------------------------------------------------------- */
+/* ---- PRelu ------------------------------------------------------------------------- */
 
-#define PRELU(s, type, dt, ...) PLN_LOOP_BINARY(PRelu_##s, type, type, type, a < 0 ? b * a : a)
-#define PRELU_UNSIGNED(s, type, dt, ...) PLN_LOOP_BINARY(PRelu_##s, type, type, type, ((void)b, a))
+#define PRELU(s, type, dt, ...) \
+    PLN_LOOP_BINARY(PRelu_##s, type, type, type, a < 0 ? b * a : a)
+#define PRELU_UNSIGNED(s, type, dt, ...) \
+    PLN_LOOP_BINARY(PRelu_##s, type, type, type, ((void)b, a))
 PRELU(s32, int32_t, S32)
 PRELU(s64, int64_t, S64)
 PRELU(f32, float, F32)
@@ -174,7 +179,8 @@ static void PRelu_vec(void *y, const void *const *x, const int64_t *sx, int64_t 
                       const void *arg)
 {
     (void)arg;
-    pln_vec()->prelu((float *)y, (const float *)x[0], sx[0], (const float *)x[1], sx[1], n);
+    pln_vec()->prelu((float *)y, (const float *)x[0], sx[0], (const float *)x[1], sx[1],
+                     n);
 }
 
 static pln_status PRelu_run(pln_call *c, pln_error *err)
@@ -209,20 +215,21 @@ static pln_status prelu_raise_7(pln_node *n, pln_error *err)
     for (int i = 1; i < rank - 1; i++)
         t->dims[i] = 1;
     t->rank = rank - 1;
-    pln_value *v = pln_graph_add_initializer(
-        n->graph, pln_graph_fresh_name(n->graph, "slope"), t);
+    pln_value *v =
+        pln_graph_add_initializer(n->graph, pln_graph_fresh_name(n->graph, "slope"), t);
     return v ? pln_node_set_input(n, 1, v) : pln_oom(err);
 }
 
 static const pln_version_change prelu_versions[] = { { 7, prelu_raise_7, NULL }, { 0 } };
 
-/* ---- SwiGLU: a sigmoid(alpha a) b ------------------------------------------------------------ */
+/* ---- SwiGLU: a sigmoid(alpha a) b -------------------------------------------------- */
 
-#define SWIGLU(s, type, dt, ...)                                                          \
-    PLN_LOOP_BINARY(SwiGLU_##s, type, type, type,                                         \
-                    a * (type)sigmoid(((const act_attrs *)arg)->alpha * (double)a) * b)
+#define SWIGLU(s, type, dt, ...)                  \
+    PLN_LOOP_BINARY(SwiGLU_##s, type, type, type, \
+                    a *(type)sigmoid(((const act_attrs *)arg)->alpha *(double)a) * b)
 PLN_FLOAT_TYPES(SWIGLU, )
-static const pln_loop_fn SwiGLU_fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_LOOP_ENTRY, SwiGLU) };
+static const pln_loop_fn SwiGLU_fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_LOOP_ENTRY,
+                                                                      SwiGLU) };
 
 static pln_status SwiGLU_ref(pln_call *c, pln_error *err)
 {
@@ -254,7 +261,8 @@ static pln_status swiglu_infer(pln_infer *inf, pln_error *err)
 {
     pln_shape shape;
     PLN_TRY(pln_infer_same(inf, err));
-    if (pln_infer_rank(inf, 0) == PLN_RANK_UNKNOWN || pln_infer_rank(inf, 1) == PLN_RANK_UNKNOWN)
+    if (pln_infer_rank(inf, 0) == PLN_RANK_UNKNOWN ||
+        pln_infer_rank(inf, 1) == PLN_RANK_UNKNOWN)
         return PLN_OK;
     PLN_TRY(pln_infer_broadcast(inf, 0, 2, &shape, err));
     for (int i = 0; i < shape.rank; i++)
@@ -264,7 +272,7 @@ static pln_status swiglu_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- attributes ------------------------------------------------------------------------------- */
+/* ---- attributes -------------------------------------------------------------------- */
 
 #define SPEC(name, ...) static const pln_attr_spec name[] = { __VA_ARGS__, PLN_A_END };
 SPEC(LeakyRelu_spec, PLN_A_FLOAT(act_attrs, alpha, 0.01f))
@@ -278,11 +286,13 @@ SPEC(Shrink_spec, PLN_A_FLOAT(act_attrs, lambd, 0.5f), PLN_A_FLOAT(act_attrs, bi
 
 #define TRAITS (PLN_OP_ELEMENTWISE | PLN_OP_INPLACE | PLN_OP_CHANNELS_LAST)
 
-#define ACT(op, version, set, spec, impl)                                                 \
-    { .name = #op, .domain = "", .since = version, .in = { 1, 1 }, .out = { 1, 1 },       \
-      .traits = TRAITS | PLN_OP_ACTIVATION, .types = "T:" set, .sig = "T->T",             \
-      .attrs = spec, .attrs_size = sizeof(act_attrs), .infer = pln_infer_same,            \
-      .ref = op##_ref, .cpu = impl }
+#define ACT(op, version, set, spec, impl)                                             \
+    {                                                                                 \
+        .name = #op, .domain = "", .since = version, .in = { 1, 1 }, .out = { 1, 1 }, \
+        .traits = TRAITS | PLN_OP_ACTIVATION, .types = "T:" set, .sig = "T->T",       \
+        .attrs = spec, .attrs_size = sizeof(act_attrs), .infer = pln_infer_same,      \
+        .ref = op##_ref, .cpu = impl                                                  \
+    }
 
 const pln_op_desc pln_ops_activation[] = {
     ACT(Relu, 14, PLN_TS_SINT "," PLN_TS_FLOAT, NULL, &Relu_cpu),
@@ -301,13 +311,30 @@ const pln_op_desc pln_ops_activation[] = {
     ACT(Mish, 22, PLN_TS_FLOAT, NULL, &Mish_cpu),
     ACT(Swish, 24, PLN_TS_FLOAT, Elu_spec, &Swish_cpu),
     ACT(Shrink, 9, PLN_TS_NUM, Shrink_spec, NULL),
-    { .name = "SwiGLU", .domain = "", .since = 28, .in = { 2, 2 }, .out = { 1, 1 },
-      .traits = TRAITS, .types = "T:" PLN_TS_FLOAT, .sig = "T,T->T", .attrs = Elu_spec,
-      .attrs_size = sizeof(act_attrs), .infer = swiglu_infer, .ref = SwiGLU_ref,
+    { .name = "SwiGLU",
+      .domain = "",
+      .since = 28,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .traits = TRAITS,
+      .types = "T:" PLN_TS_FLOAT,
+      .sig = "T,T->T",
+      .attrs = Elu_spec,
+      .attrs_size = sizeof(act_attrs),
+      .infer = swiglu_infer,
+      .ref = SwiGLU_ref,
       .cpu = &SwiGLU_cpu },
-    { .name = "PRelu", .domain = "", .since = 16, .in = { 2, 2 }, .out = { 1, 1 },
-      .traits = TRAITS, .types = "T:" PLN_TS_FLOAT ",uint32,uint64,int32,int64",
-      .sig = "T,T->T", .infer = prelu_infer, .ref = PRelu_ref, .cpu = &PRelu_cpu,
+    { .name = "PRelu",
+      .domain = "",
+      .since = 16,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .traits = TRAITS,
+      .types = "T:" PLN_TS_FLOAT ",uint32,uint64,int32,int64",
+      .sig = "T,T->T",
+      .infer = prelu_infer,
+      .ref = PRelu_ref,
+      .cpu = &PRelu_cpu,
       .versions = prelu_versions },
     { .name = NULL },
 };

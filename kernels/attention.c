@@ -12,7 +12,9 @@
 
 #define FIELD(f) offsetof(pln_attention_attrs, f)
 static const pln_attr_spec attention_spec[] = {
-    { .name = "scale", .type = PLN_ATTR_FLOAT, .offset = FIELD(scale),
+    { .name = "scale",
+      .type = PLN_ATTR_FLOAT,
+      .offset = FIELD(scale),
       .has_offset = FIELD(has_scale) },
     PLN_A_FLOAT(pln_attention_attrs, softcap, 0.0f),
     PLN_A_INT(pln_attention_attrs, is_causal, 0),
@@ -25,9 +27,10 @@ static const pln_attr_spec attention_spec[] = {
     PLN_A_END,
 };
 
-/* ---- sizes ------------------------------------------------------------------------------ */
+/* ---- sizes ------------------------------------------------------------------------- */
 
-static bool heads_of(const pln_tensor *t, int64_t heads, int64_t *n, int64_t *len, int64_t *dim)
+static bool heads_of(const pln_tensor *t, int64_t heads, int64_t *n, int64_t *len,
+                     int64_t *dim)
 {
     if (t->rank == 4) {
         *n = t->dims[1];
@@ -43,8 +46,8 @@ static bool heads_of(const pln_tensor *t, int64_t heads, int64_t *n, int64_t *le
     return true;
 }
 
-static pln_status check_cache(const pln_call *c, uint32_t i, const pln_attention *a, int64_t dim,
-                              pln_error *err)
+static pln_status check_cache(const pln_call *c, uint32_t i, const pln_attention *a,
+                              int64_t dim, pln_error *err)
 {
     const pln_tensor *t = c->in[i];
     if (t->rank != 4 || t->dims[0] != a->batch || t->dims[1] != a->kv_heads ||
@@ -62,10 +65,9 @@ pln_status pln_attention_find(const pln_call *c, pln_attention *a, pln_error *er
     if (!heads_of(q, at->q_num_heads, &a->q_heads, &a->q_len, &a->dim) ||
         !heads_of(k, at->kv_num_heads, &a->kv_heads, &a->kv_len, &k_dim) ||
         !heads_of(v, at->kv_num_heads, &v_heads, &v_len, &a->v_dim))
-        return pln_call_fail(c, err, PLN_E_RUN,
-                             "ranks %d, %d, %d with %lld and %lld heads", q->rank, k->rank,
-                             v->rank, (long long)at->q_num_heads,
-                             (long long)at->kv_num_heads);
+        return pln_call_fail(
+            c, err, PLN_E_RUN, "ranks %d, %d, %d with %lld and %lld heads", q->rank,
+            k->rank, v->rank, (long long)at->q_num_heads, (long long)at->kv_num_heads);
     if (k_dim != a->dim || v_heads != a->kv_heads || v_len != a->kv_len ||
         k->dims[0] != a->batch || v->dims[0] != a->batch || a->kv_heads < 1 ||
         a->q_heads % a->kv_heads)
@@ -79,20 +81,22 @@ pln_status pln_attention_find(const pln_call *c, pln_attention *a, pln_error *er
     }
     a->total = a->past + a->kv_len;
     if (pln_call_has(c, 6) && pln_tensor_size(c->in[6]) != a->batch)
-        return pln_call_fail(c, err, PLN_E_RUN, "nonpad_kv_seqlen is not one for each batch");
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "nonpad_kv_seqlen is not one for each batch");
     a->nonpad = pln_call_has(c, 6) ? PLN_DATA(const int64_t, c->in[6]) : NULL;
     a->scale = at->has_scale ? at->scale : 1 / sqrt((double)a->dim);
     return PLN_OK;
 }
 
 /* Offset of row i of head h. */
-int64_t pln_attention_row(const pln_tensor *t, int64_t heads, int64_t b, int64_t h, int64_t i,
-                          int64_t len, int64_t dim)
+int64_t pln_attention_row(const pln_tensor *t, int64_t heads, int64_t b, int64_t h,
+                          int64_t i, int64_t len, int64_t dim)
 {
-    return t->rank == 4 ? ((b * heads + h) * len + i) * dim : ((b * len + i) * heads + h) * dim;
+    return t->rank == 4 ? ((b * heads + h) * len + i) * dim
+                        : ((b * len + i) * heads + h) * dim;
 }
 
-/* ---- the bias of one row of scores ---------------------------------------------------------- */
+/* ---- the bias of one row of scores ------------------------------------------------- */
 
 static pln_status mask_strides(const pln_call *c, const pln_attention *a, int64_t *stride,
                                pln_error *err)
@@ -119,15 +123,18 @@ static bool out_of_sight(const pln_call *c, const pln_attention *a, int64_t b, i
                          int64_t j)
 {
     const pln_attention_attrs *at = (const pln_attention_attrs *)c->attrs;
-    const int64_t offset = pln_call_has(c, 4) ? a->past : a->nonpad ? a->nonpad[b] - a->q_len : 0;
+    const int64_t offset = pln_call_has(c, 4) ? a->past
+                           : a->nonpad        ? a->nonpad[b] - a->q_len
+                                              : 0;
     return (at->is_causal && j > i + offset) ||
            (at->left_window_size >= 0 && i + offset - j > at->left_window_size) ||
            (at->right_window_size >= 0 && j - i - offset > at->right_window_size) ||
            (a->nonpad && j >= a->nonpad[b]);
 }
 
-pln_status pln_attention_bias(const pln_call *c, const pln_attention *a, int64_t b, int64_t h,
-                              int64_t i, double *bias, bool *hidden, pln_error *err)
+pln_status pln_attention_bias(const pln_call *c, const pln_attention *a, int64_t b,
+                              int64_t h, int64_t i, double *bias, bool *hidden,
+                              pln_error *err)
 {
     const pln_tensor *m = pln_call_has(c, 3) ? c->in[3] : NULL;
     const int64_t n_mask = m && m->rank ? m->dims[m->rank - 1] : 0;
@@ -152,7 +159,7 @@ pln_status pln_attention_bias(const pln_call *c, const pln_attention *a, int64_t
     return PLN_OK;
 }
 
-/* ---- the reference: rounded to the tensors' type where the standard has a tensor --------------- */
+/* ---- the reference: rounded to the tensors' type where the standard has a tensor --- */
 
 static double rounded(pln_dtype dt, double v)
 {
@@ -196,21 +203,21 @@ typedef struct buffers {
     double *k, *v, *q, *score, *bias, *y;
 } buffers;
 
-static void load_rows(const pln_call *c, const pln_attention *a, uint32_t in, uint32_t cache,
-                      int64_t b, int64_t h, int64_t dim, double *out)
+static void load_rows(const pln_call *c, const pln_attention *a, uint32_t in,
+                      uint32_t cache, int64_t b, int64_t h, int64_t dim, double *out)
 {
     for (int64_t j = 0; j < a->total; j++) {
         const bool old = j < a->past;
         const pln_tensor *t = old ? c->in[cache] : c->in[in];
-        const int64_t at = old ? pln_attention_row(t, a->kv_heads, b, h, j, a->past, dim)
-                               : pln_attention_row(t, a->kv_heads, b, h, j - a->past, a->kv_len,
-                                                   dim);
+        const int64_t at =
+            old ? pln_attention_row(t, a->kv_heads, b, h, j, a->past, dim)
+                : pln_attention_row(t, a->kv_heads, b, h, j - a->past, a->kv_len, dim);
         pln_block_load(PLN_DT_F64, out + j * dim, t, at, 1, dim);
     }
 }
 
-static void store_scores(pln_call *c, const pln_attention *a, int mode, int64_t b, int64_t h,
-                         int64_t i, const double *v)
+static void store_scores(pln_call *c, const pln_attention *a, int mode, int64_t b,
+                         int64_t h, int64_t i, const double *v)
 {
     const pln_attention_attrs *at = (const pln_attention_attrs *)c->attrs;
     if (mode == at->qk_matmul_output_mode && pln_call_wants(c, 3))
@@ -218,15 +225,16 @@ static void store_scores(pln_call *c, const pln_attention *a, int mode, int64_t 
                         PLN_DT_F64, v, a->total);
 }
 
-static pln_status one_row(pln_call *c, const pln_attention *a, int64_t b, int64_t h, int64_t i,
-                          const buffers *w, pln_error *err)
+static pln_status one_row(pln_call *c, const pln_attention *a, int64_t b, int64_t h,
+                          int64_t i, const buffers *w, pln_error *err)
 {
     const pln_attention_attrs *at = (const pln_attention_attrs *)c->attrs;
     const pln_dtype dt = (pln_dtype)c->in[0]->dtype, vt = (pln_dtype)c->in[2]->dtype;
     const pln_dtype soft = at->softmax_precision ? (pln_dtype)at->softmax_precision : dt;
     bool hidden;
     pln_block_load(PLN_DT_F64, w->q, c->in[0],
-                   pln_attention_row(c->in[0], a->q_heads, b, h, i, a->q_len, a->dim), 1, a->dim);
+                   pln_attention_row(c->in[0], a->q_heads, b, h, i, a->q_len, a->dim), 1,
+                   a->dim);
     scale_all(dt, w->q, a->dim, rounded(dt, sqrt(a->scale)));
     for (int64_t j = 0; j < a->total; j++) {
         double s = 0;
@@ -236,7 +244,8 @@ static pln_status one_row(pln_call *c, const pln_attention *a, int64_t b, int64_
     }
     store_scores(c, a, 0, b, h, i, w->score);
     for (int64_t j = 0; at->softcap > 0 && j < a->total; j++)
-        w->score[j] = rounded(dt, tanh(rounded(dt, w->score[j] / at->softcap)) * at->softcap);
+        w->score[j] =
+            rounded(dt, tanh(rounded(dt, w->score[j] / at->softcap)) * at->softcap);
     store_scores(c, a, 1, b, h, i, w->score);
     PLN_TRY(pln_attention_bias(c, a, b, h, i, w->bias, &hidden, err));
     for (int64_t j = 0; j < a->total; j++)
@@ -253,9 +262,10 @@ static pln_status one_row(pln_call *c, const pln_attention *a, int64_t b, int64_
             w->y[d] += w->score[j] * w->v[j * a->v_dim + d];
     round_all(vt, w->y, a->v_dim);
     if (pln_call_wants(c, 0))
-        pln_block_store(c->out[0],
-                        pln_attention_row(c->out[0], a->q_heads, b, h, i, a->q_len, a->v_dim), 1,
-                        PLN_DT_F64, w->y, a->v_dim);
+        pln_block_store(
+            c->out[0],
+            pln_attention_row(c->out[0], a->q_heads, b, h, i, a->q_len, a->v_dim), 1,
+            PLN_DT_F64, w->y, a->v_dim);
     return PLN_OK;
 }
 
@@ -269,11 +279,12 @@ void pln_attention_present(pln_call *c, const pln_attention *a)
                 const int64_t b = r / a->kv_heads, h = r % a->kv_heads;
                 const bool old = j < a->past;
                 const pln_tensor *t = c->in[old ? o + 3 : o];
-                pln_tensor_copy(c->out[o], (r * a->total + j) * dim, t,
-                                old ? pln_attention_row(t, a->kv_heads, b, h, j, a->past, dim)
-                                    : pln_attention_row(t, a->kv_heads, b, h, j - a->past,
-                                                        a->kv_len, dim),
-                                dim);
+                pln_tensor_copy(
+                    c->out[o], (r * a->total + j) * dim, t,
+                    old ? pln_attention_row(t, a->kv_heads, b, h, j, a->past, dim)
+                        : pln_attention_row(t, a->kv_heads, b, h, j - a->past, a->kv_len,
+                                            dim),
+                    dim);
             }
     }
 }
@@ -291,7 +302,10 @@ static pln_status attention_ref(pln_call *c, pln_error *err)
     double *p = (double *)pln_call_scratch(c, n * sizeof *p);
     if (!p)
         return pln_oom(err);
-    const buffers w = { .k = p, .v = p + n_k, .q = p + n_k + n_v, .y = p + n_k + n_v + a.dim,
+    const buffers w = { .k = p,
+                        .v = p + n_k,
+                        .q = p + n_k + n_v,
+                        .y = p + n_k + n_v + a.dim,
                         .score = p + n_k + n_v + a.dim + a.v_dim,
                         .bias = p + n_k + n_v + a.dim + a.v_dim + a.total };
     const pln_dtype dt = (pln_dtype)c->in[0]->dtype;
@@ -308,20 +322,22 @@ static pln_status attention_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- inference --------------------------------------------------------------------------------------- */
+/* ---- inference --------------------------------------------------------------------- */
 
-static void split_heads(const pln_infer *inf, uint32_t i, int64_t heads, pln_dim *n, pln_dim *len,
-                        pln_dim *dim)
+static void split_heads(const pln_infer *inf, uint32_t i, int64_t heads, pln_dim *n,
+                        pln_dim *len, pln_dim *dim)
 {
     const int rank = pln_infer_rank(inf, i);
-    *n = rank == 4 ? pln_infer_dim(inf, i, 1) : heads ? pln_dim_of(heads) : pln_dim_unknown();
+    *n = rank == 4 ? pln_infer_dim(inf, i, 1)
+         : heads   ? pln_dim_of(heads)
+                   : pln_dim_unknown();
     *len = pln_infer_dim(inf, i, rank == 4 ? 2 : 1);
     *dim = rank == 4 ? pln_infer_dim(inf, i, 3)
                      : pln_dim_div(inf->syms, pln_infer_dim(inf, i, 2), *n);
 }
 
-static void set4(pln_infer *inf, uint32_t o, pln_dtype dt, pln_dim a, pln_dim b, pln_dim c,
-                 pln_dim d)
+static void set4(pln_infer *inf, uint32_t o, pln_dtype dt, pln_dim a, pln_dim b,
+                 pln_dim c, pln_dim d)
 {
     pln_shape s = pln_infer_shape(inf, 4);
     if (s.rank != 4)
@@ -349,9 +365,8 @@ static pln_status attention_infer(pln_infer *inf, pln_error *err)
     split_heads(inf, 1, a->kv_num_heads, &kn, &kl, &kd);
     split_heads(inf, 2, a->kv_num_heads, &vn, &vl, &vd);
     const pln_dim batch = pln_infer_dim(inf, 0, 0);
-    const pln_dim total = pln_infer_has(inf, 4)
-                              ? pln_dim_add(inf->syms, kl, pln_infer_dim(inf, 4, 2))
-                              : kl;
+    const pln_dim total =
+        pln_infer_has(inf, 4) ? pln_dim_add(inf->syms, kl, pln_infer_dim(inf, 4, 2)) : kl;
     if (rank == 4) {
         set4(inf, 0, dt, batch, qn, ql, vd);
     } else {
@@ -395,7 +410,7 @@ static const pln_version_change versions[] = { { 24, NULL, lower_24 },
                                                { 25, NULL, lower_25 },
                                                { 0 } };
 
-/* ---- RotaryEmbedding ------------------------------------------------------------------------------------ */
+/* ---- RotaryEmbedding --------------------------------------------------------------- */
 
 typedef struct rotary_attrs {
     int64_t interleaved, num_heads, rotary_embedding_dim;
@@ -417,8 +432,8 @@ static pln_status rotary_find(const pln_call *c, rotary *r, pln_error *err)
     const rotary_attrs *a = (const rotary_attrs *)c->attrs;
     const pln_tensor *x = c->in[0], *cosine = c->in[1], *sine = c->in[2];
     if (!heads_of(x, a->num_heads, &r->heads, &r->len, &r->dim))
-        return pln_call_fail(c, err, PLN_E_RUN, "input 0 has rank %d, %lld heads", x->rank,
-                             (long long)a->num_heads);
+        return pln_call_fail(c, err, PLN_E_RUN, "input 0 has rank %d, %lld heads",
+                             x->rank, (long long)a->num_heads);
     r->batch = x->dims[0];
     r->turned = a->rotary_embedding_dim ? a->rotary_embedding_dim : r->dim;
     const int rank = pln_call_has(c, 3) ? 2 : 3;
@@ -457,7 +472,8 @@ static pln_status rotary_ref(pln_call *c, pln_error *err)
         return pln_oom(err);
     double *y = v + r.dim, *cosine = y + r.dim, *sine = cosine + half;
     for (int64_t l = 0; l < rows * r.heads; l++) {
-        const int64_t row = l / r.heads, h = l % r.heads, b = row / r.len, i = row % r.len;
+        const int64_t row = l / r.heads, h = l % r.heads, b = row / r.len,
+                      i = row % r.len;
         int64_t at = row;
         if (pln_call_has(c, 3)) {
             at = PLN_DATA(const int64_t, c->in[3])[row];
@@ -479,14 +495,30 @@ static pln_status rotary_ref(pln_call *c, pln_error *err)
 #define MASK PLN_TS_NUM ",bool"
 
 const pln_op_desc pln_ops_attention[] = {
-    { .name = "Attention", .domain = "", .since = 25, .in = { 3, 7 }, .out = { 1, 4 },
+    { .name = "Attention",
+      .domain = "",
+      .since = 25,
+      .in = { 3, 7 },
+      .out = { 1, 4 },
       .types = "T1:" PLN_TS_FLOAT ";T2:" PLN_TS_FLOAT ";U:" MASK,
-      .sig = "T1,T1,T2,U?,T1?,T2?,int64?->T1,T1?,T2?,T1?", .attrs = attention_spec,
-      .attrs_size = sizeof(pln_attention_attrs), .infer = attention_infer,
-      .ref = attention_ref, .cpu = &pln_attention_cpu, .cost = attention_cost,
+      .sig = "T1,T1,T2,U?,T1?,T2?,int64?->T1,T1?,T2?,T1?",
+      .attrs = attention_spec,
+      .attrs_size = sizeof(pln_attention_attrs),
+      .infer = attention_infer,
+      .ref = attention_ref,
+      .cpu = &pln_attention_cpu,
+      .cost = attention_cost,
       .versions = versions },
-    { .name = "RotaryEmbedding", .domain = "", .since = 23, .in = { 3, 4 }, .out = { 1, 1 },
-      .types = "T:float,float16,bfloat16", .sig = "T,T,T,int64?->T", .attrs = rotary_spec,
-      .attrs_size = sizeof(rotary_attrs), .infer = pln_infer_same, .ref = rotary_ref },
+    { .name = "RotaryEmbedding",
+      .domain = "",
+      .since = 23,
+      .in = { 3, 4 },
+      .out = { 1, 1 },
+      .types = "T:float,float16,bfloat16",
+      .sig = "T,T,T,int64?->T",
+      .attrs = rotary_spec,
+      .attrs_size = sizeof(rotary_attrs),
+      .infer = pln_infer_same,
+      .ref = rotary_ref },
     { .name = NULL },
 };

@@ -6,7 +6,8 @@
 #include "src/ir/op.h"
 
 typedef struct pln_attention_attrs {
-    int64_t is_causal, q_num_heads, kv_num_heads, softmax_precision, qk_matmul_output_mode;
+    int64_t is_causal, q_num_heads, kv_num_heads, softmax_precision,
+        qk_matmul_output_mode;
     int64_t left_window_size, right_window_size;
     float scale, softcap;
     bool has_scale;
@@ -21,12 +22,13 @@ typedef struct pln_attention {
 
 pln_status pln_attention_find(const pln_call *c, pln_attention *a, pln_error *err);
 /* Offset of row i of head h in [batch, heads, len, dim] or [batch, len, heads x dim]. */
-int64_t pln_attention_row(const pln_tensor *t, int64_t heads, int64_t b, int64_t h, int64_t i,
-                          int64_t len, int64_t dim);
-/* What is added to the scores of query i: the mask, -inf for keys out of sight. `hidden`: none
- * is in sight. */
-pln_status pln_attention_bias(const pln_call *c, const pln_attention *a, int64_t b, int64_t h,
-                              int64_t i, double *bias, bool *hidden, pln_error *err);
+int64_t pln_attention_row(const pln_tensor *t, int64_t heads, int64_t b, int64_t h,
+                          int64_t i, int64_t len, int64_t dim);
+/* What is added to the scores of query i: the mask, -inf for keys out of sight. `hidden`:
+ * none is in sight. */
+pln_status pln_attention_bias(const pln_call *c, const pln_attention *a, int64_t b,
+                              int64_t h, int64_t i, double *bias, bool *hidden,
+                              pln_error *err);
 /* Fills the outputs that hold old and new keys and values. */
 void pln_attention_present(pln_call *c, const pln_attention *a);
 

@@ -19,14 +19,16 @@ typedef struct job {
     _Atomic int failed;
 } job;
 
-/* First row of head h and the distance to the next, of the old or the new keys or values. */
+/* First row of head h and the distance to the next, of the old or the new keys or values.
+ */
 static const float *rows_of(const job *j, uint32_t in, int64_t b, int64_t h, int64_t dim,
                             int64_t *step)
 {
     const pln_tensor *t = j->c->in[in];
     const int64_t len = in > 3 ? j->a.past : j->a.kv_len;
     *step = t->rank == 4 ? dim : j->a.kv_heads * dim;
-    return PLN_DATA(const float, t) + pln_attention_row(t, j->a.kv_heads, b, h, 0, len, dim);
+    return PLN_DATA(const float, t) +
+           pln_attention_row(t, j->a.kv_heads, b, h, 0, len, dim);
 }
 
 static void scores(const job *j, const float *q, int64_t b, int64_t h, float *out)
@@ -65,8 +67,10 @@ static void one_row(job *j, int64_t b, int64_t h, int64_t i, float *s, double *b
     const pln_tensor *q = j->c->in[0], *y = j->c->out[0];
     const int64_t kv = h / (a->q_heads / a->kv_heads), n = a->total;
     bool hidden = n == 0;
-    scores(j, PLN_DATA(const float, q) +
-                  pln_attention_row(q, a->q_heads, b, h, i, a->q_len, a->dim), b, kv, s);
+    scores(j,
+           PLN_DATA(const float, q) +
+               pln_attention_row(q, a->q_heads, b, h, i, a->q_len, a->dim),
+           b, kv, s);
     if (at->softcap > 0) {
         f->linear(s, s, n, 1 / at->softcap, 0);
         f->tanh(s, s, n, 0, 0);
@@ -83,7 +87,8 @@ static void one_row(job *j, int64_t b, int64_t h, int64_t i, float *s, double *b
     if (hidden)
         memset(s, 0, (size_t)n * sizeof *s);
     weighted(j, s, b, kv,
-             PLN_DATA(float, y) + pln_attention_row(y, a->q_heads, b, h, i, a->q_len, a->v_dim));
+             PLN_DATA(float, y) +
+                 pln_attention_row(y, a->q_heads, b, h, i, a->q_len, a->v_dim));
 }
 
 static void heads(void *arg, int64_t begin, int64_t end)
@@ -103,9 +108,10 @@ static pln_status run(pln_call *c, pln_error *err)
     bool hidden;
     PLN_TRY(pln_attention_find(c, &j.a, err));
     const int64_t n_heads = j.a.batch * j.a.q_heads;
-    j.biased = pln_call_has(c, 3) || j.a.nonpad || at->is_causal || at->left_window_size >= 0 ||
-               at->right_window_size >= 0;
-    if (!pln_size_mul(&n, (size_t)n_heads, (size_t)j.a.total) || !pln_size_mul(&bytes, n, 12))
+    j.biased = pln_call_has(c, 3) || j.a.nonpad || at->is_causal ||
+               at->left_window_size >= 0 || at->right_window_size >= 0;
+    if (!pln_size_mul(&n, (size_t)n_heads, (size_t)j.a.total) ||
+        !pln_size_mul(&bytes, n, 12))
         return pln_oom(err);
     j.bias = (double *)pln_call_scratch(c, bytes);
     if (!j.bias)

@@ -7,9 +7,9 @@
 
 #include <string.h>
 
-#define BLOCK 512      /* elements gathered or converted at a time */
-#define SHORT_ROW 128  /* rows below this are taken several at a time */
-#define GRAIN 65536    /* a team costs as much as so many additions */
+#define BLOCK     512   /* elements gathered or converted at a time */
+#define SHORT_ROW 128   /* rows below this are taken several at a time */
+#define GRAIN     65536 /* a team costs as much as so many additions */
 
 /* The output's dimensions in memory order with neighbours merged; dims[rank - 1] is the
  * innermost. */
@@ -54,7 +54,8 @@ void pln_layout_strides(const pln_tensor *t, int64_t *strides)
     }
 }
 
-bool pln_bcast_strides(const pln_tensor *t, int rank, const int64_t *dims, int64_t *strides)
+bool pln_bcast_strides(const pln_tensor *t, int rank, const int64_t *dims,
+                       int64_t *strides)
 {
     int64_t own[PLN_MAX_RANK];
     const int skip = rank - t->rank;
@@ -126,7 +127,8 @@ static bool make_plan(plan *p, const pln_loop *m, const pln_tensor *out,
     return true;
 }
 
-static void copy_strided(char *dst, const char *src, int64_t n, int64_t stride, size_t size)
+static void copy_strided(char *dst, const char *src, int64_t n, int64_t stride,
+                         size_t size)
 {
     const size_t step = (size_t)stride * size;
     if (stride == 1) {
@@ -175,8 +177,8 @@ static int64_t fetch(const plan *p, buffers *b, int k, const char *src, int64_t 
     if (!single && !dense) {
         char *raw = p->convert_in[k] ? b->raw : b->in[k];
         for (int64_t r = 0; r < n_rows; r++)
-            copy_strided(raw + (size_t)(r * n) * size, src + (size_t)(r * rs) * size, n, cs,
-                         size);
+            copy_strided(raw + (size_t)(r * n) * size, src + (size_t)(r * rs) * size, n,
+                         cs, size);
         from = raw;
     }
     if (p->convert_in[k])
@@ -197,7 +199,8 @@ static void run_span(const plan *p, buffers *b, int64_t pos, const int64_t *offs
     const pln_loop *m = p->map;
     char *y = p->out + (size_t)pos * p->out_size;
     for (int k = 0; k < m->n_in; k++)
-        sx[k] = fetch(p, b, k, p->in[k] + (size_t)offset[k] * p->in_size[k], n_rows, n, &x[k]);
+        sx[k] = fetch(p, b, k, p->in[k] + (size_t)offset[k] * p->in_size[k], n_rows, n,
+                      &x[k]);
     m->fn(p->convert_out ? b->out : y, x, sx, n_rows * n, m->arg);
     if (p->convert_out)
         pln_block_convert(p->out_dt, y, m->work_out, b->out, n_rows * n);
@@ -230,7 +233,8 @@ static void run_range(void *arg, int64_t begin, int64_t end)
                 offset[k] += at[i] * p->stride[k][i];
         }
         const int64_t col = at[p->rank - 1];
-        int64_t rows = col == 0 && p->rank > 1 ? span_rows(p, at[p->rank - 2], end - pos) : 1;
+        int64_t rows =
+            col == 0 && p->rank > 1 ? span_rows(p, at[p->rank - 2], end - pos) : 1;
         int64_t n = p->cols;
         if (rows <= 1) {
             rows = 1;
@@ -246,17 +250,19 @@ static void run_range(void *arg, int64_t begin, int64_t end)
 }
 
 pln_status pln_loop_run(const pln_call *c, const pln_loop *m, pln_tensor *out,
-                       const pln_tensor *const *in, pln_error *err)
+                        const pln_tensor *const *in, pln_error *err)
 {
     plan p;
     if (!make_plan(&p, m, out, in))
-        return pln_call_fail(c, err, PLN_E_RUN, "the inputs do not broadcast to the output");
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "the inputs do not broadcast to the output");
     if (p.total == 0)
         return PLN_OK;
     if (p.total <= 4096)
         run_range(&p, 0, p.total);
     else
-        pln_parallel_for(c->n_threads, p.total, m->grain ? m->grain : GRAIN, run_range, &p);
+        pln_parallel_for(c->n_threads, p.total, m->grain ? m->grain : GRAIN, run_range,
+                         &p);
     return PLN_OK;
 }
 
@@ -304,8 +310,8 @@ pln_status pln_loop_prepare(pln_prep *p, pln_error *err)
                 p->layout_in[k] == PLN_LAYOUT_CHANNELS_LAST;
     for (uint32_t k = 0; k < p->n_in; k++) {
         if (p->in[k] && p->in[k]->rank == out->rank && last)
-            p->layout_in[k] = layout_free(p->in[k]) ? p->layout_in[k]
-                                                    : PLN_LAYOUT_CHANNELS_LAST;
+            p->layout_in[k] =
+                layout_free(p->in[k]) ? p->layout_in[k] : PLN_LAYOUT_CHANNELS_LAST;
         else
             p->layout_in[k] = PLN_LAYOUT_PLAIN;
     }

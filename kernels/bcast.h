@@ -16,25 +16,26 @@
 /* y[i] from x[k][i * sx[k]], for i < n; sx[k] is 0 or 1. y may lie exactly over an x[k]
  * whose sx is 1. */
 typedef void (*pln_loop_fn)(void *y, const void *const *x, const int64_t *sx, int64_t n,
-                           const void *arg);
+                            const void *arg);
 
 typedef struct pln_loop {
     pln_loop_fn fn;
     const void *arg;
     int n_in;
     pln_dtype work_in[PLN_LOOP_MAX_IN]; /* what fn reads; NONE: as stored */
-    pln_dtype work_out;                /* what fn writes; NONE: as stored */
+    pln_dtype work_out;                 /* what fn writes; NONE: as stored */
     int64_t grain; /* fewest elements worth a thread; 0: a cheap function's */
 } pln_loop;
 
 /* Runs over `out`, to whose shape the inputs broadcast. */
 pln_status pln_loop_run(const pln_call *c, const pln_loop *m, pln_tensor *out,
-                       const pln_tensor *const *in, pln_error *err);
+                        const pln_tensor *const *in, pln_error *err);
 
 /* Output 0 from the first n_in inputs, all of one type: by_type[that type], or for short
- * float formats by_type[float] on converted blocks. `by_type` has PLN_DT_COUNT entries. */
+ * float formats by_type[float] on converted blocks. `by_type` has PLN_DT_COUNT entries.
+ */
 pln_status pln_loop_typed(const pln_call *c, const pln_loop_fn *by_type, int n_in,
-                         const void *arg, pln_error *err);
+                          const void *arg, pln_error *err);
 /* The same, `grain` elements being worth a thread. */
 #define PLN_LOOP_HEAVY 8192 /* for functions that take a nanosecond or so */
 pln_status pln_loop_typed_grain(const pln_call *c, const pln_loop_fn *by_type, int n_in,
@@ -50,6 +51,7 @@ void pln_layout_strides(const pln_tensor *t, int64_t *strides);
 void pln_layout_order(const pln_tensor *t, int *order);
 /* Strides of `t` seen with `rank` dimensions `dims`: 0 where it broadcasts. False: it
  * does not broadcast to them. */
-bool pln_bcast_strides(const pln_tensor *t, int rank, const int64_t *dims, int64_t *strides);
+bool pln_bcast_strides(const pln_tensor *t, int rank, const int64_t *dims,
+                       int64_t *strides);
 
 #endif

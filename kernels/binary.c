@@ -11,10 +11,10 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- arithmetic --------------------------------------------------------------------------- */
+/* ---- arithmetic -------------------------------------------------------------------- */
 
-/* Integers wrap: computed without sign in 64 bits. Division by zero gives 0 and the lowest
- * value by -1 itself. */
+/* Integers wrap: computed without sign in 64 bits. Division by zero gives 0 and the
+ * lowest value by -1 itself. */
 static inline int64_t div_s64(int64_t a, int64_t b)
 {
     return b == 0 ? 0 : b == -1 ? (int64_t)(0 - (uint64_t)a) : a / b;
@@ -59,30 +59,30 @@ static inline float mod_f32(float a, float b)
 }
 
 #define U(x) ((uint64_t)(x))
-#define INT_OPS(s, type, ...)                                                     \
-    PLN_LOOP_BINARY(Add_##s, type, type, type, U(a) + U(b))                        \
-    PLN_LOOP_BINARY(Sub_##s, type, type, type, U(a) - U(b))                        \
-    PLN_LOOP_BINARY(Mul_##s, type, type, type, U(a) * U(b))                        \
-    PLN_LOOP_BINARY(Max_##s, type, type, type, a > b ? a : b)                      \
-    PLN_LOOP_BINARY(Min_##s, type, type, type, a < b ? a : b)                      \
-    PLN_LOOP_BINARY(BitwiseAnd_##s, type, type, type, a &b)                        \
-    PLN_LOOP_BINARY(BitwiseOr_##s, type, type, type, a | b)                        \
+#define INT_OPS(s, type, ...)                                 \
+    PLN_LOOP_BINARY(Add_##s, type, type, type, U(a) + U(b))   \
+    PLN_LOOP_BINARY(Sub_##s, type, type, type, U(a) - U(b))   \
+    PLN_LOOP_BINARY(Mul_##s, type, type, type, U(a) * U(b))   \
+    PLN_LOOP_BINARY(Max_##s, type, type, type, a > b ? a : b) \
+    PLN_LOOP_BINARY(Min_##s, type, type, type, a < b ? a : b) \
+    PLN_LOOP_BINARY(BitwiseAnd_##s, type, type, type, a &b)   \
+    PLN_LOOP_BINARY(BitwiseOr_##s, type, type, type, a | b)   \
     PLN_LOOP_BINARY(BitwiseXor_##s, type, type, type, a ^ b)
-#define SINT_OPS(s, type, ...)                                                    \
-    PLN_LOOP_BINARY(Div_##s, type, type, type, div_s64(a, b))                      \
-    PLN_LOOP_BINARY(Mod_##s, type, type, type, mod_s64(a, b))                      \
+#define SINT_OPS(s, type, ...)                                \
+    PLN_LOOP_BINARY(Div_##s, type, type, type, div_s64(a, b)) \
+    PLN_LOOP_BINARY(Mod_##s, type, type, type, mod_s64(a, b)) \
     PLN_LOOP_BINARY(Fmod_##s, type, type, type, fmod_s64(a, b))
-#define UINT_OPS(s, type, ...)                                                    \
-    PLN_LOOP_BINARY(Div_##s, type, type, type, div_u64(a, b))                      \
-    PLN_LOOP_BINARY(Mod_##s, type, type, type, mod_u64(a, b))                      \
+#define UINT_OPS(s, type, ...)                                \
+    PLN_LOOP_BINARY(Div_##s, type, type, type, div_u64(a, b)) \
+    PLN_LOOP_BINARY(Mod_##s, type, type, type, mod_u64(a, b)) \
     PLN_LOOP_BINARY(Fmod_##s, type, type, type, mod_u64(a, b))
-#define FLOAT_OPS(s, type, dt, ...)                                               \
-    PLN_LOOP_BINARY(Add_##s, type, type, type, a + b)                              \
-    PLN_LOOP_BINARY(Sub_##s, type, type, type, a - b)                              \
-    PLN_LOOP_BINARY(Mul_##s, type, type, type, a *b)                               \
-    PLN_LOOP_BINARY(Div_##s, type, type, type, a / b)                              \
-    PLN_LOOP_BINARY(Max_##s, type, type, type, a > b || a != a ? a : b)            \
-    PLN_LOOP_BINARY(Min_##s, type, type, type, a < b || a != a ? a : b)            \
+#define FLOAT_OPS(s, type, dt, ...)                                     \
+    PLN_LOOP_BINARY(Add_##s, type, type, type, a + b)                   \
+    PLN_LOOP_BINARY(Sub_##s, type, type, type, a - b)                   \
+    PLN_LOOP_BINARY(Mul_##s, type, type, type, a *b)                    \
+    PLN_LOOP_BINARY(Div_##s, type, type, type, a / b)                   \
+    PLN_LOOP_BINARY(Max_##s, type, type, type, a > b || a != a ? a : b) \
+    PLN_LOOP_BINARY(Min_##s, type, type, type, a < b || a != a ? a : b) \
     PLN_LOOP_BINARY(Mod_##s, type, type, type, mod_##s(a, b))
 PLN_INT_TYPES(INT_OPS, )
 PLN_SINT_TYPES(SINT_OPS, )
@@ -91,14 +91,16 @@ PLN_FLOAT_TYPES(FLOAT_OPS, )
 PLN_LOOP_BINARY(Fmod_f32, float, float, float, fmodf(a, b))
 PLN_LOOP_BINARY(Fmod_f64, double, double, double, fmod(a, b))
 
-#define TABLE(op) \
-    static const pln_loop_fn op##_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_LOOP_ENTRY, op) };
-#define INT_TABLE(op) \
-    static const pln_loop_fn op##_fns[PLN_DT_COUNT] = { PLN_INT_TYPES(PLN_LOOP_ENTRY, op) };
-#define REF(op)                                                       \
-    static pln_status op##_ref(pln_call *c, pln_error *err)           \
-    {                                                                 \
-        return pln_loop_typed(c, op##_fns, 2, NULL, err);              \
+#define TABLE(op)                                                                     \
+    static const pln_loop_fn op##_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_LOOP_ENTRY, \
+                                                                      op) };
+#define INT_TABLE(op)                                                                 \
+    static const pln_loop_fn op##_fns[PLN_DT_COUNT] = { PLN_INT_TYPES(PLN_LOOP_ENTRY, \
+                                                                      op) };
+#define REF(op)                                             \
+    static pln_status op##_ref(pln_call *c, pln_error *err) \
+    {                                                       \
+        return pln_loop_typed(c, op##_fns, 2, NULL, err);   \
     }
 TABLE(Add)
 TABLE(Sub)
@@ -131,7 +133,7 @@ static pln_status Mod_ref(pln_call *c, pln_error *err)
     return pln_loop_typed(c, a->fmod ? Fmod_fns : Mod_fns, 2, NULL, err);
 }
 
-/* ---- Pow ------------------------------------------------------------------------------------ */
+/* ---- Pow --------------------------------------------------------------------------- */
 
 /* By squaring, wrapping. A negative power of an integer is 0, but for 1 and -1. */
 static inline int64_t ipow(int64_t a, int64_t b)
@@ -195,24 +197,28 @@ static pln_status Pow_ref(pln_call *c, pln_error *err)
     return pln_loop_run(c, &m, c->out[0], c->in, err);
 }
 
-/* ---- BitShift --------------------------------------------------------------------------------- */
+/* ---- BitShift ---------------------------------------------------------------------- */
 
 typedef struct shift_attrs {
     int direction; /* 0 right, 1 left */
 } shift_attrs;
 
 static const pln_attr_spec shift_spec[] = {
-    { .name = "direction", .type = PLN_ATTR_STRING, .required = true,
-      .offset = offsetof(shift_attrs, direction), .choices = "RIGHT|LEFT" },
+    { .name = "direction",
+      .type = PLN_ATTR_STRING,
+      .required = true,
+      .offset = offsetof(shift_attrs, direction),
+      .choices = "RIGHT|LEFT" },
     PLN_A_END,
 };
 
-/* A shift by the width or more (a negative one counts as such) leaves nothing but the sign. */
-#define SHIFT(s, type, ...)                                                               \
-    PLN_LOOP_BINARY(Left_##s, type, type, type,                                            \
-                   U(b) < 8 * sizeof(type) ? U(a) << U(b) : 0)                            \
-    PLN_LOOP_BINARY(Right_##s, type, type, type,                                           \
-                   U(b) < 8 * sizeof(type) ? a >> b : (type)(a < 1 && a != 0 ? -1 : 0))
+/* A shift by the width or more (a negative one counts as such) leaves nothing but the
+ * sign. */
+#define SHIFT(s, type, ...)                                     \
+    PLN_LOOP_BINARY(Left_##s, type, type, type,                 \
+                    U(b) < 8 * sizeof(type) ? U(a) << U(b) : 0) \
+    PLN_LOOP_BINARY(Right_##s, type, type, type,                \
+                    U(b) < 8 * sizeof(type) ? a >> b : (type)(a < 1 && a != 0 ? -1 : 0))
 PLN_INT_TYPES(SHIFT, )
 INT_TABLE(Left)
 INT_TABLE(Right)
@@ -223,10 +229,10 @@ static pln_status BitShift_ref(pln_call *c, pln_error *err)
     return pln_loop_typed(c, a->direction ? Left_fns : Right_fns, 2, NULL, err);
 }
 
-/* ---- variadic ----------------------------------------------------------------------------------- */
+/* ---- variadic ---------------------------------------------------------------------- */
 
-/* out = in[0] op in[1] op ...: out holds the partial result, so that each further input is
- * a binary operation in place. */
+/* out = in[0] op in[1] op ...: out holds the partial result, so that each further input
+ * is a binary operation in place. */
 static pln_status fold(pln_call *c, const pln_loop_fn *by_type, pln_error *err)
 {
     pln_tensor *out = c->out[0];
@@ -299,44 +305,46 @@ PLN_FLOAT_TYPES(SCALE, )
 
 static pln_status Mean_ref(pln_call *c, pln_error *err)
 {
-    static const pln_loop_fn fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_LOOP_ENTRY, Scale) };
+    static const pln_loop_fn fns[PLN_DT_COUNT] = { PLN_FLOAT_TYPES(PLN_LOOP_ENTRY,
+                                                                   Scale) };
     PLN_TRY(variadic(c, Add_fns, err));
     const pln_dtype dt = (pln_dtype)c->out[0]->dtype;
     const pln_dtype work = short_float(dt) ? PLN_DT_F32 : dt;
-    const pln_loop m = { .fn = fns[work], .arg = &c->n_in, .n_in = 1, .work_in = { work },
-                        .work_out = work };
+    const pln_loop m = {
+        .fn = fns[work], .arg = &c->n_in, .n_in = 1, .work_in = { work }, .work_out = work
+    };
     const pln_tensor *in[1] = { c->out[0] };
     return pln_loop_run(c, &m, c->out[0], in, err);
 }
 
-/* ---- vector versions ------------------------------------------------------------------------------ */
+/* ---- vector versions --------------------------------------------------------------- */
 
-#define VEC_OPS(X)     \
-    X(Add, add)        \
-    X(Sub, sub)        \
-    X(Mul, mul)        \
-    X(Div, div)        \
-    X(Max, max)        \
+#define VEC_OPS(X) \
+    X(Add, add)    \
+    X(Sub, sub)    \
+    X(Mul, mul)    \
+    X(Div, div)    \
+    X(Max, max)    \
     X(Min, min)
 
-#define X(op, fn)                                                                         \
-    static void op##_vec(void *y, const void *const *x, const int64_t *sx, int64_t n,     \
-                         const void *arg)                                                 \
-    {                                                                                     \
-        (void)arg;                                                                        \
-        pln_vec()->fn((float *)y, (const float *)x[0], sx[0], (const float *)x[1], sx[1], \
-                      n);                                                                 \
-    }                                                                                     \
-    static const pln_loop_fn op##_vec_fns[PLN_DT_COUNT] = { [PLN_DT_F32] = op##_vec };     \
-    static pln_status op##_run(pln_call *c, pln_error *err)                               \
-    {                                                                                     \
-        return variadic(c, op##_vec_fns, err);                                            \
-    }                                                                                     \
+#define X(op, fn)                                                                      \
+    static void op##_vec(void *y, const void *const *x, const int64_t *sx, int64_t n,  \
+                         const void *arg)                                              \
+    {                                                                                  \
+        (void)arg;                                                                     \
+        pln_vec()->fn((float *)y, (const float *)x[0], sx[0], (const float *)x[1],     \
+                      sx[1], n);                                                       \
+    }                                                                                  \
+    static const pln_loop_fn op##_vec_fns[PLN_DT_COUNT] = { [PLN_DT_F32] = op##_vec }; \
+    static pln_status op##_run(pln_call *c, pln_error *err)                            \
+    {                                                                                  \
+        return variadic(c, op##_vec_fns, err);                                         \
+    }                                                                                  \
     static const pln_impl op##_cpu = { #fn, pln_loop_prepare_float, op##_run, NULL };
 VEC_OPS(X)
 #undef X
 
-/* ---- inference -------------------------------------------------------------------------------------- */
+/* ---- inference --------------------------------------------------------------------- */
 
 /* Symbolic contents of the small integer tensors that shapes are computed with. */
 static pln_dim sym_add(pln_syms *s, pln_dim a, pln_dim b)
@@ -383,10 +391,10 @@ static pln_status infer_sym(pln_infer *inf, pln_dim (*fn)(pln_syms *, pln_dim, p
     return pln_infer_fold_sym(inf, fn, err);
 }
 
-#define INFER(op, fn)                                              \
-    static pln_status op##_infer(pln_infer *inf, pln_error *err)   \
-    {                                                              \
-        return infer_sym(inf, fn, err);                            \
+#define INFER(op, fn)                                            \
+    static pln_status op##_infer(pln_infer *inf, pln_error *err) \
+    {                                                            \
+        return infer_sym(inf, fn, err);                          \
     }
 INFER(Add, sym_add)
 INFER(Sub, sym_sub)
@@ -401,35 +409,47 @@ static pln_status variadic_infer(pln_infer *inf, pln_error *err)
     return pln_infer_elementwise(inf, err);
 }
 
-/* ---- the rows ------------------------------------------------------------------------------------------- */
+/* ---- the rows ---------------------------------------------------------------------- */
 
 #define TRAITS (PLN_OP_ELEMENTWISE | PLN_OP_INPLACE | PLN_OP_CHANNELS_LAST)
 
-#define BINARY(op, version, extra, set, fn, impl)                                          \
-    .name = #op, .domain = "", .since = version, .in = { 2, 2 }, .out = { 1, 1 },          \
-    .traits = TRAITS | (extra), .types = "T:" set, .sig = "T,T->T", .infer = fn,           \
+#define BINARY(op, version, extra, set, fn, impl)                                 \
+    .name = #op, .domain = "", .since = version, .in = { 2, 2 }, .out = { 1, 1 }, \
+    .traits = TRAITS | (extra), .types = "T:" set, .sig = "T,T->T", .infer = fn,  \
     .ref = op##_ref, .cpu = impl, .versions = pln_versions_broadcast
 
-#define VARIADIC(op, version, set, fn, impl)                                               \
-    { .name = #op, .domain = "", .since = version, .in = { 1, PLN_VARIADIC },              \
-      .out = { 1, 1 }, .traits = TRAITS | PLN_OP_COMMUTATIVE, .types = "T:" set,           \
-      .sig = "T*->T", .infer = fn, .ref = op##_ref, .cpu = impl }
+#define VARIADIC(op, version, set, fn, impl)                                       \
+    {                                                                              \
+        .name = #op, .domain = "", .since = version, .in = { 1, PLN_VARIADIC },    \
+        .out = { 1, 1 }, .traits = TRAITS | PLN_OP_COMMUTATIVE, .types = "T:" set, \
+        .sig = "T*->T", .infer = fn, .ref = op##_ref, .cpu = impl                  \
+    }
 
 const pln_op_desc pln_ops_binary[] = {
     { BINARY(Add, 14, PLN_OP_COMMUTATIVE, PLN_TS_NUM, Add_infer, &Add_cpu) },
     { BINARY(Sub, 14, 0, PLN_TS_NUM, Sub_infer, &Sub_cpu) },
     { BINARY(Mul, 14, PLN_OP_COMMUTATIVE, PLN_TS_NUM, Mul_infer, &Mul_cpu) },
     { BINARY(Div, 14, 0, PLN_TS_NUM, Div_infer, &Div_cpu) },
-    { BINARY(BitwiseAnd, 18, PLN_OP_COMMUTATIVE, PLN_TS_INT, pln_infer_elementwise, NULL) },
-    { BINARY(BitwiseOr, 18, PLN_OP_COMMUTATIVE, PLN_TS_INT, pln_infer_elementwise, NULL) },
-    { BINARY(BitwiseXor, 18, PLN_OP_COMMUTATIVE, PLN_TS_INT, pln_infer_elementwise, NULL) },
+    { BINARY(BitwiseAnd, 18, PLN_OP_COMMUTATIVE, PLN_TS_INT, pln_infer_elementwise,
+             NULL) },
+    { BINARY(BitwiseOr, 18, PLN_OP_COMMUTATIVE, PLN_TS_INT, pln_infer_elementwise,
+             NULL) },
+    { BINARY(BitwiseXor, 18, PLN_OP_COMMUTATIVE, PLN_TS_INT, pln_infer_elementwise,
+             NULL) },
     { BINARY(Mod, 28, 0, PLN_TS_NUM, Mod_infer, NULL), .attrs = mod_spec,
       .attrs_size = sizeof(mod_attrs) },
-    { BINARY(BitShift, 28, 0, PLN_TS_INT, pln_infer_elementwise, NULL), .attrs = shift_spec,
-      .attrs_size = sizeof(shift_attrs) },
-    { .name = "Pow", .domain = "", .since = 15, .in = { 2, 2 }, .out = { 1, 1 },
-      .traits = TRAITS, .types = "T:int32,int64," PLN_TS_FLOAT ";T1:" PLN_TS_NUM,
-      .sig = "T,T1->T", .infer = pln_infer_elementwise, .ref = Pow_ref,
+    { BINARY(BitShift, 28, 0, PLN_TS_INT, pln_infer_elementwise, NULL),
+      .attrs = shift_spec, .attrs_size = sizeof(shift_attrs) },
+    { .name = "Pow",
+      .domain = "",
+      .since = 15,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .traits = TRAITS,
+      .types = "T:int32,int64," PLN_TS_FLOAT ";T1:" PLN_TS_NUM,
+      .sig = "T,T1->T",
+      .infer = pln_infer_elementwise,
+      .ref = Pow_ref,
       .versions = pln_versions_broadcast },
     VARIADIC(Max, 13, PLN_TS_NUM, Max_infer, &Max_cpu),
     VARIADIC(Min, 13, PLN_TS_NUM, Min_infer, &Min_cpu),

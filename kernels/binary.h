@@ -10,7 +10,7 @@ extern const pln_version_change pln_versions_broadcast[];
 
 /* Symbolic contents of output 0 from those of all inputs, folded from the left; does
  * nothing where they are not known. */
-pln_status pln_infer_fold_sym(pln_infer *inf,
-                              pln_dim (*fn)(pln_syms *, pln_dim, pln_dim), pln_error *err);
+pln_status pln_infer_fold_sym(pln_infer *inf, pln_dim (*fn)(pln_syms *, pln_dim, pln_dim),
+                              pln_error *err);
 
 #endif

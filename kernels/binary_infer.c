@@ -2,8 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/binary.h"
 
-pln_status pln_infer_fold_sym(pln_infer *inf,
-                              pln_dim (*fn)(pln_syms *, pln_dim, pln_dim), pln_error *err)
+pln_status pln_infer_fold_sym(pln_infer *inf, pln_dim (*fn)(pln_syms *, pln_dim, pln_dim),
+                              pln_error *err)
 {
     pln_symval acc;
     if (inf->out[0].dtype != PLN_DT_S64 && inf->out[0].dtype != PLN_DT_S32)
@@ -30,8 +30,8 @@ pln_status pln_infer_fold_sym(pln_infer *inf,
     return PLN_OK;
 }
 
-/* The second input's dimensions met the first's from `axis` on; now they are aligned at the
- * end, so that it needs dimensions of 1 behind its own. */
+/* The second input's dimensions met the first's from `axis` on; now they are aligned at
+ * the end, so that it needs dimensions of 1 behind its own. */
 static pln_status unsqueeze_second(pln_node *n, int64_t axis, pln_error *err)
 {
     char where[160];
@@ -40,9 +40,10 @@ static pln_status unsqueeze_second(pln_node *n, int64_t axis, pln_error *err)
     if (rb == 0 || axis + rb == 0)
         return PLN_OK;
     if (rb == PLN_RANK_UNKNOWN || (axis >= 0 && ra == PLN_RANK_UNKNOWN))
-        return pln_fail(err, PLN_E_UNSUPPORTED,
-                        "%s: attribute axis of an old version, and the ranks are not known",
-                        pln_node_where(n, where, sizeof where));
+        return pln_fail(
+            err, PLN_E_UNSUPPORTED,
+            "%s: attribute axis of an old version, and the ranks are not known",
+            pln_node_where(n, where, sizeof where));
     const int64_t behind = axis < 0 ? -axis - rb : ra - axis - rb;
     if (behind == 0)
         return PLN_OK;
@@ -56,7 +57,8 @@ static pln_status unsqueeze_second(pln_node *n, int64_t axis, pln_error *err)
     PLN_TRY(pln_tensor_from_i64(n->graph->model->alloc, 1, axes, behind, &t));
     pln_value *in[2] = { b, pln_graph_add_initializer(
                                 n->graph, pln_graph_fresh_name(n->graph, "axes"), t) };
-    pln_node *u = in[1] ? pln_graph_add_node(n->graph, n, "", "Unsqueeze", "", in, 2, 1) : NULL;
+    pln_node *u =
+        in[1] ? pln_graph_add_node(n->graph, n, "", "Unsqueeze", "", in, 2, 1) : NULL;
     if (!u)
         return pln_oom(err);
     if (!pln_value_rename(u->out[0], pln_graph_fresh_name(n->graph, "unsqueezed")))

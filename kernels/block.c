@@ -58,71 +58,71 @@ static inline int s2(uint8_t v)
     return (int)((v & 3) ^ 2) - 2;
 }
 
-#define LOOP(name, ty, tx, expr)                               \
+#define LOOP(name, ty, tx, expr)                                                  \
     __attribute__((unused)) static void name(void *py, const void *px, int64_t n) \
-    {                                                          \
-        ty *y = (ty *)py;                                      \
-        const tx *x = (const tx *)px;                          \
-        for (int64_t i = 0; i < n; i++) {                      \
-            const tx v = x[i];                                 \
-            y[i] = (ty)(expr);                                 \
-        }                                                      \
+    {                                                                             \
+        ty *y = (ty *)py;                                                         \
+        const tx *x = (const tx *)px;                                             \
+        for (int64_t i = 0; i < n; i++) {                                         \
+            const tx v = x[i];                                                    \
+            y[i] = (ty)(expr);                                                    \
+        }                                                                         \
     }
 
 /* name, C type, from float, from double, from int64 */
-#define PLAIN_TYPES(X)                                                        \
-    X(u8, uint8_t, f64_s32(v), f64_s32(v), v)                                 \
-    X(s8, int8_t, f64_s32(v), f64_s32(v), v)                                  \
-    X(u16, uint16_t, f64_s32(v), f64_s32(v), v)                               \
-    X(s16, int16_t, f64_s32(v), f64_s32(v), v)                                \
-    X(s32, int32_t, f64_s32(v), f64_s32(v), v)                                \
-    X(s64, int64_t, f64_s64(v), f64_s64(v), v)                                \
-    X(u32, uint32_t, f64_s64(v), f64_s64(v), v)                               \
-    X(u64, uint64_t, f64_u64(v), f64_u64(v), v)                               \
-    X(f32, float, v, v, v)                                                    \
+#define PLAIN_TYPES(X)                          \
+    X(u8, uint8_t, f64_s32(v), f64_s32(v), v)   \
+    X(s8, int8_t, f64_s32(v), f64_s32(v), v)    \
+    X(u16, uint16_t, f64_s32(v), f64_s32(v), v) \
+    X(s16, int16_t, f64_s32(v), f64_s32(v), v)  \
+    X(s32, int32_t, f64_s32(v), f64_s32(v), v)  \
+    X(s64, int64_t, f64_s64(v), f64_s64(v), v)  \
+    X(u32, uint32_t, f64_s64(v), f64_s64(v), v) \
+    X(u64, uint64_t, f64_u64(v), f64_u64(v), v) \
+    X(f32, float, v, v, v)                      \
     X(f64, double, v, v, v)
 
-#define X(name, type, f32, f64, s64)             \
-    LOOP(name##_from_f32, type, float, f32)      \
-    LOOP(name##_from_f64, type, double, f64)     \
-    LOOP(name##_from_s64, type, int64_t, s64)    \
-    LOOP(name##_to_f32, float, type, v)          \
-    LOOP(name##_to_f64, double, type, v)         \
+#define X(name, type, f32, f64, s64)          \
+    LOOP(name##_from_f32, type, float, f32)   \
+    LOOP(name##_from_f64, type, double, f64)  \
+    LOOP(name##_from_s64, type, int64_t, s64) \
+    LOOP(name##_to_f32, float, type, v)       \
+    LOOP(name##_to_f64, double, type, v)      \
     LOOP(name##_to_s64, int64_t, type, (int64_t)v)
 PLAIN_TYPES(X)
 #undef X
 
 /* Types whose values need a function: name, storage, to float, from float, from double,
  * from int64. int64 goes to the short floats through double, which rounds once. */
-#define CODED_TYPES(X)                                                                     \
-    X(bool, uint8_t, v != 0, v != 0, v != 0, v != 0)                                       \
-    X(u4, uint8_t, v & 15, f64_s32(v) & 15, f64_s32(v) & 15, v & 15)                       \
-    X(s4, int8_t, s4((uint8_t)v), s4((uint8_t)f64_s32(v)), s4((uint8_t)f64_s32(v)),        \
-      s4((uint8_t)v))                                                                      \
-    X(u2, uint8_t, v & 3, f64_s32(v) & 3, f64_s32(v) & 3, v & 3)                           \
-    X(s2, int8_t, s2((uint8_t)v), s2((uint8_t)f64_s32(v)), s2((uint8_t)f64_s32(v)),        \
-      s2((uint8_t)v))                                                                      \
-    X(f4, uint8_t, pln_f4_to_f32(v), pln_f32_to_f4(v), pln_f32_to_f4(f64_odd(v)),          \
-      pln_f32_to_f4(f64_odd((double)v)))                                                   \
-    F8(X, e4m3, PLN_DT_F8E4M3FN)                                                           \
-    F8(X, e4m3uz, PLN_DT_F8E4M3FNUZ)                                                       \
-    F8(X, e5m2, PLN_DT_F8E5M2)                                                             \
-    F8(X, e5m2uz, PLN_DT_F8E5M2FNUZ)                                                       \
-    F8(X, e8m0, PLN_DT_F8E8M0)                                                             \
-    X(f16, uint16_t, pln_f16_to_f32(v), pln_f32_to_f16(v), pln_f64_to_f16(v),              \
-      pln_f64_to_f16((double)v))                                                           \
-    X(bf16, uint16_t, pln_bf16_to_f32(v), pln_f32_to_bf16(v), pln_f64_to_bf16(v),          \
+#define CODED_TYPES(X)                                                              \
+    X(bool, uint8_t, v != 0, v != 0, v != 0, v != 0)                                \
+    X(u4, uint8_t, v & 15, f64_s32(v) & 15, f64_s32(v) & 15, v & 15)                \
+    X(s4, int8_t, s4((uint8_t)v), s4((uint8_t)f64_s32(v)), s4((uint8_t)f64_s32(v)), \
+      s4((uint8_t)v))                                                               \
+    X(u2, uint8_t, v & 3, f64_s32(v) & 3, f64_s32(v) & 3, v & 3)                    \
+    X(s2, int8_t, s2((uint8_t)v), s2((uint8_t)f64_s32(v)), s2((uint8_t)f64_s32(v)), \
+      s2((uint8_t)v))                                                               \
+    X(f4, uint8_t, pln_f4_to_f32(v), pln_f32_to_f4(v), pln_f32_to_f4(f64_odd(v)),   \
+      pln_f32_to_f4(f64_odd((double)v)))                                            \
+    F8(X, e4m3, PLN_DT_F8E4M3FN)                                                    \
+    F8(X, e4m3uz, PLN_DT_F8E4M3FNUZ)                                                \
+    F8(X, e5m2, PLN_DT_F8E5M2)                                                      \
+    F8(X, e5m2uz, PLN_DT_F8E5M2FNUZ)                                                \
+    F8(X, e8m0, PLN_DT_F8E8M0)                                                      \
+    X(f16, uint16_t, pln_f16_to_f32(v), pln_f32_to_f16(v), pln_f64_to_f16(v),       \
+      pln_f64_to_f16((double)v))                                                    \
+    X(bf16, uint16_t, pln_bf16_to_f32(v), pln_f32_to_bf16(v), pln_f64_to_bf16(v),   \
       pln_f64_to_bf16((double)v))
-#define F8(X, name, dt)                                                  \
-    X(name, uint8_t, pln_f8_to_f32(dt, v), pln_f32_to_f8(dt, v, true),   \
+#define F8(X, name, dt)                                                \
+    X(name, uint8_t, pln_f8_to_f32(dt, v), pln_f32_to_f8(dt, v, true), \
       pln_f32_to_f8(dt, f64_odd(v), true), pln_f32_to_f8(dt, f64_odd((double)v), true))
 
-#define X(name, type, to_f32, f32, f64, s64)               \
-    LOOP(name##_from_f32, type, float, f32)                \
-    LOOP(name##_from_f64, type, double, f64)               \
-    LOOP(name##_from_s64, type, int64_t, s64)              \
-    LOOP(name##_to_f32, float, type, to_f32)               \
-    LOOP(name##_to_f64, double, type, to_f32)              \
+#define X(name, type, to_f32, f32, f64, s64)  \
+    LOOP(name##_from_f32, type, float, f32)   \
+    LOOP(name##_from_f64, type, double, f64)  \
+    LOOP(name##_from_s64, type, int64_t, s64) \
+    LOOP(name##_to_f32, float, type, to_f32)  \
+    LOOP(name##_to_f64, double, type, to_f32) \
     LOOP(name##_to_s64, int64_t, type, f64_s64((double)(to_f32)))
 CODED_TYPES(X)
 #undef X
@@ -163,16 +163,22 @@ typedef struct conversions {
     convert_fn to_f32, to_f64, to_s64, from_f32, from_f64, from_s64;
 } conversions;
 
-#define ROW(name, via)                                                             \
-    { via, name##_to_f32, name##_to_f64, name##_to_s64, name##_from_f32,           \
-      name##_from_f64, name##_from_s64 }
+#define ROW(name, via)                                                     \
+    {                                                                      \
+        via, name##_to_f32, name##_to_f64, name##_to_s64, name##_from_f32, \
+            name##_from_f64, name##_from_s64                               \
+    }
 #define ROW_VEC(name)                                                              \
-    { F32, name##_to_f32_vec, name##_to_f64, name##_to_s64, name##_from_f32_vec,   \
-      name##_from_f64, name##_from_s64 }
+    {                                                                              \
+        F32, name##_to_f32_vec, name##_to_f64, name##_to_s64, name##_from_f32_vec, \
+            name##_from_f64, name##_from_s64                                       \
+    }
 
-#define ROW_BYTES(name)                                                            \
-    { S64, name##_to_f32_vec, name##_to_f64, name##_to_s64, name##_from_f32,       \
-      name##_from_f64, name##_from_s64 }
+#define ROW_BYTES(name)                                                        \
+    {                                                                          \
+        S64, name##_to_f32_vec, name##_to_f64, name##_to_s64, name##_from_f32, \
+            name##_from_f64, name##_from_s64                                   \
+    }
 
 static const conversions table[PLN_DT_COUNT] = {
     [PLN_DT_F32] = ROW(f32, F32),
@@ -220,7 +226,8 @@ pln_dtype pln_block_work(pln_dtype dt)
 
 /* Through the middle of the source: no pair loses more than its rounding. */
 static void convert_middle(const conversions *d, void *dst, size_t dst_size,
-                           const conversions *s, const void *src, size_t src_size, int64_t n)
+                           const conversions *s, const void *src, size_t src_size,
+                           int64_t n)
 {
     union {
         float f32[MIDDLE];
@@ -253,7 +260,9 @@ bool pln_block_convert(pln_dtype dst_dt, void *dst, pln_dtype src_dt, const void
     const size_t dst_size = pln_dtype_size(dst_dt), src_size = pln_dtype_size(src_dt);
     convert_fn direct = NULL;
     if (src_dt == PLN_DT_U64 && d->via != S64) /* its upper half is not int64 */
-        direct = dst_dt == PLN_DT_F32 ? f32_from_u64 : dst_dt == PLN_DT_F64 ? s->to_f64 : NULL;
+        direct = dst_dt == PLN_DT_F32   ? f32_from_u64
+                 : dst_dt == PLN_DT_F64 ? s->to_f64
+                                        : NULL;
     else if (dst_dt == PLN_DT_F32)
         direct = s->to_f32;
     else if (dst_dt == PLN_DT_F64)

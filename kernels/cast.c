@@ -21,7 +21,9 @@ typedef struct cast_attrs {
 } cast_attrs;
 
 static const pln_attr_spec cast_spec[] = {
-    { .name = "to", .type = PLN_ATTR_INT, .required = true,
+    { .name = "to",
+      .type = PLN_ATTR_INT,
+      .required = true,
       .offset = offsetof(cast_attrs, to) },
     PLN_A_INT(cast_attrs, saturate, 1),
     PLN_A_ENUM(cast_attrs, round_mode, "up|down|nearest", "up"),
@@ -33,14 +35,16 @@ static const pln_attr_spec cast_like_spec[] = {
     PLN_A_END,
 };
 static const pln_attr_spec bit_cast_spec[] = {
-    { .name = "to", .type = PLN_ATTR_INT, .required = true,
+    { .name = "to",
+      .type = PLN_ATTR_INT,
+      .required = true,
       .offset = offsetof(cast_attrs, to) },
     PLN_A_END,
 };
 
 static const pln_round rounds[] = { PLN_ROUND_UP, PLN_ROUND_DOWN, PLN_ROUND_NEAREST };
 
-/* ---- numbers --------------------------------------------------------------------------- */
+/* ---- numbers ----------------------------------------------------------------------- */
 
 typedef struct conversion {
     pln_dtype from, to;
@@ -69,7 +73,7 @@ static void convert_f8(void *py, const void *const *px, const int64_t *sx, int64
                                       : pln_f32_to_f8(v->to, x[i], v->saturate);
 }
 
-/* ---- strings ------------------------------------------------------------------------------ */
+/* ---- strings ----------------------------------------------------------------------- */
 
 /* The shortest text that reads back as the same number. */
 static void print_float(char *buf, size_t size, double v, bool is_double)
@@ -97,7 +101,8 @@ static pln_status to_strings(const pln_call *c, pln_error *err)
     char buf[64];
     for (int64_t i = 0; i < n; i++) {
         if (dt == PLN_DT_BOOL)
-            snprintf(buf, sizeof buf, "%s", PLN_DATA(const uint8_t, x)[i] ? "True" : "False");
+            snprintf(buf, sizeof buf, "%s",
+                     PLN_DATA(const uint8_t, x)[i] ? "True" : "False");
         else if (dt == PLN_DT_U64)
             snprintf(buf, sizeof buf, "%" PRIu64, PLN_DATA(const uint64_t, x)[i]);
         else if (pln_dtype_is_integer(dt))
@@ -114,7 +119,8 @@ static bool parse_int(const char *s, bool is_unsigned, int64_t *out)
 {
     char *end;
     errno = 0;
-    *out = is_unsigned && *s != '-' ? (int64_t)strtoull(s, &end, 10) : strtoll(s, &end, 10);
+    *out =
+        is_unsigned && *s != '-' ? (int64_t)strtoull(s, &end, 10) : strtoll(s, &end, 10);
     if (end == s || errno)
         return false;
     while (*end == ' ')
@@ -140,8 +146,8 @@ static pln_status from_string(const pln_call *c, int64_t i, pln_error *err)
     while (*end == ' ')
         end++;
     if (end == s || *end)
-        return pln_call_fail(c, err, PLN_E_RUN, "element %lld, \"%.40s\", is not a number",
-                             (long long)i, s);
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "element %lld, \"%.40s\", is not a number", (long long)i, s);
     const float f = strtof(s, NULL); /* rounds once */
     if (dt == PLN_DT_F64 || pln_dtype_is_integer(dt))
         pln_block_store(y, i, 1, PLN_DT_F64, &d, 1);
@@ -156,7 +162,8 @@ static pln_status from_string(const pln_call *c, int64_t i, pln_error *err)
 static pln_status with_strings(pln_call *c, pln_error *err)
 {
     pln_status st = PLN_OK;
-    const bool from = c->in[0]->dtype == PLN_DT_STRING, to = c->out[0]->dtype == PLN_DT_STRING;
+    const bool from = c->in[0]->dtype == PLN_DT_STRING,
+               to = c->out[0]->dtype == PLN_DT_STRING;
     const int64_t n = pln_tensor_size(c->in[0]);
     if (from && to) {
         pln_tensor_copy(c->out[0], 0, c->in[0], 0, n);
@@ -175,7 +182,7 @@ static pln_status with_strings(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- the operators -------------------------------------------------------------------------- */
+/* ---- the operators ----------------------------------------------------------------- */
 
 static pln_status cast_ref(pln_call *c, pln_error *err)
 {
@@ -200,8 +207,9 @@ static pln_status keep_sym(pln_infer *inf, pln_error *err)
 {
     const pln_dtype from = pln_infer_dtype(inf, 0), to = inf->out[0].dtype;
     pln_symval v;
-    if ((from != PLN_DT_S64 && from != PLN_DT_S32) || (to != PLN_DT_S64 && to != PLN_DT_S32) ||
-        pln_infer_rank(inf, 0) > 1 || !pln_infer_ints(inf, 0, &v))
+    if ((from != PLN_DT_S64 && from != PLN_DT_S32) ||
+        (to != PLN_DT_S64 && to != PLN_DT_S32) || pln_infer_rank(inf, 0) > 1 ||
+        !pln_infer_ints(inf, 0, &v))
         return PLN_OK;
     pln_symval *out = PLN_NEW(inf->arena, pln_symval);
     if (!out)
@@ -232,8 +240,8 @@ static pln_status cast_like_infer(pln_infer *inf, pln_error *err)
     return keep_sym(inf, err);
 }
 
-/* Bits of types that share a byte with nothing stay as they are; short integers keep their
- * sign in the rest of their byte. */
+/* Bits of types that share a byte with nothing stay as they are; short integers keep
+ * their sign in the rest of their byte. */
 static pln_status bit_cast_ref(pln_call *c, pln_error *err)
 {
     const pln_tensor *x = c->in[0];
@@ -267,7 +275,8 @@ static pln_status bit_cast_infer(pln_infer *inf, pln_error *err)
     const pln_dtype from = pln_infer_dtype(inf, 0);
     if (a->to <= PLN_DT_NONE || a->to >= PLN_DT_COUNT || a->to == PLN_DT_STRING ||
         (from != PLN_DT_NONE && bits_of(from) != bits_of((pln_dtype)a->to)))
-        return pln_infer_fail(inf, err, "attribute to is %lld: no type with the bits of %s",
+        return pln_infer_fail(inf, err,
+                              "attribute to is %lld: no type with the bits of %s",
                               (long long)a->to, pln_dtype_name(from));
     PLN_TRY(pln_infer_same(inf, err));
     inf->out[0].kind = PLN_KIND_TENSOR;
@@ -275,7 +284,7 @@ static pln_status bit_cast_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- versions ---------------------------------------------------------------------------------- */
+/* ---- versions ---------------------------------------------------------------------- */
 
 /* Version 1 spelt the type. */
 static pln_status raise_6(pln_node *n, pln_error *err)
@@ -305,10 +314,9 @@ static pln_status lower_24(pln_node *n, pln_error *err)
     return pln_lower_drop_string(n, "round_mode", "up", err);
 }
 
-static const pln_version_change cast_versions[] = { { 6, raise_6, NULL },
-                                                    { 19, NULL, lower_19 },
-                                                    { 24, NULL, lower_24 },
-                                                    { 0 } };
+static const pln_version_change cast_versions[] = {
+    { 6, raise_6, NULL }, { 19, NULL, lower_19 }, { 24, NULL, lower_24 }, { 0 }
+};
 static const pln_version_change cast_like_versions[] = { { 19, NULL, lower_19 },
                                                          { 24, NULL, lower_24 },
                                                          { 0 } };
@@ -317,16 +325,40 @@ static const pln_version_change cast_like_versions[] = { { 19, NULL, lower_19 },
 #define TRAITS   (PLN_OP_ELEMENTWISE | PLN_OP_CHANNELS_LAST)
 
 const pln_op_desc pln_ops_cast[] = {
-    { .name = "Cast", .domain = "", .since = 28, .in = { 1, 1 }, .out = { 1, 1 },
-      .traits = TRAITS, .types = "T1:" CASTABLE ";T2:" CASTABLE, .sig = "T1->T2",
-      .attrs = cast_spec, .attrs_size = sizeof(cast_attrs), .infer = cast_infer,
-      .ref = cast_ref, .versions = cast_versions },
-    { .name = "CastLike", .domain = "", .since = 25, .in = { 2, 2 }, .out = { 1, 1 },
-      .types = "T1:" CASTABLE ";T2:" CASTABLE, .sig = "T1,T2->T2", .attrs = cast_like_spec,
-      .attrs_size = sizeof(cast_attrs), .infer = cast_like_infer, .ref = cast_ref,
+    { .name = "Cast",
+      .domain = "",
+      .since = 28,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .traits = TRAITS,
+      .types = "T1:" CASTABLE ";T2:" CASTABLE,
+      .sig = "T1->T2",
+      .attrs = cast_spec,
+      .attrs_size = sizeof(cast_attrs),
+      .infer = cast_infer,
+      .ref = cast_ref,
+      .versions = cast_versions },
+    { .name = "CastLike",
+      .domain = "",
+      .since = 25,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .types = "T1:" CASTABLE ";T2:" CASTABLE,
+      .sig = "T1,T2->T2",
+      .attrs = cast_like_spec,
+      .attrs_size = sizeof(cast_attrs),
+      .infer = cast_like_infer,
+      .ref = cast_ref,
       .versions = cast_like_versions },
-    { .name = "BitCast", .domain = "", .since = 26, .in = { 1, 1 }, .out = { 1, 1 },
-      .traits = PLN_OP_ELEMENTWISE, .attrs = bit_cast_spec,
-      .attrs_size = sizeof(cast_attrs), .infer = bit_cast_infer, .ref = bit_cast_ref },
+    { .name = "BitCast",
+      .domain = "",
+      .since = 26,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .traits = PLN_OP_ELEMENTWISE,
+      .attrs = bit_cast_spec,
+      .attrs_size = sizeof(cast_attrs),
+      .infer = bit_cast_infer,
+      .ref = bit_cast_ref },
     { .name = NULL },
 };

@@ -18,14 +18,14 @@ typedef struct bounds {
     uint64_t lo_u64, hi_u64;
 } bounds;
 
-#define CLIP(s, type, dt, field)                                                        \
-    PLN_LOOP_UNARY(Clip_##s, type, type,                                                \
-                   v > ((const bounds *)arg)->hi_##field ||                             \
-                           ((const bounds *)arg)->lo_##field >                          \
-                               ((const bounds *)arg)->hi_##field                        \
-                       ? (type)((const bounds *)arg)->hi_##field                        \
-                   : v < ((const bounds *)arg)->lo_##field                              \
-                       ? (type)((const bounds *)arg)->lo_##field                        \
+#define CLIP(s, type, dt, field)                                 \
+    PLN_LOOP_UNARY(Clip_##s, type, type,                         \
+                   v > ((const bounds *)arg)->hi_##field ||      \
+                           ((const bounds *)arg)->lo_##field >   \
+                               ((const bounds *)arg)->hi_##field \
+                       ? (type)((const bounds *)arg)->hi_##field \
+                   : v < ((const bounds *)arg)->lo_##field       \
+                       ? (type)((const bounds *)arg)->lo_##field \
                        : v)
 CLIP(s8, int8_t, S8, s64)
 CLIP(s16, int16_t, S16, s64)
@@ -45,8 +45,9 @@ static pln_status one_bound(const pln_call *c, uint32_t i, const pln_tensor **ou
 {
     *out = pln_call_has(c, i) ? c->in[i] : NULL;
     if (*out && pln_tensor_size(*out) != 1)
-        return pln_call_fail(c, err, PLN_E_RUN, "input %u has %lld elements, want a scalar",
-                             i, (long long)pln_tensor_size(*out));
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "input %u has %lld elements, want a scalar", i,
+                             (long long)pln_tensor_size(*out));
     return PLN_OK;
 }
 
@@ -55,9 +56,14 @@ static pln_status find_bounds(const pln_call *c, bounds *b, pln_error *err)
     const pln_tensor *lo, *hi;
     PLN_TRY(one_bound(c, 1, &lo, err));
     PLN_TRY(one_bound(c, 2, &hi, err));
-    *b = (bounds){ .lo_f64 = -INFINITY, .hi_f64 = INFINITY, .lo_f32 = -INFINITY,
-                   .hi_f32 = INFINITY, .lo_s64 = INT64_MIN, .hi_s64 = INT64_MAX,
-                   .lo_u64 = 0, .hi_u64 = UINT64_MAX };
+    *b = (bounds){ .lo_f64 = -INFINITY,
+                   .hi_f64 = INFINITY,
+                   .lo_f32 = -INFINITY,
+                   .hi_f32 = INFINITY,
+                   .lo_s64 = INT64_MIN,
+                   .hi_s64 = INT64_MAX,
+                   .lo_u64 = 0,
+                   .hi_u64 = UINT64_MAX };
     if (lo) {
         b->lo_f64 = pln_tensor_get_f64(lo, 0);
         b->lo_s64 = pln_tensor_get_i64(lo, 0);
@@ -99,10 +105,10 @@ static pln_status clip_run(pln_call *c, pln_error *err)
 
 static const pln_impl clip_cpu = { "clip", pln_loop_prepare_float, clip_run, NULL };
 
-/* ---- versions --------------------------------------------------------------------------- */
+/* ---- versions ---------------------------------------------------------------------- */
 
-/* The bounds were attributes, float whatever the input was. Absent ones were the limits of
- * float, which absent inputs are as well. */
+/* The bounds were attributes, float whatever the input was. Absent ones were the limits
+ * of float, which absent inputs are as well. */
 static pln_status raise_11(pln_node *n, pln_error *err)
 {
     static const char *const names[] = { "min", "max" };
@@ -172,9 +178,17 @@ static pln_status clip_infer(pln_infer *inf, pln_error *err)
 }
 
 const pln_op_desc pln_ops_clip[] = {
-    { .name = "Clip", .domain = "", .since = 13, .in = { 1, 3 }, .out = { 1, 1 },
+    { .name = "Clip",
+      .domain = "",
+      .since = 13,
+      .in = { 1, 3 },
+      .out = { 1, 1 },
       .traits = PLN_OP_ELEMENTWISE | PLN_OP_INPLACE | PLN_OP_CHANNELS_LAST,
-      .types = "T:" PLN_TS_NUM, .sig = "T,T?,T?->T", .infer = clip_infer, .ref = clip_ref,
-      .cpu = &clip_cpu, .versions = versions },
+      .types = "T:" PLN_TS_NUM,
+      .sig = "T,T?,T?->T",
+      .infer = clip_infer,
+      .ref = clip_ref,
+      .cpu = &clip_cpu,
+      .versions = versions },
     { .name = NULL },
 };

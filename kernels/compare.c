@@ -10,12 +10,13 @@
 
 #define COMPARE(s, type, dt, name, expr) \
     PLN_LOOP_BINARY(name##_##s, uint8_t, type, type, expr)
-#define TABLE(op, ...) \
-    static const pln_loop_fn op##_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_LOOP_ENTRY, op) __VA_ARGS__ };
-#define REF(op)                                                       \
-    static pln_status op##_ref(pln_call *c, pln_error *err)           \
-    {                                                                 \
-        return pln_loop_typed(c, op##_fns, 2, NULL, err);              \
+#define TABLE(op, ...)                                                                \
+    static const pln_loop_fn op##_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_LOOP_ENTRY, \
+                                                                      op) __VA_ARGS__ };
+#define REF(op)                                             \
+    static pln_status op##_ref(pln_call *c, pln_error *err) \
+    {                                                       \
+        return pln_loop_typed(c, op##_fns, 2, NULL, err);   \
     }
 
 static inline bool same_string(const pln_string *a, const pln_string *b)
@@ -76,37 +77,37 @@ static pln_status Equal_infer(pln_infer *inf, pln_error *err)
     return st;
 }
 
-/* ---- Where ------------------------------------------------------------------------------ */
+/* ---- Where ------------------------------------------------------------------------- */
 
 typedef struct c128 {
     double re, im;
 } c128;
 
 /* Constant strides let the compiler vectorize the usual cases. */
-#define WHERE_LOOP(s0, s1, s2)                                       \
-    for (int64_t i = 0; i < n; i++)                                  \
+#define WHERE_LOOP(s0, s1, s2)      \
+    for (int64_t i = 0; i < n; i++) \
         y[i] = cond[i * (s0)] ? a[i * (s1)] : b[i * (s2)];
-#define WHERE(bytes, type)                                                                 \
-    static void where_##bytes(void *py, const void *const *px, const int64_t *sx,          \
-                              int64_t n, const void *arg)                                  \
-    {                                                                                      \
-        type *y = (type *)py;                                                              \
-        const uint8_t *cond = (const uint8_t *)px[0];                                      \
-        const type *a = (const type *)px[1], *b = (const type *)px[2];                     \
-        (void)arg;                                                                         \
-        if (sx[0] && sx[1] && sx[2]) {                                                     \
-            WHERE_LOOP(1, 1, 1)                                                            \
-        } else if (sx[0] && sx[1]) {                                                       \
-            const type one = *b;                                                           \
-            for (int64_t i = 0; i < n; i++)                                                \
-                y[i] = cond[i] ? a[i] : one;                                               \
-        } else if (sx[0] && sx[2]) {                                                       \
-            const type one = *a;                                                           \
-            for (int64_t i = 0; i < n; i++)                                                \
-                y[i] = cond[i] ? one : b[i];                                               \
-        } else {                                                                           \
-            WHERE_LOOP(sx[0], sx[1], sx[2])                                                \
-        }                                                                                  \
+#define WHERE(bytes, type)                                                        \
+    static void where_##bytes(void *py, const void *const *px, const int64_t *sx, \
+                              int64_t n, const void *arg)                         \
+    {                                                                             \
+        type *y = (type *)py;                                                     \
+        const uint8_t *cond = (const uint8_t *)px[0];                             \
+        const type *a = (const type *)px[1], *b = (const type *)px[2];            \
+        (void)arg;                                                                \
+        if (sx[0] && sx[1] && sx[2]) {                                            \
+            WHERE_LOOP(1, 1, 1)                                                   \
+        } else if (sx[0] && sx[1]) {                                              \
+            const type one = *b;                                                  \
+            for (int64_t i = 0; i < n; i++)                                       \
+                y[i] = cond[i] ? a[i] : one;                                      \
+        } else if (sx[0] && sx[2]) {                                              \
+            const type one = *a;                                                  \
+            for (int64_t i = 0; i < n; i++)                                       \
+                y[i] = cond[i] ? one : b[i];                                      \
+        } else {                                                                  \
+            WHERE_LOOP(sx[0], sx[1], sx[2])                                       \
+        }                                                                         \
     }
 WHERE(1, uint8_t)
 WHERE(2, uint16_t)
@@ -143,11 +144,11 @@ static pln_status Where_ref(pln_call *c, pln_error *err)
         return where_strings(c, err);
     const size_t size = pln_dtype_size(dt);
     const pln_loop m = { .n_in = 3,
-                        .fn = size == 1   ? where_1
-                              : size == 2 ? where_2
-                              : size == 4 ? where_4
-                              : size == 8 ? where_8
-                                          : where_16 };
+                         .fn = size == 1   ? where_1
+                               : size == 2 ? where_2
+                               : size == 4 ? where_4
+                               : size == 8 ? where_8
+                                           : where_16 };
     return pln_loop_run(c, &m, c->out[0], c->in, err);
 }
 
@@ -159,7 +160,8 @@ static pln_status where_sym(pln_infer *inf, pln_error *err)
         return PLN_OK;
     for (uint32_t i = 0; i < 3; i++) {
         if (i == 0 && !inf->in_sym[0] && inf->in_cst[0]) {
-            pln_dim *d = PLN_NEW_ARRAY(inf->arena, pln_dim, pln_tensor_size(inf->in_cst[0]));
+            pln_dim *d =
+                PLN_NEW_ARRAY(inf->arena, pln_dim, pln_tensor_size(inf->in_cst[0]));
             if (!d)
                 return pln_oom(err);
             v[0] = (pln_symval){ .n = pln_tensor_size(inf->in_cst[0]), .v = d };
@@ -201,13 +203,15 @@ static pln_status Where_infer(pln_infer *inf, pln_error *err)
     return dt == PLN_DT_S64 || dt == PLN_DT_S32 ? where_sym(inf, err) : PLN_OK;
 }
 
-/* ---- the rows ------------------------------------------------------------------------------ */
+/* ---- the rows ---------------------------------------------------------------------- */
 
 #define TRAITS (PLN_OP_ELEMENTWISE | PLN_OP_CHANNELS_LAST)
-#define ROW(op, version, extra, set, fn)                                                   \
-    { .name = #op, .domain = "", .since = version, .in = { 2, 2 }, .out = { 1, 1 },        \
-      .traits = TRAITS | (extra), .types = "T:" set, .sig = "T,T->bool", .infer = fn,      \
-      .ref = op##_ref, .versions = pln_versions_broadcast }
+#define ROW(op, version, extra, set, fn)                                                \
+    {                                                                                   \
+        .name = #op, .domain = "", .since = version, .in = { 2, 2 }, .out = { 1, 1 },   \
+        .traits = TRAITS | (extra), .types = "T:" set, .sig = "T,T->bool", .infer = fn, \
+        .ref = op##_ref, .versions = pln_versions_broadcast                             \
+    }
 
 const pln_op_desc pln_ops_compare[] = {
     ROW(Equal, 19, PLN_OP_COMMUTATIVE, PLN_TS_NUM ",bool,string", Equal_infer),
@@ -218,8 +222,15 @@ const pln_op_desc pln_ops_compare[] = {
     ROW(And, 7, PLN_OP_COMMUTATIVE | PLN_OP_INPLACE, "bool", pln_infer_compare),
     ROW(Or, 7, PLN_OP_COMMUTATIVE | PLN_OP_INPLACE, "bool", pln_infer_compare),
     ROW(Xor, 7, PLN_OP_COMMUTATIVE | PLN_OP_INPLACE, "bool", pln_infer_compare),
-    { .name = "Where", .domain = "", .since = 16, .in = { 3, 3 }, .out = { 1, 1 },
-      .traits = TRAITS, .types = "T:" PLN_TS_ALL, .sig = "bool,T,T->T",
-      .infer = Where_infer, .ref = Where_ref },
+    { .name = "Where",
+      .domain = "",
+      .since = 16,
+      .in = { 3, 3 },
+      .out = { 1, 1 },
+      .traits = TRAITS,
+      .types = "T:" PLN_TS_ALL,
+      .sig = "bool,T,T->T",
+      .infer = Where_infer,
+      .ref = Where_ref },
     { .name = NULL },
 };

@@ -9,7 +9,7 @@
 
 #define RUN 256
 
-/* ---- CumSum, CumProd ---------------------------------------------------------------------- */
+/* ---- CumSum, CumProd --------------------------------------------------------------- */
 
 typedef struct cum_attrs {
     int64_t exclusive, reverse;
@@ -39,16 +39,16 @@ static inline int64_t mul_s64(int64_t a, int64_t b)
 }
 
 /* One run of v becomes its partial results; *acc goes on to the next run. */
-#define SCAN(name, type, op)                                                        \
-    static void name(void *pv, int64_t n, bool exclusive, void *pacc)               \
-    {                                                                               \
-        type *v = (type *)pv, acc = *(type *)pacc;                                  \
-        for (int64_t i = 0; i < n; i++) {                                           \
-            const type next = op(acc, v[i]);                                        \
-            v[i] = exclusive ? acc : next;                                          \
-            acc = next;                                                             \
-        }                                                                           \
-        *(type *)pacc = acc;                                                        \
+#define SCAN(name, type, op)                                          \
+    static void name(void *pv, int64_t n, bool exclusive, void *pacc) \
+    {                                                                 \
+        type *v = (type *)pv, acc = *(type *)pacc;                    \
+        for (int64_t i = 0; i < n; i++) {                             \
+            const type next = op(acc, v[i]);                          \
+            v[i] = exclusive ? acc : next;                            \
+            acc = next;                                               \
+        }                                                             \
+        *(type *)pacc = acc;                                          \
     }
 SCAN(sum_f64, double, add_f64)
 SCAN(sum_s64, int64_t, add_s64)
@@ -91,9 +91,10 @@ static pln_status cumulate(pln_call *c, scan_fn f64, scan_fn s64, number start,
         return pln_call_fail(c, err, PLN_E_RUN, "axis has %lld elements",
                              (long long)pln_tensor_size(c->in[1]));
     const int64_t given = pln_tensor_get_i64(c->in[1], 0);
-    if (x->rank == 0 ? given != 0 && given != -1 : !pln_axis_normal(given, x->rank, &axis))
-        return pln_call_fail(c, err, PLN_E_RUN, "axis %lld with rank %d", (long long)given,
-                             x->rank);
+    if (x->rank == 0 ? given != 0 && given != -1
+                     : !pln_axis_normal(given, x->rank, &axis))
+        return pln_call_fail(c, err, PLN_E_RUN, "axis %lld with rank %d",
+                             (long long)given, x->rank);
     const pln_axis a = pln_axis_of(x, axis, axis + 1);
     const bool floats = pln_dtype_is_float((pln_dtype)x->dtype);
     for (int64_t o = 0; o < a.outer; o++)
@@ -113,7 +114,7 @@ static pln_status CumProd_ref(pln_call *c, pln_error *err)
     return cumulate(c, prod_f64, prod_s64, (number){ 1, 1 }, err);
 }
 
-/* ---- ArgMax, ArgMin --------------------------------------------------------------------------- */
+/* ---- ArgMax, ArgMin ---------------------------------------------------------------- */
 
 typedef struct arg_attrs {
     int64_t axis, keepdims, select_last_index;
@@ -133,17 +134,17 @@ typedef struct arg_job {
 } arg_job;
 
 /* A NaN is beyond all numbers, as in NumPy. `sign` -1 turns the search round. */
-#define BEST(name, type, better)                                                          \
-    static void name(const type *v, int64_t first, int64_t n, bool max, bool last,        \
-                     type *best, int64_t *at)                                             \
-    {                                                                                     \
-        for (int64_t i = 0; i < n; i++) {                                                 \
-            const type a = max ? v[i] : *best, b = max ? *best : v[i];                    \
-            if (*at < 0 || (better) || (last && v[i] == *best)) {                         \
-                *best = v[i];                                                             \
-                *at = first + i;                                                          \
-            }                                                                             \
-        }                                                                                 \
+#define BEST(name, type, better)                                                   \
+    static void name(const type *v, int64_t first, int64_t n, bool max, bool last, \
+                     type *best, int64_t *at)                                      \
+    {                                                                              \
+        for (int64_t i = 0; i < n; i++) {                                          \
+            const type a = max ? v[i] : *best, b = max ? *best : v[i];             \
+            if (*at < 0 || (better) || (last && v[i] == *best)) {                  \
+                *best = v[i];                                                      \
+                *at = first + i;                                                   \
+            }                                                                      \
+        }                                                                          \
     }
 BEST(best_f64, double, a > b || (v[i] != v[i] && (*best == *best || last)))
 BEST(best_s64, int64_t, a > b)
@@ -195,7 +196,8 @@ static pln_status arg_ref(pln_call *c, bool max, pln_error *err)
         return PLN_OK;
     if (j.a.n == 0)
         return pln_call_fail(c, err, PLN_E_RUN, "axis %d has no elements", axis);
-    pln_parallel_for(c->n_threads, j.a.outer * j.a.inner, 1 + 32768 / j.a.n, arg_lines, &j);
+    pln_parallel_for(c->n_threads, j.a.outer * j.a.inner, 1 + 32768 / j.a.n, arg_lines,
+                     &j);
     return PLN_OK;
 }
 
@@ -229,22 +231,22 @@ static pln_status arg_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- the rows ------------------------------------------------------------------------------------ */
+/* ---- the rows ---------------------------------------------------------------------- */
 
-#define CUM(op, version)                                                                   \
-    { .name = #op, .domain = "", .since = version, .in = { 2, 2 }, .out = { 1, 1 },        \
-      .types = "T:uint32,uint64,int32,int64," PLN_TS_FLOAT ";T2:int32,int64",              \
-      .sig = "T,T2->T", .attrs = cum_spec, .attrs_size = sizeof(cum_attrs),                \
-      .infer = pln_infer_same, .ref = op##_ref }
-#define ARG(op)                                                                            \
-    { .name = #op, .domain = "", .since = 13, .in = { 1, 1 }, .out = { 1, 1 },             \
-      .types = "T:" PLN_TS_NUM, .sig = "T->int64", .attrs = arg_spec,                      \
-      .attrs_size = sizeof(arg_attrs), .infer = arg_infer, .ref = op##_ref }
+#define CUM(op, version)                                                              \
+    {                                                                                 \
+        .name = #op, .domain = "", .since = version, .in = { 2, 2 }, .out = { 1, 1 }, \
+        .types = "T:uint32,uint64,int32,int64," PLN_TS_FLOAT ";T2:int32,int64",       \
+        .sig = "T,T2->T", .attrs = cum_spec, .attrs_size = sizeof(cum_attrs),         \
+        .infer = pln_infer_same, .ref = op##_ref                                      \
+    }
+#define ARG(op)                                                                  \
+    {                                                                            \
+        .name = #op, .domain = "", .since = 13, .in = { 1, 1 }, .out = { 1, 1 }, \
+        .types = "T:" PLN_TS_NUM, .sig = "T->int64", .attrs = arg_spec,          \
+        .attrs_size = sizeof(arg_attrs), .infer = arg_infer, .ref = op##_ref     \
+    }
 
 const pln_op_desc pln_ops_cumulative[] = {
-    CUM(CumSum, 14),
-    CUM(CumProd, 26),
-    ARG(ArgMax),
-    ARG(ArgMin),
-    { .name = NULL },
+    CUM(CumSum, 14), CUM(CumProd, 26), ARG(ArgMax), ARG(ArgMin), { .name = NULL },
 };

@@ -16,7 +16,9 @@ typedef struct loss_attrs {
 } loss_attrs;
 
 static const pln_attr_spec spec[] = {
-    { .name = "ignore_index", .type = PLN_ATTR_INT, .offset = offsetof(loss_attrs, ignore_index),
+    { .name = "ignore_index",
+      .type = PLN_ATTR_INT,
+      .offset = offsetof(loss_attrs, ignore_index),
       .has_offset = offsetof(loss_attrs, has_ignore) },
     PLN_A_ENUM(loss_attrs, reduction, "none|mean|sum", "mean"),
     PLN_A_END,
@@ -27,7 +29,8 @@ static pln_status find_axis(const pln_call *c, pln_axis *a, pln_error *err)
 {
     const pln_tensor *x = c->in[0];
     if (x->rank < 2)
-        return pln_call_fail(c, err, PLN_E_RUN, "input 0 has rank %d, want at least 2", x->rank);
+        return pln_call_fail(c, err, PLN_E_RUN, "input 0 has rank %d, want at least 2",
+                             x->rank);
     *a = pln_axis_of(x, 1, 2);
     if (pln_tensor_size(c->in[1]) != a->outer * a->inner)
         return pln_call_fail(c, err, PLN_E_RUN, "%lld labels for %lld places",
@@ -44,16 +47,16 @@ typedef struct total {
 } total;
 
 /* Place p, whose likelihoods are v; `log`: they are scores, to become logarithms. */
-static pln_status one_place(pln_call *c, const pln_axis *a, int64_t p, double *v, bool log_softmax,
-                            total *t, pln_error *err)
+static pln_status one_place(pln_call *c, const pln_axis *a, int64_t p, double *v,
+                            bool log_softmax, total *t, pln_error *err)
 {
     const loss_attrs *at = (const loss_attrs *)c->attrs;
     const int64_t label = pln_tensor_get_i64(c->in[1], p);
     const int64_t from = p / a->inner * a->n * a->inner + p % a->inner;
     const bool ignored = at->has_ignore && label == at->ignore_index;
     if (!ignored && (label < 0 || label >= a->n))
-        return pln_call_fail(c, err, PLN_E_RUN, "label %lld of %lld classes", (long long)label,
-                             (long long)a->n);
+        return pln_call_fail(c, err, PLN_E_RUN, "label %lld of %lld classes",
+                             (long long)label, (long long)a->n);
     pln_block_load(PLN_DT_F64, v, c->in[0], from, a->inner, a->n);
     if (log_softmax) {
         double max = -INFINITY, sum = 0;
@@ -116,8 +119,8 @@ static pln_status infer(pln_infer *inf, pln_error *err)
     if (a->reduction != REDUCE_NONE)
         pln_infer_set(inf, 0, dt, pln_infer_shape(inf, 0));
     else
-        pln_infer_set(inf, 0, dt, pln_infer_has(inf, 1) ? inf->in[1]->shape
-                                                        : pln_shape_unknown());
+        pln_infer_set(inf, 0, dt,
+                      pln_infer_has(inf, 1) ? inf->in[1]->shape : pln_shape_unknown());
     if (inf->n_out > 1 && pln_infer_has(inf, 0))
         pln_infer_set(inf, 1, dt, inf->in[0]->shape);
     return PLN_OK;
@@ -126,11 +129,27 @@ static pln_status infer(pln_infer *inf, pln_error *err)
 #define TYPES "T:" PLN_TS_FLOAT ";I:int32,int64"
 
 const pln_op_desc pln_ops_loss[] = {
-    { .name = "NegativeLogLikelihoodLoss", .domain = "", .since = 22, .in = { 2, 3 },
-      .out = { 1, 1 }, .types = TYPES, .sig = "T,I,T?->T", .attrs = spec,
-      .attrs_size = sizeof(loss_attrs), .infer = infer, .ref = nll_ref },
-    { .name = "SoftmaxCrossEntropyLoss", .domain = "", .since = 13, .in = { 2, 3 },
-      .out = { 1, 2 }, .types = TYPES, .sig = "T,I,T?->T,T?", .attrs = spec,
-      .attrs_size = sizeof(loss_attrs), .infer = infer, .ref = sce_ref },
+    { .name = "NegativeLogLikelihoodLoss",
+      .domain = "",
+      .since = 22,
+      .in = { 2, 3 },
+      .out = { 1, 1 },
+      .types = TYPES,
+      .sig = "T,I,T?->T",
+      .attrs = spec,
+      .attrs_size = sizeof(loss_attrs),
+      .infer = infer,
+      .ref = nll_ref },
+    { .name = "SoftmaxCrossEntropyLoss",
+      .domain = "",
+      .since = 13,
+      .in = { 2, 3 },
+      .out = { 1, 2 },
+      .types = TYPES,
+      .sig = "T,I,T?->T,T?",
+      .attrs = spec,
+      .attrs_size = sizeof(loss_attrs),
+      .infer = infer,
+      .ref = sce_ref },
     { .name = NULL },
 };

@@ -17,7 +17,9 @@ static const pln_attr_spec layer_spec[] = {
     PLN_A_END,
 };
 static const pln_attr_spec group_spec[] = {
-    { .name = "num_groups", .type = PLN_ATTR_INT, .required = true,
+    { .name = "num_groups",
+      .type = PLN_ATTR_INT,
+      .required = true,
       .offset = offsetof(pln_norm_attrs, num_groups) },
     PLN_A_FLOAT(pln_norm_attrs, epsilon, 1e-5f),
     PLN_A_INT(pln_norm_attrs, stash_type, 1),
@@ -57,7 +59,7 @@ static void moments(const double *v, int64_t n, double *mean, double *var)
     *var = s / (double)n;
 }
 
-/* ---- LayerNormalization, RMSNormalization ---------------------------------------------- */
+/* ---- LayerNormalization, RMSNormalization ------------------------------------------ */
 
 /* Elements of t (which broadcasts to x) that meet row `o` of the axes from `axis` on. */
 static pln_status load_row(const pln_call *c, const pln_tensor *t, const pln_tensor *x,
@@ -66,7 +68,8 @@ static pln_status load_row(const pln_call *c, const pln_tensor *t, const pln_ten
     int64_t stride[PLN_MAX_RANK];
     const pln_axis a = pln_axis_of(x, axis, x->rank);
     if (!pln_bcast_strides(t, x->rank, x->dims, stride))
-        return pln_call_fail(c, err, PLN_E_RUN, "the scale or bias does not broadcast to x");
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "the scale or bias does not broadcast to x");
     for (int64_t i = 0; i < a.n; i++) {
         int64_t rest = o * a.n + i, at = 0;
         for (int d = x->rank - 1; d >= 0; d--) {
@@ -162,7 +165,7 @@ static pln_status rms_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- InstanceNormalization, GroupNormalization ----------------------------------------------- */
+/* ---- InstanceNormalization, GroupNormalization ------------------------------------- */
 
 static pln_status check_channels(const pln_call *c, pln_error *err)
 {
@@ -176,13 +179,13 @@ static pln_status check_channels(const pln_call *c, pln_error *err)
 static pln_status check_vector(const pln_call *c, uint32_t i, int64_t n, pln_error *err)
 {
     if (pln_tensor_size(c->in[i]) != n)
-        return pln_call_fail(c, err, PLN_E_RUN, "input %u has %lld elements, want %lld", i,
-                             (long long)pln_tensor_size(c->in[i]), (long long)n);
+        return pln_call_fail(c, err, PLN_E_RUN, "input %u has %lld elements, want %lld",
+                             i, (long long)pln_tensor_size(c->in[i]), (long long)n);
     return PLN_OK;
 }
 
-/* `groups` of neighbouring channels share their statistics. Before version 21 a group norm
- * had one scale for each group, which its length tells. */
+/* `groups` of neighbouring channels share their statistics. Before version 21 a group
+ * norm had one scale for each group, which its length tells. */
 static pln_status norm_groups(pln_call *c, int64_t groups, pln_error *err)
 {
     const pln_norm_attrs *at = (const pln_norm_attrs *)c->attrs;
@@ -229,7 +232,7 @@ static pln_status GroupNormalization_ref(pln_call *c, pln_error *err)
     return norm_groups(c, at->num_groups, err);
 }
 
-/* ---- BatchNormalization ------------------------------------------------------------------------- */
+/* ---- BatchNormalization ------------------------------------------------------------ */
 
 static pln_status batch_moments(pln_call *c, int64_t ch, const pln_axis *a, double *v,
                                 double *mean, double *var)
@@ -243,7 +246,8 @@ static pln_status batch_moments(pln_call *c, int64_t ch, const pln_axis *a, doub
     const double n = (double)(a->outer * a->inner);
     for (int pass = 0; pass < 2; pass++)
         for (int64_t o = 0; o < a->outer; o++) {
-            pln_block_load(PLN_DT_F64, v, c->in[0], (o * a->n + ch) * a->inner, 1, a->inner);
+            pln_block_load(PLN_DT_F64, v, c->in[0], (o * a->n + ch) * a->inner, 1,
+                           a->inner);
             for (int64_t i = 0; i < a->inner; i++)
                 *(pass ? &s : &m) += pass ? (v[i] - m / n) * (v[i] - m / n) : v[i];
         }
@@ -351,7 +355,8 @@ static pln_status batch_lower_14(pln_node *n, pln_error *err)
 
 static const pln_version_change batch_versions[] = { { 7, batch_raise_7, NULL },
                                                      { 9, batch_raise_9, NULL },
-                                                     { 14, batch_raise_14, batch_lower_14 },
+                                                     { 14, batch_raise_14,
+                                                       batch_lower_14 },
                                                      { 0 } };
 
 static pln_status instance_raise_6(pln_node *n, pln_error *err)
@@ -361,32 +366,74 @@ static pln_status instance_raise_6(pln_node *n, pln_error *err)
     return PLN_OK;
 }
 
-static const pln_version_change instance_versions[] = { { 6, instance_raise_6, NULL }, { 0 } };
+static const pln_version_change instance_versions[] = { { 6, instance_raise_6, NULL },
+                                                        { 0 } };
 
 const pln_op_desc pln_ops_norm[] = {
-    { .name = "LayerNormalization", .domain = "", .since = 17, .in = { 2, 3 },
-      .out = { 1, 3 }, .traits = PLN_OP_INPLACE, .types = "T:" PLN_TS_FLOAT ";U:float,bfloat16",
-      .sig = "T,T,T?->T,U?,U?", .attrs = layer_spec, .attrs_size = sizeof(pln_norm_attrs),
-      .infer = layer_infer, .ref = LayerNormalization_ref, .cpu = &pln_layer_norm_cpu },
-    { .name = "RMSNormalization", .domain = "", .since = 23, .in = { 2, 2 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_FLOAT ";V:" PLN_TS_FLOAT, .sig = "T,V->V", .attrs = layer_spec,
-      .attrs_size = sizeof(pln_norm_attrs), .infer = rms_infer,
-      .ref = RMSNormalization_ref, .cpu = &pln_rms_norm_cpu },
-    { .name = "GroupNormalization", .domain = "", .since = 21, .in = { 3, 3 },
-      .out = { 1, 1 }, .traits = PLN_OP_INPLACE, .types = "T:" PLN_TS_FLOAT,
-      .sig = "T,T,T->T", .attrs = group_spec, .attrs_size = sizeof(pln_norm_attrs),
-      .infer = pln_infer_same, .ref = GroupNormalization_ref },
-    { .name = "InstanceNormalization", .domain = "", .since = 22, .in = { 3, 3 },
-      .out = { 1, 1 }, .traits = PLN_OP_INPLACE, .types = "T:" PLN_TS_FLOAT,
-      .sig = "T,T,T->T", .attrs = instance_spec, .attrs_size = sizeof(pln_norm_attrs),
-      .infer = pln_infer_same, .ref = InstanceNormalization_ref,
-      .cpu = &pln_instance_norm_cpu, .versions = instance_versions },
-    { .name = "BatchNormalization", .domain = "", .since = 15, .in = { 5, 5 },
-      .out = { 1, 3 }, .traits = PLN_OP_INPLACE,
+    { .name = "LayerNormalization",
+      .domain = "",
+      .since = 17,
+      .in = { 2, 3 },
+      .out = { 1, 3 },
+      .traits = PLN_OP_INPLACE,
+      .types = "T:" PLN_TS_FLOAT ";U:float,bfloat16",
+      .sig = "T,T,T?->T,U?,U?",
+      .attrs = layer_spec,
+      .attrs_size = sizeof(pln_norm_attrs),
+      .infer = layer_infer,
+      .ref = LayerNormalization_ref,
+      .cpu = &pln_layer_norm_cpu },
+    { .name = "RMSNormalization",
+      .domain = "",
+      .since = 23,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_FLOAT ";V:" PLN_TS_FLOAT,
+      .sig = "T,V->V",
+      .attrs = layer_spec,
+      .attrs_size = sizeof(pln_norm_attrs),
+      .infer = rms_infer,
+      .ref = RMSNormalization_ref,
+      .cpu = &pln_rms_norm_cpu },
+    { .name = "GroupNormalization",
+      .domain = "",
+      .since = 21,
+      .in = { 3, 3 },
+      .out = { 1, 1 },
+      .traits = PLN_OP_INPLACE,
+      .types = "T:" PLN_TS_FLOAT,
+      .sig = "T,T,T->T",
+      .attrs = group_spec,
+      .attrs_size = sizeof(pln_norm_attrs),
+      .infer = pln_infer_same,
+      .ref = GroupNormalization_ref },
+    { .name = "InstanceNormalization",
+      .domain = "",
+      .since = 22,
+      .in = { 3, 3 },
+      .out = { 1, 1 },
+      .traits = PLN_OP_INPLACE,
+      .types = "T:" PLN_TS_FLOAT,
+      .sig = "T,T,T->T",
+      .attrs = instance_spec,
+      .attrs_size = sizeof(pln_norm_attrs),
+      .infer = pln_infer_same,
+      .ref = InstanceNormalization_ref,
+      .cpu = &pln_instance_norm_cpu,
+      .versions = instance_versions },
+    { .name = "BatchNormalization",
+      .domain = "",
+      .since = 15,
+      .in = { 5, 5 },
+      .out = { 1, 3 },
+      .traits = PLN_OP_INPLACE,
       .types = "T:" PLN_TS_FLOAT ";T1:" PLN_TS_FLOAT ";T2:" PLN_TS_FLOAT,
-      .sig = "T,T1,T1,T2,T2->T,T2?,T2?", .attrs = batch_spec,
-      .attrs_size = sizeof(pln_norm_attrs), .infer = batch_infer,
-      .ref = BatchNormalization_ref, .cpu = &pln_batch_norm_cpu,
+      .sig = "T,T1,T1,T2,T2->T,T2?,T2?",
+      .attrs = batch_spec,
+      .attrs_size = sizeof(pln_norm_attrs),
+      .infer = batch_infer,
+      .ref = BatchNormalization_ref,
+      .cpu = &pln_batch_norm_cpu,
       .versions = batch_versions },
     { .name = NULL },
 };

@@ -1,4 +1,5 @@
-/* Normalizations by neighbours and norms: LRN, LpNormalization, MeanVarianceNormalization.
+/* Normalizations by neighbours and norms: LRN, LpNormalization,
+ * MeanVarianceNormalization.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/bcast.h"
 #include "kernels/norm.h"
@@ -7,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- LRN: over neighbouring channels --------------------------------------------------------- */
+/* ---- LRN: over neighbouring channels ----------------------------------------------- */
 
 typedef struct lrn_attrs {
     float alpha, beta, bias;
@@ -18,7 +19,9 @@ static const pln_attr_spec lrn_spec[] = {
     PLN_A_FLOAT(lrn_attrs, alpha, 1e-4f),
     PLN_A_FLOAT(lrn_attrs, beta, 0.75f),
     PLN_A_FLOAT(lrn_attrs, bias, 1.0f),
-    { .name = "size", .type = PLN_ATTR_INT, .required = true,
+    { .name = "size",
+      .type = PLN_ATTR_INT,
+      .required = true,
       .offset = offsetof(lrn_attrs, size) },
     PLN_A_END,
 };
@@ -51,7 +54,7 @@ static pln_status lrn_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- LpNormalization ------------------------------------------------------------------------------ */
+/* ---- LpNormalization --------------------------------------------------------------- */
 
 typedef struct lp_attrs {
     int64_t axis, p;
@@ -94,7 +97,7 @@ static pln_status lp_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- MeanVarianceNormalization ----------------------------------------------------------------------- */
+/* ---- MeanVarianceNormalization ----------------------------------------------------- */
 
 typedef struct mvn_attrs {
     pln_ints axes;
@@ -162,10 +165,12 @@ static pln_status mvn_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-#define ROW(op, version, spec, type, fn)                                                   \
-    { .name = #op, .domain = "", .since = version, .in = { 1, 1 }, .out = { 1, 1 },        \
-      .traits = PLN_OP_INPLACE, .types = "T:" PLN_TS_FLOAT, .sig = "T->T", .attrs = spec,  \
-      .attrs_size = sizeof(type), .infer = pln_infer_same, .ref = fn }
+#define ROW(op, version, spec, type, fn)                                              \
+    {                                                                                 \
+        .name = #op, .domain = "", .since = version, .in = { 1, 1 }, .out = { 1, 1 }, \
+        .traits = PLN_OP_INPLACE, .types = "T:" PLN_TS_FLOAT, .sig = "T->T",          \
+        .attrs = spec, .attrs_size = sizeof(type), .infer = pln_infer_same, .ref = fn \
+    }
 
 const pln_op_desc pln_ops_norm_axis[] = {
     ROW(LRN, 13, lrn_spec, lrn_attrs, lrn_ref),

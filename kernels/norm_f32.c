@@ -15,7 +15,7 @@ typedef struct job {
     bool rms;
 } job;
 
-/* ---- rows: LayerNormalization, RMSNormalization ------------------------------------------- */
+/* ---- rows: LayerNormalization, RMSNormalization ------------------------------------ */
 
 static void norm_rows(void *arg, int64_t begin, int64_t end)
 {
@@ -118,7 +118,7 @@ static pln_status run_rms(pln_call *c, pln_error *err)
 const pln_impl pln_layer_norm_cpu = { "layer_norm_f32", prepare_rows, run_layer, NULL };
 const pln_impl pln_rms_norm_cpu = { "rms_norm_f32", prepare_rows, run_rms, NULL };
 
-/* ---- InstanceNormalization: a row for each channel ----------------------------------------------- */
+/* ---- InstanceNormalization: a row for each channel --------------------------------- */
 
 static void instance_rows(void *arg, int64_t begin, int64_t end)
 {
@@ -175,10 +175,10 @@ static pln_status run_instance(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-const pln_impl pln_instance_norm_cpu = { "instance_norm_f32", prepare_instance, run_instance,
-                                         NULL };
+const pln_impl pln_instance_norm_cpu = { "instance_norm_f32", prepare_instance,
+                                         run_instance, NULL };
 
-/* ---- BatchNormalization of inference: y = scale x + shift ------------------------------------------- */
+/* ---- BatchNormalization of inference: y = scale x + shift -------------------------- */
 
 static void batch_rows(void *arg, int64_t begin, int64_t end)
 {
@@ -224,14 +224,19 @@ static pln_status run_batch(pln_call *c, pln_error *err)
         shift[i] = (float)(PLN_DATA(const float, c->in[2])[i] -
                            g * PLN_DATA(const float, c->in[3])[i]);
     }
-    job j = { .x = PLN_DATA(const float, x), .y = PLN_DATA(float, c->out[0]), .a = a,
-              .scale = scale, .bias = shift };
+    job j = { .x = PLN_DATA(const float, x),
+              .y = PLN_DATA(float, c->out[0]),
+              .a = a,
+              .scale = scale,
+              .bias = shift };
     if (a.n == 0 || a.inner == 0)
         return PLN_OK;
     if (x->layout == PLN_LAYOUT_CHANNELS_LAST)
-        pln_parallel_for(c->n_threads, a.outer * a.inner, 1 + 16384 / a.n, batch_last, &j);
+        pln_parallel_for(c->n_threads, a.outer * a.inner, 1 + 16384 / a.n, batch_last,
+                         &j);
     else
-        pln_parallel_for(c->n_threads, a.outer * a.n, 1 + 16384 / a.inner, batch_rows, &j);
+        pln_parallel_for(c->n_threads, a.outer * a.n, 1 + 16384 / a.inner, batch_rows,
+                         &j);
     return PLN_OK;
 }
 

@@ -28,10 +28,10 @@ static const pln_attr_spec dequant_spec[] = {
     PLN_A_END,
 };
 
-/* ---- which scale belongs to which element ------------------------------------------------- */
+/* ---- which scale belongs to which element ------------------------------------------ */
 
-/* The tensor is rows of `len` elements. Row r has scales from `at` on, one for all (step 0)
- * or one each (step 1). */
+/* The tensor is rows of `len` elements. Row r has scales from `at` on, one for all (step
+ * 0) or one each (step 1). */
 typedef struct layout {
     int64_t n_rows, len, step;
     pln_axis axis;
@@ -45,8 +45,9 @@ static int64_t scale_at(const layout *l, int64_t row)
     if (l->block == 0)
         return 0;
     if (l->step) /* rows are [outer, n] of `inner`, or [outer] of n for the last axis */
-        return l->per_axis ? 0 : row / l->axis.n * l->n_blocks * l->axis.inner +
-                                     row % l->axis.n / l->block * l->axis.inner;
+        return l->per_axis ? 0
+                           : row / l->axis.n * l->n_blocks * l->axis.inner +
+                                 row % l->axis.n / l->block * l->axis.inner;
     if (l->per_axis)
         return row % l->axis.n;
     return row / l->axis.n * l->n_blocks + row % l->axis.n / l->block;
@@ -104,7 +105,7 @@ static pln_status find_layout(const pln_call *c, layout *l, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- blocks ------------------------------------------------------------------------------------- */
+/* ---- blocks ------------------------------------------------------------------------ */
 
 typedef struct job {
     const pln_call *c;
@@ -199,9 +200,11 @@ static bool dequant_fast(const job *j, int64_t first, int64_t at, int64_t n)
         return false;
     float *p = PLN_DATA(float, y) + first;
     if (x->dtype == PLN_DT_U8)
-        pln_vec()->dequant_u8(p, PLN_DATA(const uint8_t, x) + first, n, j->scale[at], zero);
+        pln_vec()->dequant_u8(p, PLN_DATA(const uint8_t, x) + first, n, j->scale[at],
+                              zero);
     else if (x->dtype == PLN_DT_S8)
-        pln_vec()->dequant_s8(p, PLN_DATA(const int8_t, x) + first, n, j->scale[at], zero);
+        pln_vec()->dequant_s8(p, PLN_DATA(const int8_t, x) + first, n, j->scale[at],
+                              zero);
     else if (x->dtype == PLN_DT_S32 && zero == 0)
         pln_vec()->dequant_s32(p, PLN_DATA(const int32_t, x) + first, n, j->scale[at]);
     else
@@ -251,7 +254,8 @@ static pln_status run_job(pln_call *c, pln_range_fn fn, pln_error *err)
     j.zero = has_zero ? v + n : NULL;
     pln_quant_range((pln_dtype)c->out[0]->dtype, &j.lo, &j.hi);
     j.pieces = (j.l.len + PIECE - 1) / PIECE;
-    pln_parallel_for(c->n_threads, j.l.n_rows * j.pieces, 1 + 4 * PIECE / j.l.len, fn, &j);
+    pln_parallel_for(c->n_threads, j.l.n_rows * j.pieces, 1 + 4 * PIECE / j.l.len, fn,
+                     &j);
     return PLN_OK;
 }
 
@@ -274,7 +278,7 @@ static pln_status dequant_ref(pln_call *c, pln_error *err)
     return run_job(c, dequant_pieces, err);
 }
 
-/* ---- DynamicQuantizeLinear ----------------------------------------------------------------------- */
+/* ---- DynamicQuantizeLinear --------------------------------------------------------- */
 
 typedef struct dyn_job {
     const float *x;
@@ -339,7 +343,7 @@ static pln_status dynamic_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- inference ------------------------------------------------------------------------------------- */
+/* ---- inference --------------------------------------------------------------------- */
 
 static pln_status check_type(pln_infer *inf, pln_error *err)
 {
@@ -366,7 +370,7 @@ static pln_status dequant_infer(pln_infer *inf, pln_error *err)
     const pln_dtype scale = pln_infer_dtype(inf, 1);
     PLN_TRY(pln_infer_same(inf, err));
     inf->out[0].kind = PLN_KIND_TENSOR;
-    inf->out[0].dtype = a->output_dtype         ? (pln_dtype)a->output_dtype
+    inf->out[0].dtype = a->output_dtype          ? (pln_dtype)a->output_dtype
                         : scale == PLN_DT_F8E8M0 ? PLN_DT_F32
                                                  : scale;
     return check_type(inf, err);
@@ -382,12 +386,13 @@ static pln_status dynamic_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- versions ------------------------------------------------------------------------------------------ */
+/* ---- versions ---------------------------------------------------------------------- */
 
 /* A scale of one axis appeared in 13, saturate in 19, blocks and output_dtype in 21. */
 static pln_status lower_13(pln_node *n, pln_error *err)
 {
-    const int rank = n->n_in > 1 && n->in[1] ? n->in[1]->type.shape.rank : PLN_RANK_UNKNOWN;
+    const int rank =
+        n->n_in > 1 && n->in[1] ? n->in[1]->type.shape.rank : PLN_RANK_UNKNOWN;
     if (rank != 0)
         return pln_lower_fail(n, err, "scales that are no scalar need version 13");
     pln_node_drop_attr(n, "axis");
@@ -421,28 +426,49 @@ static const pln_version_change quant_versions[] = { { 13, NULL, lower_13 },
                                                      { 21, NULL, lower_21 },
                                                      { 23, NULL, lower_23 },
                                                      { 0 } };
-static const pln_version_change dequant_versions[] = { { 13, NULL, lower_13 },
-                                                       { 21, NULL, lower_21 },
-                                                       { 23, NULL, lower_dequant_23 },
-                                                       { 0 } };
+static const pln_version_change dequant_versions[] = {
+    { 13, NULL, lower_13 }, { 21, NULL, lower_21 }, { 23, NULL, lower_dequant_23 }, { 0 }
+};
 
 #define QUANTIZED "int8,uint8,int16,uint16," PLN_TS_F8 ",uint4,int4,float4e2m1,uint2,int2"
 
 const pln_op_desc pln_ops_quantize[] = {
-    { .name = "QuantizeLinear", .domain = "", .since = 28, .in = { 2, 3 }, .out = { 1, 1 },
+    { .name = "QuantizeLinear",
+      .domain = "",
+      .since = 28,
+      .in = { 2, 3 },
+      .out = { 1, 1 },
       .traits = PLN_OP_QDQ,
-      .types = "T1:float,float16,bfloat16,int32;T2:float,float16,bfloat16,int32,float8e8m0;"
-               "T3:" QUANTIZED,
-      .sig = "T1,T2,T3?->T3", .attrs = quant_spec, .attrs_size = sizeof(quant_attrs),
-      .infer = quant_infer, .ref = quant_ref, .versions = quant_versions },
-    { .name = "DequantizeLinear", .domain = "", .since = 28, .in = { 2, 3 }, .out = { 1, 1 },
+      .types =
+          "T1:float,float16,bfloat16,int32;T2:float,float16,bfloat16,int32,float8e8m0;"
+          "T3:" QUANTIZED,
+      .sig = "T1,T2,T3?->T3",
+      .attrs = quant_spec,
+      .attrs_size = sizeof(quant_attrs),
+      .infer = quant_infer,
+      .ref = quant_ref,
+      .versions = quant_versions },
+    { .name = "DequantizeLinear",
+      .domain = "",
+      .since = 28,
+      .in = { 2, 3 },
+      .out = { 1, 1 },
       .traits = PLN_OP_QDQ,
       .types = "T1:int32," QUANTIZED ";T2:float,float16,bfloat16,float8e8m0;"
                "T3:float,float16,bfloat16",
-      .sig = "T1,T2,T1?->T3", .attrs = dequant_spec, .attrs_size = sizeof(quant_attrs),
-      .infer = dequant_infer, .ref = dequant_ref, .versions = dequant_versions },
-    { .name = "DynamicQuantizeLinear", .domain = "", .since = 11, .in = { 1, 1 },
-      .out = { 3, 3 }, .sig = "float->uint8,float,uint8", .infer = dynamic_infer,
+      .sig = "T1,T2,T1?->T3",
+      .attrs = dequant_spec,
+      .attrs_size = sizeof(quant_attrs),
+      .infer = dequant_infer,
+      .ref = dequant_ref,
+      .versions = dequant_versions },
+    { .name = "DynamicQuantizeLinear",
+      .domain = "",
+      .since = 11,
+      .in = { 1, 1 },
+      .out = { 3, 3 },
+      .sig = "float->uint8,float,uint8",
+      .infer = dynamic_infer,
       .ref = dynamic_ref },
     { .name = NULL },
 };

@@ -1,7 +1,7 @@
 /* Random operators, Dropout among them.
  *
- * Numbers come from the run's generator, or from one that the seed attribute starts anew at
- * each call, so that a seeded node gives the same numbers every time.
+ * Numbers come from the run's generator, or from one that the seed attribute starts anew
+ * at each call, so that a seeded node gives the same numbers every time.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/block.h"
 #include "kernels/raise.h"
@@ -20,28 +20,38 @@ typedef struct random_attrs {
 } random_attrs;
 
 #define FIELD(f) offsetof(random_attrs, f)
-#define SEED \
-    { .name = "seed", .type = PLN_ATTR_FLOAT, .offset = FIELD(seed), .has_offset = FIELD(has_seed) }
+#define SEED                                                           \
+    {                                                                  \
+        .name = "seed", .type = PLN_ATTR_FLOAT, .offset = FIELD(seed), \
+        .has_offset = FIELD(has_seed)                                  \
+    }
 #define DTYPE(def) PLN_A_INT(random_attrs, dtype, def)
-#define SHAPE { .name = "shape", .type = PLN_ATTR_INTS, .required = true, .offset = FIELD(shape) }
-#define NORMAL  PLN_A_FLOAT(random_attrs, mean, 0.0f), PLN_A_FLOAT(random_attrs, scale, 1.0f)
-#define UNIFORM PLN_A_FLOAT(random_attrs, low, 0.0f), PLN_A_FLOAT(random_attrs, high, 1.0f)
+#define SHAPE                                                                            \
+    {                                                                                    \
+        .name = "shape", .type = PLN_ATTR_INTS, .required = true, .offset = FIELD(shape) \
+    }
+#define NORMAL \
+    PLN_A_FLOAT(random_attrs, mean, 0.0f), PLN_A_FLOAT(random_attrs, scale, 1.0f)
+#define UNIFORM \
+    PLN_A_FLOAT(random_attrs, low, 0.0f), PLN_A_FLOAT(random_attrs, high, 1.0f)
 
 static const pln_attr_spec normal_spec[] = { NORMAL, SEED, DTYPE(1), SHAPE, PLN_A_END };
 static const pln_attr_spec uniform_spec[] = { UNIFORM, SEED, DTYPE(1), SHAPE, PLN_A_END };
 static const pln_attr_spec normal_like_spec[] = { NORMAL, SEED, DTYPE(0), PLN_A_END };
 static const pln_attr_spec uniform_like_spec[] = { UNIFORM, SEED, DTYPE(0), PLN_A_END };
 static const pln_attr_spec bernoulli_spec[] = { SEED, DTYPE(0), PLN_A_END };
-static const pln_attr_spec multinomial_spec[] = {
-    SEED, DTYPE(6), PLN_A_INT(random_attrs, sample_size, 1), PLN_A_END
-};
+static const pln_attr_spec multinomial_spec[] = { SEED, DTYPE(6),
+                                                  PLN_A_INT(random_attrs, sample_size, 1),
+                                                  PLN_A_END };
 static const pln_attr_spec dropout_spec[] = {
-    { .name = "seed", .type = PLN_ATTR_INT, .offset = FIELD(int_seed),
+    { .name = "seed",
+      .type = PLN_ATTR_INT,
+      .offset = FIELD(int_seed),
       .has_offset = FIELD(has_int_seed) },
     PLN_A_END,
 };
 
-/* ---- numbers ------------------------------------------------------------------------------ */
+/* ---- numbers ----------------------------------------------------------------------- */
 
 /* SplitMix64: a counter through a mixing function. */
 static uint64_t next_bits(uint64_t *state)
@@ -81,7 +91,7 @@ static uint64_t *generator(pln_call *c, uint64_t *own)
     return own;
 }
 
-/* ---- normal and uniform ---------------------------------------------------------------------- */
+/* ---- normal and uniform ------------------------------------------------------------ */
 
 #define BLOCK 256
 
@@ -147,7 +157,7 @@ static pln_status like_infer(pln_infer *inf, pln_error *err)
     return check_type(inf, err);
 }
 
-/* ---- Bernoulli, Multinomial ---------------------------------------------------------------------- */
+/* ---- Bernoulli, Multinomial -------------------------------------------------------- */
 
 static pln_status bernoulli_ref(pln_call *c, pln_error *err)
 {
@@ -216,7 +226,7 @@ static pln_status multinomial_infer(pln_infer *inf, pln_error *err)
     return check_type(inf, err);
 }
 
-/* ---- Dropout ------------------------------------------------------------------------------------------ */
+/* ---- Dropout ----------------------------------------------------------------------- */
 
 static pln_status dropout_ref(pln_call *c, pln_error *err)
 {
@@ -232,7 +242,8 @@ static pln_status dropout_ref(pln_call *c, pln_error *err)
         return pln_call_fail(c, err, PLN_E_RUN, "ratio is %g, want [0, 1)", ratio);
     if (!training || ratio == 0) {
         if (n && pln_call_wants(c, 0))
-            memmove(c->out[0]->data, x->data, (size_t)n * pln_dtype_size((pln_dtype)x->dtype));
+            memmove(c->out[0]->data, x->data,
+                    (size_t)n * pln_dtype_size((pln_dtype)x->dtype));
         if (n && mask)
             memset(mask, 1, (size_t)n);
         return PLN_OK;
@@ -295,26 +306,38 @@ static const pln_version_change dropout_versions[] = {
 
 #define SHORT PLN_TS_FLOAT "," PLN_TS_F8
 #define LIKE  PLN_TS_NUM ",bool,string," PLN_TS_COMPLEX
-#define ROW(op, version, n_in, t, s, spec, fn_infer, fn_ref)                              \
-    { .name = op, .domain = "", .since = version, .in = { n_in, n_in }, .out = { 1, 1 },  \
-      .traits = PLN_OP_RANDOM, .types = t, .sig = s, .attrs = spec,                       \
-      .attrs_size = sizeof(random_attrs), .infer = fn_infer, .ref = fn_ref }
+#define ROW(op, version, n_in, t, s, spec, fn_infer, fn_ref)                           \
+    {                                                                                  \
+        .name = op, .domain = "", .since = version, .in = { n_in, n_in },              \
+        .out = { 1, 1 }, .traits = PLN_OP_RANDOM, .types = t, .sig = s, .attrs = spec, \
+        .attrs_size = sizeof(random_attrs), .infer = fn_infer, .ref = fn_ref           \
+    }
 
 const pln_op_desc pln_ops_random[] = {
-    ROW("RandomNormal", 22, 0, "T:" PLN_TS_FLOAT, "->T", normal_spec, shape_infer, normal_ref),
+    ROW("RandomNormal", 22, 0, "T:" PLN_TS_FLOAT, "->T", normal_spec, shape_infer,
+        normal_ref),
     ROW("RandomUniform", 22, 0, "T:" PLN_TS_FLOAT, "->T", uniform_spec, shape_infer,
         uniform_ref),
-    ROW("RandomNormalLike", 22, 1, "T1:" LIKE ";T2:" PLN_TS_FLOAT, "T1->T2", normal_like_spec,
-        like_infer, normal_ref),
+    ROW("RandomNormalLike", 22, 1, "T1:" LIKE ";T2:" PLN_TS_FLOAT, "T1->T2",
+        normal_like_spec, like_infer, normal_ref),
     ROW("RandomUniformLike", 22, 1, "T1:" LIKE ";T2:" PLN_TS_FLOAT, "T1->T2",
         uniform_like_spec, like_infer, uniform_ref),
     ROW("Bernoulli", 22, 1, "T1:" PLN_TS_FLOAT ";T2:" PLN_TS_NUM ",bool", "T1->T2",
         bernoulli_spec, like_infer, bernoulli_ref),
     ROW("Multinomial", 22, 1, "T1:" PLN_TS_FLOAT ";T2:int32,int64", "T1->T2",
         multinomial_spec, multinomial_infer, multinomial_ref),
-    { .name = "Dropout", .domain = "", .since = 22, .in = { 1, 3 }, .out = { 1, 2 },
-      .traits = PLN_OP_RANDOM, .types = "T:" SHORT ";T1:" SHORT, .sig = "T,T1?,bool?->T,bool?",
-      .attrs = dropout_spec, .attrs_size = sizeof(random_attrs), .infer = dropout_infer,
-      .ref = dropout_ref, .versions = dropout_versions },
+    { .name = "Dropout",
+      .domain = "",
+      .since = 22,
+      .in = { 1, 3 },
+      .out = { 1, 2 },
+      .traits = PLN_OP_RANDOM,
+      .types = "T:" SHORT ";T1:" SHORT,
+      .sig = "T,T1?,bool?->T,bool?",
+      .attrs = dropout_spec,
+      .attrs_size = sizeof(random_attrs),
+      .infer = dropout_infer,
+      .ref = dropout_ref,
+      .versions = dropout_versions },
     { .name = NULL },
 };

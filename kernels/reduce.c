@@ -17,7 +17,7 @@ static const pln_attr_spec reduce_spec[] = {
     PLN_A_END,
 };
 
-/* ---- the walk ------------------------------------------------------------------------- */
+/* ---- the walk ---------------------------------------------------------------------- */
 
 static pln_status axes_mask(const pln_call *c, uint32_t *mask, bool *noop, pln_error *err)
 {
@@ -125,7 +125,7 @@ int64_t pln_reduction_inner(const pln_reduction *r, int n, int64_t i)
     return at;
 }
 
-/* ---- the reference: float kinds in double, integers in 64 bits ----------------------------- */
+/* ---- the reference: float kinds in double, integers in 64 bits --------------------- */
 
 typedef struct acc {
     double f, m;
@@ -143,17 +143,17 @@ typedef struct reducer {
     bool ordered; /* compares: unsigned 64-bit values need their order kept */
 } reducer;
 
-#define F64(name, stmt)                                              \
-    static void name##_f64(acc *a, const double *v, int64_t n)       \
-    {                                                                \
-        for (int64_t i = 0; i < n; i++)                              \
-            stmt;                                                    \
+#define F64(name, stmt)                                        \
+    static void name##_f64(acc *a, const double *v, int64_t n) \
+    {                                                          \
+        for (int64_t i = 0; i < n; i++)                        \
+            stmt;                                              \
     }
-#define S64(name, stmt)                                              \
-    static void name##_s64(acc *a, const int64_t *v, int64_t n)      \
-    {                                                                \
-        for (int64_t i = 0; i < n; i++)                              \
-            stmt;                                                    \
+#define S64(name, stmt)                                         \
+    static void name##_s64(acc *a, const int64_t *v, int64_t n) \
+    {                                                           \
+        for (int64_t i = 0; i < n; i++)                         \
+            stmt;                                               \
     }
 #define U(x) ((uint64_t)(x))
 
@@ -211,14 +211,19 @@ static double lse_end_f64(const acc *a)
 }
 
 static const reducer reduce_sum = { 0, 0, sum_f64, sum_s64, NULL, NULL, false };
-static const reducer reduce_mean = { 0, 0, sum_f64, sum_s64, mean_end_f64, mean_end_s64, false };
+static const reducer reduce_mean = {
+    0, 0, sum_f64, sum_s64, mean_end_f64, mean_end_s64, false
+};
 static const reducer reduce_prod = { 1, 1, prod_f64, prod_s64, NULL, NULL, false };
 static const reducer reduce_l1 = { 0, 0, l1_f64, l1_s64, NULL, NULL, false };
-static const reducer reduce_l2 = { 0, 0, square_f64, square_s64, sqrt_end_f64, sqrt_end_s64,
-                                   false };
+static const reducer reduce_l2 = {
+    0, 0, square_f64, square_s64, sqrt_end_f64, sqrt_end_s64, false
+};
 static const reducer reduce_square = { 0, 0, square_f64, square_s64, NULL, NULL, false };
-static const reducer reduce_max = { -INFINITY, INT64_MIN, max_f64, max_s64, NULL, NULL, true };
-static const reducer reduce_min = { INFINITY, INT64_MAX, min_f64, min_s64, NULL, NULL, true };
+static const reducer reduce_max = { -INFINITY, INT64_MIN, max_f64, max_s64,
+                                    NULL,      NULL,      true };
+static const reducer reduce_min = { INFINITY, INT64_MAX, min_f64, min_s64,
+                                    NULL,     NULL,      true };
 static const reducer reduce_logsum = { 0, 0, sum_f64, NULL, log_end_f64, NULL, false };
 static const reducer reduce_lse = { 0, 0, lse_f64, NULL, lse_end_f64, NULL, false };
 
@@ -285,12 +290,12 @@ static pln_status reduce_ref(pln_call *c, const reducer *op, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- inference ---------------------------------------------------------------------------------- */
+/* ---- inference --------------------------------------------------------------------- */
 
 static pln_status shape_unknown_axes(pln_infer *inf, bool keep, int rank, pln_shape *s)
 {
-    const pln_dim n = pln_infer_rank(inf, 1) == 1 ? pln_infer_dim(inf, 1, 0)
-                                                  : pln_dim_unknown();
+    const pln_dim n =
+        pln_infer_rank(inf, 1) == 1 ? pln_infer_dim(inf, 1, 0) : pln_dim_unknown();
     *s = pln_shape_unknown();
     if (!keep && (!pln_dim_is_known(n) || n.value > rank || n.value == 0))
         return PLN_OK;
@@ -347,9 +352,9 @@ static pln_status infer_sym(pln_infer *inf, pln_dim (*fn)(pln_syms *, pln_dim, p
     pln_symval v;
     PLN_TRY(reduce_infer(inf, err));
     const pln_type *t = &inf->out[0];
-    if ((t->dtype != PLN_DT_S64 && t->dtype != PLN_DT_S32) || pln_infer_rank(inf, 0) != 1 ||
-        t->shape.rank == PLN_RANK_UNKNOWN || t->shape.rank > 1 ||
-        (t->shape.rank == 1 && !pln_dim_is(t->shape.dims[0], 1)) ||
+    if ((t->dtype != PLN_DT_S64 && t->dtype != PLN_DT_S32) ||
+        pln_infer_rank(inf, 0) != 1 || t->shape.rank == PLN_RANK_UNKNOWN ||
+        t->shape.rank > 1 || (t->shape.rank == 1 && !pln_dim_is(t->shape.dims[0], 1)) ||
         !pln_infer_ints(inf, 0, &v) || v.n == 0)
         return PLN_OK;
     pln_dim *d = PLN_NEW(inf->arena, pln_dim);
@@ -381,7 +386,7 @@ static pln_status min_infer(pln_infer *inf, pln_error *err)
     return infer_sym(inf, pln_dim_min, err);
 }
 
-/* ---- versions and rows ----------------------------------------------------------------------------- */
+/* ---- versions and rows ------------------------------------------------------------- */
 
 static pln_status raise_axes(pln_node *n, pln_error *err)
 {
@@ -397,10 +402,10 @@ static pln_status lower_axes(pln_node *n, pln_error *err)
 static const pln_version_change versions_13[] = { { 13, raise_axes, lower_axes }, { 0 } };
 static const pln_version_change versions_18[] = { { 18, raise_axes, lower_axes }, { 0 } };
 
-#define REF(name)                                                      \
-    static pln_status name##_ref(pln_call *c, pln_error *err)          \
-    {                                                                  \
-        return reduce_ref(c, &reduce_##name, err);                     \
+#define REF(name)                                             \
+    static pln_status name##_ref(pln_call *c, pln_error *err) \
+    {                                                         \
+        return reduce_ref(c, &reduce_##name, err);            \
     }
 REF(sum)
 REF(mean)
@@ -414,11 +419,13 @@ REF(lse)
 REF(square)
 
 #define TYPES "uint32,uint64,int32,int64," PLN_TS_FLOAT
-#define ROW(op, version, set, fn_infer, fn_ref, impl, changes)                             \
-    { .name = #op, .domain = "", .since = version, .in = { 1, 2 }, .out = { 1, 1 },        \
-      .types = "T:" set, .sig = "T,int64?->T", .attrs = reduce_spec,                       \
-      .attrs_size = sizeof(reduce_attrs), .infer = fn_infer, .ref = fn_ref, .cpu = impl,   \
-      .versions = changes }
+#define ROW(op, version, set, fn_infer, fn_ref, impl, changes)                        \
+    {                                                                                 \
+        .name = #op, .domain = "", .since = version, .in = { 1, 2 }, .out = { 1, 1 }, \
+        .types = "T:" set, .sig = "T,int64?->T", .attrs = reduce_spec,                \
+        .attrs_size = sizeof(reduce_attrs), .infer = fn_infer, .ref = fn_ref,         \
+        .cpu = impl, .versions = changes                                              \
+    }
 
 const pln_op_desc pln_ops_reduce[] = {
     ROW(ReduceSum, 13, TYPES, sum_infer, sum_ref, &pln_reduce_sum_cpu, versions_13),

@@ -17,8 +17,10 @@
 typedef struct fast_op {
     float start;
     float (*row)(const pln_vec_fns *f, const float *x, int64_t n);
-    void (*add)(const pln_vec_fns *f, float *acc, const float *x, int64_t n); /* an input */
-    void (*join)(const pln_vec_fns *f, float *acc, const float *x, int64_t n); /* partials */
+    void (*add)(const pln_vec_fns *f, float *acc, const float *x,
+                int64_t n); /* an input */
+    void (*join)(const pln_vec_fns *f, float *acc, const float *x,
+                 int64_t n);          /* partials */
     float (*end)(float v, int64_t n); /* NULL: v */
 } fast_op;
 
@@ -54,8 +56,8 @@ static void rows(void *arg, int64_t begin, int64_t end)
         pln_reduction_at(r, r->n_kept, i, &in, &out);
         float v = w->op->row(f, w->x + in, len);
         for (int64_t o = 1; o < outer; o++)
-            v = join1(w->op, v, w->op->row(f, w->x + in + pln_reduction_inner(r, inner, o),
-                                           len));
+            v = join1(w->op, v,
+                      w->op->row(f, w->x + in + pln_reduction_inner(r, inner, o), len));
         w->y[out] = finish(w->op, v, r->n_each);
     }
 }
@@ -136,7 +138,8 @@ static pln_status run(pln_call *c, const fast_op *op, pln_error *err)
 {
     pln_reduction r;
     PLN_TRY(pln_reduction_of(c, &r, err));
-    work w = { op, &r, PLN_DATA(const float, c->in[0]), PLN_DATA(float, c->out[0]), 0, NULL };
+    work w = { op, &r,  PLN_DATA(const float, c->in[0]), PLN_DATA(float, c->out[0]),
+               0,  NULL };
     if (r.n_out == 0)
         return PLN_OK;
     if (r.n_each == 0) {
@@ -159,12 +162,12 @@ static pln_status run(pln_call *c, const fast_op *op, pln_error *err)
     const int64_t inner = r.kept[r.n_kept - 1];
     w.blocks = (inner + COLUMNS - 1) / COLUMNS;
     pln_parallel_for(c->n_threads, r.n_out / inner * w.blocks,
-                     1 + PIECE / 4 / (r.n_each * (inner < COLUMNS ? inner : COLUMNS)), columns,
-                     &w);
+                     1 + PIECE / 4 / (r.n_each * (inner < COLUMNS ? inner : COLUMNS)),
+                     columns, &w);
     return PLN_OK;
 }
 
-/* ---- the operators ------------------------------------------------------------------------- */
+/* ---- the operators ----------------------------------------------------------------- */
 
 static float row_sum(const pln_vec_fns *f, const float *x, int64_t n)
 {
@@ -218,8 +221,8 @@ static float end_sqrt(float v, int64_t n)
     return sqrtf(v);
 }
 
-/* The walk takes both layouts; the result of a channels-last input is plain, or has sizes of
- * 1 where that would differ. */
+/* The walk takes both layouts; the result of a channels-last input is plain, or has sizes
+ * of 1 where that would differ. */
 static pln_status prepare(pln_prep *p, pln_error *err)
 {
     const reduce_attrs *a = (const reduce_attrs *)p->attrs;
@@ -236,12 +239,12 @@ static pln_status prepare(pln_prep *p, pln_error *err)
     return PLN_OK;
 }
 
-#define OP(name, start, row, add, join, end)                                         \
-    static const fast_op op_##name = { start, row, add, join, end };                 \
-    static pln_status run_##name(pln_call *c, pln_error *err)                        \
-    {                                                                                \
-        return run(c, &op_##name, err);                                              \
-    }                                                                                \
+#define OP(name, start, row, add, join, end)                         \
+    static const fast_op op_##name = { start, row, add, join, end }; \
+    static pln_status run_##name(pln_call *c, pln_error *err)        \
+    {                                                                \
+        return run(c, &op_##name, err);                              \
+    }                                                                \
     const pln_impl pln_reduce_##name##_cpu = { #name "_f32", prepare, run_##name, NULL };
 OP(sum, 0, row_sum, add_sum, add_sum, NULL)
 OP(mean, 0, row_sum, add_sum, add_sum, end_mean)

@@ -10,22 +10,27 @@
 #include <strings.h>
 
 #define FIELD(f) offsetof(pln_rnn_attrs, f)
-#define COMMON                                                                            \
-    PLN_A_STRS(pln_rnn_attrs, activations), PLN_A_FLOATS(pln_rnn_attrs, activation_alpha), \
-        PLN_A_FLOATS(pln_rnn_attrs, activation_beta),                                     \
-        { .name = "clip", .type = PLN_ATTR_FLOAT, .offset = FIELD(clip),                  \
-          .has_offset = FIELD(has_clip) },                                                \
-        PLN_A_ENUM(pln_rnn_attrs, direction, "forward|reverse|bidirectional", "forward"), \
+#define COMMON                                                                \
+    PLN_A_STRS(pln_rnn_attrs, activations),                                   \
+        PLN_A_FLOATS(pln_rnn_attrs, activation_alpha),                        \
+        PLN_A_FLOATS(pln_rnn_attrs, activation_beta),                         \
+        { .name = "clip",                                                     \
+          .type = PLN_ATTR_FLOAT,                                             \
+          .offset = FIELD(clip),                                              \
+          .has_offset = FIELD(has_clip) },                                    \
+        PLN_A_ENUM(pln_rnn_attrs, direction, "forward|reverse|bidirectional", \
+                   "forward"),                                                \
         PLN_A_INT(pln_rnn_attrs, hidden_size, 0), PLN_A_INT(pln_rnn_attrs, layout, 0)
 
-static const pln_attr_spec lstm_spec[] = { COMMON, PLN_A_INT(pln_rnn_attrs, input_forget, 0),
+static const pln_attr_spec lstm_spec[] = { COMMON,
+                                           PLN_A_INT(pln_rnn_attrs, input_forget, 0),
                                            PLN_A_END };
-static const pln_attr_spec gru_spec[] = { COMMON,
-                                          PLN_A_INT(pln_rnn_attrs, linear_before_reset, 0),
-                                          PLN_A_END };
+static const pln_attr_spec gru_spec[] = {
+    COMMON, PLN_A_INT(pln_rnn_attrs, linear_before_reset, 0), PLN_A_END
+};
 static const pln_attr_spec rnn_spec[] = { COMMON, PLN_A_END };
 
-/* ---- activations -------------------------------------------------------------------------- */
+/* ---- activations ------------------------------------------------------------------- */
 
 double pln_rnn_sigmoid(double x, double alpha, double beta)
 {
@@ -157,7 +162,7 @@ static pln_status rnn_check(pln_node *n, void *attrs, pln_error *err)
     return check(n, attrs, 1, 1, usual, err);
 }
 
-/* ---- sizes ----------------------------------------------------------------------------------- */
+/* ---- sizes ------------------------------------------------------------------------- */
 
 static pln_status want(const pln_call *c, uint32_t i, int rank, const int64_t *dims,
                        pln_error *err)
@@ -172,8 +177,9 @@ static pln_status want(const pln_call *c, uint32_t i, int rank, const int64_t *d
     pln_text t;
     pln_text_init(&t, NULL);
     pln_tensor_print_shape(&t, c->in[i]);
-    const pln_status st = pln_call_fail(c, err, PLN_E_RUN, "input %u is %s, want rank %d, %lld first",
-                                        i, t.data ? t.data : "?", rank, (long long)dims[0]);
+    const pln_status st =
+        pln_call_fail(c, err, PLN_E_RUN, "input %u is %s, want rank %d, %lld first", i,
+                      t.data ? t.data : "?", rank, (long long)dims[0]);
     pln_text_done(&t);
     return st;
 }
@@ -184,8 +190,9 @@ pln_status pln_rnn_find_sizes(const pln_call *c, pln_rnn_sizes *s, pln_error *er
     const pln_tensor *x = c->in[0], *w = c->in[1], *r = c->in[2];
     const bool lstm = a->gates == 4;
     if (x->rank != 3 || w->rank != 3 || r->rank != 3)
-        return pln_call_fail(c, err, PLN_E_RUN, "X, W and R have ranks %d, %d, %d, want 3",
-                             x->rank, w->rank, r->rank);
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "X, W and R have ranks %d, %d, %d, want 3", x->rank, w->rank,
+                             r->rank);
     *s = (pln_rnn_sizes){ .steps = x->dims[a->layout ? 1 : 0],
                           .batch = x->dims[a->layout ? 0 : 1],
                           .input = x->dims[2],
@@ -193,7 +200,8 @@ pln_status pln_rnn_find_sizes(const pln_call *c, pln_rnn_sizes *s, pln_error *er
                           .dirs = a->direction == 2 ? 2 : 1,
                           .gates = a->gates };
     const int64_t gh = s->gates * s->hidden;
-    if (s->hidden < 1 || s->hidden > INT32_MAX || (a->hidden_size && a->hidden_size != s->hidden))
+    if (s->hidden < 1 || s->hidden > INT32_MAX ||
+        (a->hidden_size && a->hidden_size != s->hidden))
         return pln_call_fail(c, err, PLN_E_RUN, "hidden size %lld, R says %lld",
                              (long long)a->hidden_size, (long long)s->hidden);
     PLN_TRY(want(c, 1, 3, (const int64_t[]){ s->dirs, gh, s->input }, err));
@@ -210,8 +218,9 @@ pln_status pln_rnn_find_sizes(const pln_call *c, pln_rnn_sizes *s, pln_error *er
     s->lens = pln_call_has(c, 4) ? PLN_DATA(const int32_t, c->in[4]) : NULL;
     for (int64_t b = 0; s->lens && b < s->batch; b++)
         if (s->lens[b] < 0 || s->lens[b] > s->steps)
-            return pln_call_fail(c, err, PLN_E_RUN, "sequence_lens[%lld] is %d of %lld steps",
-                                 (long long)b, s->lens[b], (long long)s->steps);
+            return pln_call_fail(c, err, PLN_E_RUN,
+                                 "sequence_lens[%lld] is %d of %lld steps", (long long)b,
+                                 s->lens[b], (long long)s->steps);
     return PLN_OK;
 }
 
@@ -222,8 +231,8 @@ static pln_status infer(pln_infer *inf, pln_error *err)
     const pln_dim dirs = pln_dim_of(a->direction == 2 ? 2 : 1);
     const pln_dim steps = pln_infer_dim(inf, 0, a->layout ? 1 : 0);
     const pln_dim batch = pln_infer_dim(inf, 0, a->layout ? 0 : 1);
-    const pln_dim hidden = a->hidden_size ? pln_dim_of(a->hidden_size)
-                                          : pln_infer_dim(inf, 2, 2);
+    const pln_dim hidden =
+        a->hidden_size ? pln_dim_of(a->hidden_size) : pln_infer_dim(inf, 2, 2);
     pln_shape y = pln_infer_shape(inf, 4), h = pln_infer_shape(inf, 3);
     if (y.rank != 4 || h.rank != 3)
         return pln_oom(err);
@@ -243,7 +252,8 @@ static void cost(const pln_infer *inf, pln_cost *out)
     const pln_rnn_attrs *a = (const pln_rnn_attrs *)inf->attrs;
     const pln_dim x = pln_shape_count(inf->syms, inf->in[0]->shape);
     const pln_dim in = pln_infer_dim(inf, 0, 2), h = pln_infer_dim(inf, 2, 2);
-    if (!pln_dim_is_known(x) || !pln_dim_is_known(in) || !pln_dim_is_known(h) || !in.value)
+    if (!pln_dim_is_known(x) || !pln_dim_is_known(in) || !pln_dim_is_known(h) ||
+        !in.value)
         return;
     const double rows = (double)x.value / (double)in.value * (a->direction == 2 ? 2 : 1);
     out->flops = 2 * rows * a->gates * (double)h.value * (double)(in.value + h.value);
@@ -271,11 +281,13 @@ static const pln_version_change versions[] = { { 7, raise_7, NULL },
                                                { 14, NULL, lower_14 },
                                                { 0 } };
 
-#define ROW(op, n_in, n_out, signature, spec, fn)                                         \
-    { .name = op, .domain = "", .since = 22, .in = { 3, n_in }, .out = { 0, n_out },      \
-      .types = "T:" PLN_TS_FLOAT, .sig = signature, .attrs = spec,                        \
-      .attrs_size = sizeof(pln_rnn_attrs), .check = fn, .infer = infer, .ref = ref,       \
-      .cpu = &pln_rnn_cpu, .cost = cost, .versions = versions }
+#define ROW(op, n_in, n_out, signature, spec, fn)                                      \
+    {                                                                                  \
+        .name = op, .domain = "", .since = 22, .in = { 3, n_in }, .out = { 0, n_out }, \
+        .types = "T:" PLN_TS_FLOAT, .sig = signature, .attrs = spec,                   \
+        .attrs_size = sizeof(pln_rnn_attrs), .check = fn, .infer = infer, .ref = ref,  \
+        .cpu = &pln_rnn_cpu, .cost = cost, .versions = versions                        \
+    }
 
 const pln_op_desc pln_ops_rnn[] = {
     ROW("LSTM", 8, 3, "T,T,T,T?,int32?,T?,T?,T?->T?,T?,T?", lstm_spec, lstm_check),

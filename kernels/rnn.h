@@ -23,7 +23,7 @@ typedef struct pln_rnn_attrs {
     float clip;
     bool has_clip;
     int64_t hidden_size, input_forget, layout, linear_before_reset;
-    int direction; /* 0 forward, 1 reverse, 2 bidirectional */
+    int direction;                     /* 0 forward, 1 reverse, 2 bidirectional */
     pln_rnn_act act[PLN_RNN_MAX_ACTS]; /* filled by the row's check */
     int n_acts;                        /* of one direction */
     int gates;                         /* 4 LSTM, 3 GRU, 1 RNN */
@@ -35,10 +35,12 @@ typedef struct pln_rnn_sizes {
     const int32_t *lens; /* NULL: all are `steps` */
 } pln_rnn_sizes;
 
-/* Reads sizes off the inputs and checks them all; w, r may be known from the plan alone. */
+/* Reads sizes off the inputs and checks them all; w, r may be known from the plan alone.
+ */
 pln_status pln_rnn_find_sizes(const pln_call *c, pln_rnn_sizes *s, pln_error *err);
 
-/* Runs in double (reference) or float; `packed` NULL: W and R are transposed at each call. */
+/* Runs in double (reference) or float; `packed` NULL: W and R are transposed at each
+ * call. */
 pln_status pln_rnn_run_f64(pln_call *c, const void *packed, pln_error *err);
 pln_status pln_rnn_run_f32(pln_call *c, const void *packed, pln_error *err);
 

@@ -1,5 +1,5 @@
-/* Recurrent operators in float: the input's product is one matrix product for all steps, the
- * recurrence a vector against a transposed matrix.
+/* Recurrent operators in float: the input's product is one matrix product for all steps,
+ * the recurrence a vector against a transposed matrix.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/block.h"
 #include "kernels/gemm_f32.h"
@@ -10,8 +10,8 @@
 
 #include <string.h>
 
-static void gemm(float *y, const float *x, const float *m, int64_t rows, int64_t k, int64_t n,
-                 int n_threads)
+static void gemm(float *y, const float *x, const float *m, int64_t rows, int64_t k,
+                 int64_t n, int n_threads)
 {
     if (rows < 4) {
         memset(y, 0, (size_t)(rows * n) * sizeof *y);
@@ -19,8 +19,17 @@ static void gemm(float *y, const float *x, const float *m, int64_t rows, int64_t
             pln_vec()->gemv(y + i * n, m, n, x + i * k, k, n);
         return;
     }
-    const pln_gemm_job g = { .fns = pln_gemm(), .m = rows, .n = n, .k = k, .a = x, .a_rs = k,
-                             .a_cs = 1, .b = m, .b_ld = n, .c = y, .ldc = n };
+    const pln_gemm_job g = { .fns = pln_gemm(),
+                             .m = rows,
+                             .n = n,
+                             .k = k,
+                             .a = x,
+                             .a_rs = k,
+                             .a_cs = 1,
+                             .b = m,
+                             .b_ld = n,
+                             .c = y,
+                             .ldc = n };
     pln_gemm_parallel(&g, n_threads);
 }
 
@@ -38,12 +47,12 @@ static void activate(const pln_rnn_act *a, float *v, int64_t n)
             v[i] = (float)a->fn(v[i], a->alpha, a->beta);
 }
 
-#define REAL                                float
-#define PLN_DT_WORK                         PLN_DT_F32
-#define NAME(x)                             f32_##x
-#define GEMM(y, x, m, rows, k, n, threads)  gemm(y, x, m, rows, k, n, threads)
-#define GEMV(y, m, ld, x, k, n)             pln_vec()->gemv(y, m, ld, x, k, n)
-#define ACT(a, v, n)                        activate(a, v, n)
+#define REAL                               float
+#define PLN_DT_WORK                        PLN_DT_F32
+#define NAME(x)                            f32_##x
+#define GEMM(y, x, m, rows, k, n, threads) gemm(y, x, m, rows, k, n, threads)
+#define GEMV(y, m, ld, x, k, n)            pln_vec()->gemv(y, m, ld, x, k, n)
+#define ACT(a, v, n)                       activate(a, v, n)
 #include "kernels/rnn_tmpl.h"
 
 pln_status pln_rnn_run_f32(pln_call *c, const void *packed, pln_error *err)
@@ -51,7 +60,7 @@ pln_status pln_rnn_run_f32(pln_call *c, const void *packed, pln_error *err)
     return f32_run(c, (const float *)packed, err);
 }
 
-/* ---- packing ------------------------------------------------------------------------------ */
+/* ---- packing ----------------------------------------------------------------------- */
 
 typedef struct weights {
     const pln_allocator *alloc;

@@ -30,12 +30,12 @@ static void activate(const pln_rnn_act *a, double *v, int64_t n)
         v[i] = a->fn(v[i], a->alpha, a->beta);
 }
 
-#define REAL                                double
-#define PLN_DT_WORK                         PLN_DT_F64
-#define NAME(x)                             f64_##x
-#define GEMM(y, x, m, rows, k, n, threads)  gemm(y, x, m, rows, k, n)
-#define GEMV(y, m, ld, x, k, n)             gemv(y, m, ld, x, k, n)
-#define ACT(a, v, n)                        activate(a, v, n)
+#define REAL                               double
+#define PLN_DT_WORK                        PLN_DT_F64
+#define NAME(x)                            f64_##x
+#define GEMM(y, x, m, rows, k, n, threads) gemm(y, x, m, rows, k, n)
+#define GEMV(y, m, ld, x, k, n)            gemv(y, m, ld, x, k, n)
+#define ACT(a, v, n)                       activate(a, v, n)
 #include "kernels/rnn_tmpl.h"
 
 pln_status pln_rnn_run_f64(pln_call *c, const void *packed, pln_error *err)

@@ -9,13 +9,14 @@ typedef struct NAME(rnn) {
     pln_call *c;
     const pln_rnn_attrs *a;
     pln_rnn_sizes s;
-    const REAL *wt, *rt; /* [dirs][input][gates x hidden], [dirs][hidden][gates x hidden] */
+    const REAL *wt,
+        *rt; /* [dirs][input][gates x hidden], [dirs][hidden][gates x hidden] */
     const REAL *x;
-    REAL *xw;         /* [dirs][rows of x][gates x hidden] */
-    REAL *work;       /* for each lane: h, c, gates, two vectors more */
-    REAL *bias;       /* [dirs][gates x hidden], added to xw */
-    REAL *rb;         /* [dirs][hidden] of GRU's reset before the bias, or NULL */
-    REAL *peep;       /* [dirs][3 x hidden] or NULL */
+    REAL *xw;   /* [dirs][rows of x][gates x hidden] */
+    REAL *work; /* for each lane: h, c, gates, two vectors more */
+    REAL *bias; /* [dirs][gates x hidden], added to xw */
+    REAL *rb;   /* [dirs][hidden] of GRU's reset before the bias, or NULL */
+    REAL *peep; /* [dirs][3 x hidden] or NULL */
 } NAME(rnn);
 
 static int64_t NAME(row)(const NAME(rnn) * r, int64_t t, int64_t b)
@@ -138,7 +139,8 @@ static void NAME(lane)(const NAME(rnn) * r, int64_t d, int64_t b)
         if (past) {
             memset(t, 0, (size_t)n * sizeof *t);
         } else {
-            const REAL *xw = r->xw + (d * r->s.steps * r->s.batch + NAME(row)(r, step, b)) * gh;
+            const REAL *xw =
+                r->xw + (d * r->s.steps * r->s.batch + NAME(row)(r, step, b)) * gh;
             memcpy(g, xw, (size_t)gh * sizeof *g);
             if (r->s.gates == 4)
                 NAME(lstm)(r, d, g, h, c, t);
@@ -214,7 +216,8 @@ static void NAME(inputs)(NAME(rnn) * r)
     const int64_t gh = r->s.gates * r->s.hidden, rows = r->s.steps * r->s.batch;
     for (int64_t d = 0; d < r->s.dirs; d++) {
         REAL *xw = r->xw + d * rows * gh;
-        GEMM(xw, r->x, r->wt + d * r->s.input * gh, rows, r->s.input, gh, r->c->n_threads);
+        GEMM(xw, r->x, r->wt + d * r->s.input * gh, rows, r->s.input, gh,
+             r->c->n_threads);
         for (int64_t i = 0; i < rows; i++)
             for (int64_t j = 0; j < gh; j++)
                 xw[i * gh + j] += r->bias[d * gh + j];
@@ -233,8 +236,10 @@ static pln_status NAME(run)(pln_call *c, const REAL *packed, pln_error *err)
         !NAME(take)(&total, rows, r.s.input, 1, &x) ||
         !NAME(take)(&total, r.s.dirs, rows, gh, &xw) ||
         !NAME(take)(&total, r.s.dirs, r.s.batch, gh + 4 * n, &work) ||
-        !NAME(take)(&total, r.s.dirs, gh, 1, &bias) || !NAME(take)(&total, r.s.dirs, n, 1, &rb) ||
-        !NAME(take)(&total, r.s.dirs, 3 * n, 1, &peep) || !NAME(take)(&total, longest, 1, 1, &line))
+        !NAME(take)(&total, r.s.dirs, gh, 1, &bias) ||
+        !NAME(take)(&total, r.s.dirs, n, 1, &rb) ||
+        !NAME(take)(&total, r.s.dirs, 3 * n, 1, &peep) ||
+        !NAME(take)(&total, longest, 1, 1, &line))
         return pln_oom(err);
     char *base = (char *)pln_call_scratch(c, total);
     if (!base)
@@ -258,7 +263,7 @@ static pln_status NAME(run)(pln_call *c, const REAL *packed, pln_error *err)
     NAME(load_bias)(&r);
     NAME(inputs)(&r);
     /* A thread pays off when a lane has enough weights to read. */
-    pln_parallel_for(c->n_threads, r.s.dirs * r.s.batch, 1 + 500000 / (1 + r.s.steps * gh * n),
-                     NAME(lanes), &r);
+    pln_parallel_for(c->n_threads, r.s.dirs * r.s.batch,
+                     1 + 500000 / (1 + r.s.steps * gh * n), NAME(lanes), &r);
     return PLN_OK;
 }

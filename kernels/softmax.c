@@ -120,7 +120,7 @@ static pln_status Hardmax_ref(pln_call *c, pln_error *err)
     return by_rows(c, hard_row, err);
 }
 
-/* ---- vector version ------------------------------------------------------------------- */
+/* ---- vector version ---------------------------------------------------------------- */
 
 #define COLUMNS 256
 
@@ -199,8 +199,8 @@ static pln_status run_f32(pln_call *c, bool log, pln_error *err)
     if (j.a.inner == 1)
         pln_parallel_for(c->n_threads, j.a.outer, grain, rows_f32, &j);
     else
-        pln_parallel_for(c->n_threads, j.a.outer * ((j.a.inner + COLUMNS - 1) / COLUMNS), 1,
-                         columns_f32, &j);
+        pln_parallel_for(c->n_threads, j.a.outer * ((j.a.inner + COLUMNS - 1) / COLUMNS),
+                         1, columns_f32, &j);
     return PLN_OK;
 }
 
@@ -224,9 +224,10 @@ static pln_status prepare(pln_prep *p, pln_error *err)
 }
 
 static const pln_impl Softmax_cpu = { "softmax_f32", prepare, Softmax_run, NULL };
-static const pln_impl LogSoftmax_cpu = { "log_softmax_f32", prepare, LogSoftmax_run, NULL };
+static const pln_impl LogSoftmax_cpu = { "log_softmax_f32", prepare, LogSoftmax_run,
+                                         NULL };
 
-/* ---- versions --------------------------------------------------------------------------- */
+/* ---- versions ---------------------------------------------------------------------- */
 
 /* Before 13 the default axis is 1 and the dimensions from it on are normalized together:
  * the same when it is the last, else a mark that the kernel understands. */
@@ -254,7 +255,8 @@ static pln_status lower_13(pln_node *n, pln_error *err)
         return PLN_OK;
     }
     if (rank == PLN_RANK_UNKNOWN || (axis != -1 && axis != rank - 1))
-        return pln_fail(err, PLN_E_UNSUPPORTED, "%s: axis %lld has no form before version 13",
+        return pln_fail(err, PLN_E_UNSUPPORTED,
+                        "%s: axis %lld has no form before version 13",
                         pln_node_where(n, where, sizeof where), (long long)axis);
     return pln_node_set_int(n, "axis", rank - 1);
 }
@@ -268,11 +270,14 @@ static void cost(const pln_infer *inf, pln_cost *out)
     out->bytes = pln_dim_is_known(n) ? 8.0 * (double)n.value : 0;
 }
 
-#define ROW(op, impl)                                                                      \
-    { .name = #op, .domain = "", .since = 13, .in = { 1, 1 }, .out = { 1, 1 },             \
-      .traits = PLN_OP_INPLACE, .types = "T:" PLN_TS_FLOAT, .sig = "T->T",                 \
-      .attrs = softmax_spec, .attrs_size = sizeof(softmax_attrs), .infer = softmax_infer,  \
-      .ref = op##_ref, .cpu = impl, .cost = cost, .versions = versions }
+#define ROW(op, impl)                                                            \
+    {                                                                            \
+        .name = #op, .domain = "", .since = 13, .in = { 1, 1 }, .out = { 1, 1 }, \
+        .traits = PLN_OP_INPLACE, .types = "T:" PLN_TS_FLOAT, .sig = "T->T",     \
+        .attrs = softmax_spec, .attrs_size = sizeof(softmax_attrs),              \
+        .infer = softmax_infer, .ref = op##_ref, .cpu = impl, .cost = cost,      \
+        .versions = versions                                                     \
+    }
 
 const pln_op_desc pln_ops_softmax[] = {
     ROW(Softmax, &Softmax_cpu),

@@ -19,7 +19,7 @@ static double *scratch(pln_call *c, size_t n, pln_error *err)
     return p;
 }
 
-/* ---- LinearAttention ------------------------------------------------------------------------ */
+/* ---- LinearAttention --------------------------------------------------------------- */
 
 typedef struct linear_attrs {
     int64_t q_num_heads, kv_num_heads, chunk_size;
@@ -28,13 +28,18 @@ typedef struct linear_attrs {
 } linear_attrs;
 
 static const pln_attr_spec linear_spec[] = {
-    { .name = "q_num_heads", .type = PLN_ATTR_INT, .required = true,
+    { .name = "q_num_heads",
+      .type = PLN_ATTR_INT,
+      .required = true,
       .offset = offsetof(linear_attrs, q_num_heads) },
-    { .name = "kv_num_heads", .type = PLN_ATTR_INT, .required = true,
+    { .name = "kv_num_heads",
+      .type = PLN_ATTR_INT,
+      .required = true,
       .offset = offsetof(linear_attrs, kv_num_heads) },
     PLN_A_INT(linear_attrs, chunk_size, 64), /* a hint that changes no result */
     PLN_A_FLOAT(linear_attrs, scale, 0.0f),
-    PLN_A_ENUM(linear_attrs, update_rule, "linear|gated|delta|gated_delta", "gated_delta"),
+    PLN_A_ENUM(linear_attrs, update_rule, "linear|gated|delta|gated_delta",
+               "gated_delta"),
     PLN_A_END,
 };
 
@@ -46,19 +51,20 @@ typedef struct linear {
 } linear;
 
 /* Last dimension of an optional [batch, steps, n], one of two sizes. */
-static pln_status gate_size(const linear *l, uint32_t i, bool wanted, int64_t a, int64_t b,
-                            int64_t *n, pln_error *err)
+static pln_status gate_size(const linear *l, uint32_t i, bool wanted, int64_t a,
+                            int64_t b, int64_t *n, pln_error *err)
 {
     const pln_tensor *t = pln_call_has(l->c, i) ? l->c->in[i] : NULL;
     *n = 0;
     if (wanted != (t != NULL))
-        return pln_call_fail(l->c, err, PLN_E_RUN, "input %u is %s by this update_rule", i,
-                             wanted ? "required" : "forbidden");
+        return pln_call_fail(l->c, err, PLN_E_RUN, "input %u is %s by this update_rule",
+                             i, wanted ? "required" : "forbidden");
     if (!t)
         return PLN_OK;
     if (t->rank != 3 || t->dims[0] != l->batch || t->dims[1] != l->steps ||
         (t->dims[2] != a && t->dims[2] != b))
-        return pln_call_fail(l->c, err, PLN_E_RUN, "input %u does not fit to the query", i);
+        return pln_call_fail(l->c, err, PLN_E_RUN, "input %u does not fit to the query",
+                             i);
     *n = t->dims[2];
     return PLN_OK;
 }
@@ -71,13 +77,20 @@ static pln_status linear_find(const pln_call *c, linear *l, pln_error *err)
     if (q->rank != 3 || k->rank != 3 || v->rank != 3 || qh < 1 || h < 1 || qh % h ||
         q->dims[2] % qh || k->dims[2] % h || v->dims[2] % h ||
         q->dims[2] / qh != k->dims[2] / h)
-        return pln_call_fail(c, err, PLN_E_RUN, "query, key and value do not make %lld and %lld heads",
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "query, key and value do not make %lld and %lld heads",
                              (long long)qh, (long long)h);
     for (int d = 0; d < 2; d++)
         if (k->dims[d] != q->dims[d] || v->dims[d] != q->dims[d])
-            return pln_call_fail(c, err, PLN_E_RUN, "key or value differ in dimension %d", d);
-    *l = (linear){ .c = c, .batch = q->dims[0], .steps = q->dims[1], .q_heads = qh, .heads = h,
-                   .k_dim = q->dims[2] / qh, .v_dim = v->dims[2] / h };
+            return pln_call_fail(c, err, PLN_E_RUN, "key or value differ in dimension %d",
+                                 d);
+    *l = (linear){ .c = c,
+                   .batch = q->dims[0],
+                   .steps = q->dims[1],
+                   .q_heads = qh,
+                   .heads = h,
+                   .k_dim = q->dims[2] / qh,
+                   .v_dim = v->dims[2] / h };
     l->scale = a->scale != 0 ? a->scale : 1 / sqrt((double)l->k_dim);
     PLN_TRY(gate_size(l, 4, a->update_rule & 1, h, h * l->k_dim, &l->n_decay, err));
     PLN_TRY(gate_size(l, 5, a->update_rule & 2, h, 1, &l->n_beta, err));
@@ -90,13 +103,15 @@ static pln_status linear_find(const pln_call *c, linear *l, pln_error *err)
 }
 
 /* One step of one key head: the state decays, is corrected and takes in k v^T. */
-static void update(const linear *l, int64_t b, int64_t h, int64_t t, double *state, double *k,
-                   double *v)
+static void update(const linear *l, int64_t b, int64_t h, int64_t t, double *state,
+                   double *k, double *v)
 {
     const int64_t row = b * l->steps + t;
     const pln_tensor *decay = l->n_decay ? l->c->in[4] : NULL;
-    pln_block_load(PLN_DT_F64, k, l->c->in[1], (row * l->heads + h) * l->k_dim, 1, l->k_dim);
-    pln_block_load(PLN_DT_F64, v, l->c->in[2], (row * l->heads + h) * l->v_dim, 1, l->v_dim);
+    pln_block_load(PLN_DT_F64, k, l->c->in[1], (row * l->heads + h) * l->k_dim, 1,
+                   l->k_dim);
+    pln_block_load(PLN_DT_F64, v, l->c->in[2], (row * l->heads + h) * l->v_dim, 1,
+                   l->v_dim);
     for (int64_t i = 0; decay && i < l->k_dim; i++) {
         const int64_t at = l->n_decay == l->heads ? h : h * l->k_dim + i;
         const double g = exp(pln_tensor_get_f64(decay, row * l->n_decay + at));
@@ -118,11 +133,12 @@ static void update(const linear *l, int64_t b, int64_t h, int64_t t, double *sta
             state[i * l->v_dim + m] += k[i] * v[m];
 }
 
-static void read_state(const linear *l, int64_t b, int64_t qh, int64_t t, const double *state,
-                       double *q, double *y)
+static void read_state(const linear *l, int64_t b, int64_t qh, int64_t t,
+                       const double *state, double *q, double *y)
 {
     const int64_t row = b * l->steps + t;
-    pln_block_load(PLN_DT_F64, q, l->c->in[0], (row * l->q_heads + qh) * l->k_dim, 1, l->k_dim);
+    pln_block_load(PLN_DT_F64, q, l->c->in[0], (row * l->q_heads + qh) * l->k_dim, 1,
+                   l->k_dim);
     for (int64_t m = 0; m < l->v_dim; m++) {
         y[m] = 0;
         for (int64_t i = 0; i < l->k_dim; i++)
@@ -130,8 +146,8 @@ static void read_state(const linear *l, int64_t b, int64_t qh, int64_t t, const 
         y[m] *= l->scale;
     }
     if (pln_call_wants(l->c, 0))
-        pln_block_store(l->c->out[0], (row * l->q_heads + qh) * l->v_dim, 1, PLN_DT_F64, y,
-                        l->v_dim);
+        pln_block_store(l->c->out[0], (row * l->q_heads + qh) * l->v_dim, 1, PLN_DT_F64,
+                        y, l->v_dim);
 }
 
 static pln_status linear_ref(pln_call *c, pln_error *err)
@@ -185,7 +201,7 @@ static pln_status linear_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- CausalConvWithState ------------------------------------------------------------------------ */
+/* ---- CausalConvWithState ----------------------------------------------------------- */
 
 typedef struct causal_attrs {
     int activation; /* 0 none, 1 silu, 2 swish */
@@ -207,12 +223,13 @@ static pln_status causal_check(const pln_call *c, pln_error *err)
         return pln_call_fail(c, err, PLN_E_RUN, "bias is not one for each channel");
     if (past && (past->rank != 3 || past->dims[0] != x->dims[0] ||
                  past->dims[1] != x->dims[1] || past->dims[2] != w->dims[2] - 1))
-        return pln_call_fail(c, err, PLN_E_RUN, "past_state is not [batch, channels, k - 1]");
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "past_state is not [batch, channels, k - 1]");
     return PLN_OK;
 }
 
-/* The sum is rounded to the tensor's type before the activation, as the standard's function
- * has a tensor there. */
+/* The sum is rounded to the tensor's type before the activation, as the standard's
+ * function has a tensor there. */
 static double causal_point(const pln_call *c, const double *x, const double *w, int64_t k,
                            double bias)
 {
@@ -273,11 +290,27 @@ static pln_status causal_infer(pln_infer *inf, pln_error *err)
 #define FLOATS "float,float16,bfloat16"
 
 const pln_op_desc pln_ops_stateful[] = {
-    { .name = "LinearAttention", .domain = "", .since = 27, .in = { 3, 6 }, .out = { 1, 2 },
-      .types = "T:" FLOATS ";S:" FLOATS, .sig = "T,T,T,S?,T?,T?->T,S?", .attrs = linear_spec,
-      .attrs_size = sizeof(linear_attrs), .infer = linear_infer, .ref = linear_ref },
-    { .name = "CausalConvWithState", .domain = "", .since = 27, .in = { 2, 4 },
-      .out = { 1, 2 }, .types = "T:" FLOATS, .sig = "T,T,T?,T?->T,T?", .attrs = causal_spec,
-      .attrs_size = sizeof(causal_attrs), .infer = causal_infer, .ref = causal_ref },
+    { .name = "LinearAttention",
+      .domain = "",
+      .since = 27,
+      .in = { 3, 6 },
+      .out = { 1, 2 },
+      .types = "T:" FLOATS ";S:" FLOATS,
+      .sig = "T,T,T,S?,T?,T?->T,S?",
+      .attrs = linear_spec,
+      .attrs_size = sizeof(linear_attrs),
+      .infer = linear_infer,
+      .ref = linear_ref },
+    { .name = "CausalConvWithState",
+      .domain = "",
+      .since = 27,
+      .in = { 2, 4 },
+      .out = { 1, 2 },
+      .types = "T:" FLOATS,
+      .sig = "T,T,T?,T?->T,T?",
+      .attrs = causal_spec,
+      .attrs_size = sizeof(causal_attrs),
+      .infer = causal_infer,
+      .ref = causal_ref },
     { .name = NULL },
 };

@@ -54,38 +54,38 @@ static inline float min1(float a, float b)
     }
 UNARY(relu, x < 0 ? 0 : x)
 UNARY(leaky_relu, x < 0 ? alpha * x : x)
-UNARY(clip, x < alpha ? alpha : x > beta ? beta : x)
+UNARY(clip, x<alpha ? alpha : x> beta ? beta : x)
 UNARY(sigmoid, sigmoid1(x))
 UNARY(tanh, tanhf(x))
 UNARY(gelu, 0.5f * x * (1.0f + erff(x * 0.70710678118654752f)))
 UNARY(gelu_tanh, gelu_tanh1(x))
-UNARY(swish, x * sigmoid1(alpha * x))
-UNARY(hard_sigmoid, unit1(alpha * x + beta))
-UNARY(hard_swish, x * unit1(alpha * x + beta))
+UNARY(swish, x *sigmoid1(alpha *x))
+UNARY(hard_sigmoid, unit1(alpha *x + beta))
+UNARY(hard_swish, x *unit1(alpha *x + beta))
 UNARY(elu, x < 0 ? alpha * expm1f(x) : x)
 UNARY(softplus, softplus1(x))
-UNARY(mish, x * tanhf(softplus1(x)))
+UNARY(mish, x *tanhf(softplus1(x)))
 UNARY(exp, expf(x))
 UNARY(log, logf(x))
 UNARY(sqrt, sqrtf(x))
 UNARY(abs, fabsf(x))
 UNARY(neg, -x)
-UNARY(linear, alpha * x + beta)
+UNARY(linear, alpha *x + beta)
 UNARY(erf, erff(x))
 UNARY(reciprocal, 1.0f / x)
 UNARY(floor, floorf(x))
 UNARY(ceil, ceilf(x))
 UNARY(round, rintf(x))
-UNARY(square, x * x)
+UNARY(square, x *x)
 
-#define BINARY(name, expr)                                                              \
-    static void name##_c(float *y, const float *pa, int64_t sa, const float *pb,        \
-                         int64_t sb, int64_t n)                                         \
-    {                                                                                   \
-        for (int64_t i = 0; i < n; i++) {                                               \
-            const float a = pa[i * sa], b = pb[i * sb];                                 \
-            y[i] = (expr);                                                              \
-        }                                                                               \
+#define BINARY(name, expr)                                                       \
+    static void name##_c(float *y, const float *pa, int64_t sa, const float *pb, \
+                         int64_t sb, int64_t n)                                  \
+    {                                                                            \
+        for (int64_t i = 0; i < n; i++) {                                        \
+            const float a = pa[i * sa], b = pb[i * sb];                          \
+            y[i] = (expr);                                                       \
+        }                                                                        \
     }
 BINARY(add, a + b)
 BINARY(sub, a - b)
@@ -180,7 +180,8 @@ static void axpy_c(float *y, const float *x, float a, int64_t n)
         y[i] += a * x[i];
 }
 
-static void gemv_c(float *y, const float *m, int64_t ld, const float *x, int64_t k, int64_t n)
+static void gemv_c(float *y, const float *m, int64_t ld, const float *x, int64_t k,
+                   int64_t n)
 {
     for (int64_t i = 0; i < k; i++)
         axpy_c(y, m + i * ld, x[i], n);
@@ -197,8 +198,8 @@ static void normalize_c(float *y, const float *x, const float *gamma, const floa
     }
 }
 
-static void scale_shift_c(float *y, const float *x, const float *scale, const float *shift,
-                          int64_t n)
+static void scale_shift_c(float *y, const float *x, const float *scale,
+                          const float *shift, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
         y[i] = x[i] * scale[i] + shift[i];
@@ -268,7 +269,7 @@ static const pln_vec_fns fns_c = {
 #define X(name) .name = name##_c,
     PLN_VEC_UNARY(X) PLN_VEC_BINARY(X)
 #undef X
-    .exp_sum = exp_sum_c,
+        .exp_sum = exp_sum_c,
     .log_sum_exp = log_sum_exp_c,
     .sum = sum_c,
     .sum_abs = sum_abs_c,

@@ -11,36 +11,37 @@
 #include <stdint.h>
 
 /* alpha and beta mean what they mean in postop.h. */
-typedef void (*pln_vec_unary)(float *y, const float *x, int64_t n, float alpha, float beta);
+typedef void (*pln_vec_unary)(float *y, const float *x, int64_t n, float alpha,
+                              float beta);
 /* Strides sa, sb are 0 (one value for all) or 1. */
 typedef void (*pln_vec_binary)(float *y, const float *a, int64_t sa, const float *b,
                                int64_t sb, int64_t n);
 
-#define PLN_VEC_UNARY(X)                                                             \
-    X(relu)                                                                          \
-    X(leaky_relu)                                                                    \
-    X(clip)                                                                          \
-    X(sigmoid)                                                                       \
-    X(tanh)                                                                          \
-    X(gelu)                                                                          \
-    X(gelu_tanh)                                                                     \
-    X(swish)        /* x sigmoid(alpha x) */                                         \
-    X(hard_sigmoid) /* max(0, min(1, alpha x + beta)) */                             \
-    X(hard_swish)   /* x max(0, min(1, alpha x + beta)) */                           \
-    X(elu)                                                                           \
-    X(softplus)                                                                      \
-    X(mish)                                                                          \
-    X(exp)                                                                           \
-    X(log)                                                                           \
-    X(sqrt)                                                                          \
-    X(abs)                                                                           \
-    X(neg)                                                                           \
-    X(linear) /* alpha x + beta, rounded twice */                                    \
-    X(erf)                                                                           \
-    X(reciprocal)                                                                    \
-    X(floor)                                                                         \
-    X(ceil)                                                                          \
-    X(round) /* ties to even */                                                      \
+#define PLN_VEC_UNARY(X)                                   \
+    X(relu)                                                \
+    X(leaky_relu)                                          \
+    X(clip)                                                \
+    X(sigmoid)                                             \
+    X(tanh)                                                \
+    X(gelu)                                                \
+    X(gelu_tanh)                                           \
+    X(swish)        /* x sigmoid(alpha x) */               \
+    X(hard_sigmoid) /* max(0, min(1, alpha x + beta)) */   \
+    X(hard_swish)   /* x max(0, min(1, alpha x + beta)) */ \
+    X(elu)                                                 \
+    X(softplus)                                            \
+    X(mish)                                                \
+    X(exp)                                                 \
+    X(log)                                                 \
+    X(sqrt)                                                \
+    X(abs)                                                 \
+    X(neg)                                                 \
+    X(linear) /* alpha x + beta, rounded twice */          \
+    X(erf)                                                 \
+    X(reciprocal)                                          \
+    X(floor)                                               \
+    X(ceil)                                                \
+    X(round) /* ties to even */                            \
     X(square)
 
 #define PLN_VEC_BINARY(X) \
@@ -48,7 +49,7 @@ typedef void (*pln_vec_binary)(float *y, const float *a, int64_t sa, const float
     X(sub)                \
     X(mul)                \
     X(div)                \
-    X(max)  /* NaN wins */ \
+    X(max) /* NaN wins */ \
     X(min)                \
     X(prelu) /* a < 0 ? b a : a */
 
@@ -76,7 +77,8 @@ typedef struct pln_vec_fns {
     /* y += a x */
     void (*axpy)(float *y, const float *x, float a, int64_t n);
     /* y[j] += x[i] m[i ld + j], for i < k, j < n */
-    void (*gemv)(float *y, const float *m, int64_t ld, const float *x, int64_t k, int64_t n);
+    void (*gemv)(float *y, const float *m, int64_t ld, const float *x, int64_t k,
+                 int64_t n);
     /* y = (x - mean) inv gamma + beta; gamma, beta may be NULL. */
     void (*normalize)(float *y, const float *x, const float *gamma, const float *beta,
                       float mean, float inv, int64_t n);

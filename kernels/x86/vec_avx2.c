@@ -9,7 +9,7 @@
 #define VL 8
 typedef __m256 vf;
 typedef int32_t vi __attribute__((vector_size(32)));
-typedef __m256 vm; /* a mask: all bits of a lane */
+typedef __m256 vm;  /* a mask: all bits of a lane */
 typedef __m256i tm; /* the first lanes, for tails */
 
 #define SUFFIX(name)     name##_avx2
@@ -50,7 +50,7 @@ typedef __m256i tm; /* the first lanes, for tails */
 #define LOAD_U16(p)      ((vi)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(p))))
 #define LOAD_S32(p)      _mm256_loadu_si256((const __m256i *)(p))
 #define FROM_F16(p)      _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p)))
-#define STORE_F16(p, v)  \
+#define STORE_F16(p, v) \
     _mm_storeu_si128((__m128i *)(p), _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT))
 
 static inline tm TAIL(int64_t n)

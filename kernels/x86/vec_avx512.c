@@ -53,9 +53,10 @@ typedef __mmask16 vm, tm;
 #define STORE_F16(p, v)  _mm256_storeu_si256((__m256i *)(p), _mm512_cvtps_ph(v, NEAREST))
 #define SCALE(v, n)      _mm512_scalef_ps(v, n)
 #define TAIL(n)          ((__mmask16)((1u << (n)) - 1))
-#define STORE_U8(p, v)   _mm_storeu_si128((__m128i *)(p), _mm512_cvtepi32_epi8((__m512i)(v)))
-#define STORE_S8(p, v)   STORE_U8(p, v)
-#define STORE_U16(p, v)  \
+#define STORE_U8(p, v) \
+    _mm_storeu_si128((__m128i *)(p), _mm512_cvtepi32_epi8((__m512i)(v)))
+#define STORE_S8(p, v) STORE_U8(p, v)
+#define STORE_U16(p, v) \
     _mm256_storeu_si256((__m256i *)(p), _mm512_cvtepi32_epi16((__m512i)(v)))
 
 #include "kernels/x86/vec_tmpl.h"

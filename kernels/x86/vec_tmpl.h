@@ -1,13 +1,13 @@
 /* The vector loops, for one instruction set. The includer defines the vector types and
  * primitives (see vec_avx2.c) and SUFFIX(name).
  *
- * MAX(a, b) and MIN(a, b) give b when either is NaN, as the processor does: the order of the
- * operands below keeps NaN where the C version keeps it.
+ * MAX(a, b) and MIN(a, b) give b when either is NaN, as the processor does: the order of
+ * the operands below keeps NaN where the C version keeps it.
  * SPDX-License-Identifier: Apache-2.0 */
 
 #define C(x) SET1(x)
 
-/* ---- mathematics: polynomials fitted for this file, Horner's scheme by FMA -------------- */
+/* ---- mathematics: polynomials fitted for this file, Horner's scheme by FMA --------- */
 
 /* n = round(x / ln 2) and e^r - 1 for the rest r in [-ln2/2, ln2/2]; relative error 4e-9
  * before rounding. */
@@ -146,30 +146,30 @@ static inline vf min_v(vf a, vf b)
     return SELECT(UNORD(a), a, MIN(a, b));
 }
 
-/* ---- elementwise --------------------------------------------------------------------------- */
+/* ---- elementwise ------------------------------------------------------------------- */
 
-#define UNARY(name, expr)                                                                  \
-    static void name##_u(float *y, const float *px, int64_t n, float alpha, float beta)    \
-    {                                                                                      \
-        const vf va = SET1(alpha), vb = SET1(beta);                                        \
-        int64_t i = 0;                                                                     \
-        (void)va, (void)vb;                                                                \
-        for (; i + VL <= n; i += VL) {                                                     \
-            const vf x = LOAD(px + i);                                                     \
-            STORE(y + i, expr);                                                            \
-        }                                                                                  \
-        if (i < n) {                                                                       \
-            const tm m = TAIL(n - i);                                                      \
-            const vf x = LOADM(m, px + i);                                                 \
-            STOREM(m, y + i, expr);                                                        \
-        }                                                                                  \
+#define UNARY(name, expr)                                                               \
+    static void name##_u(float *y, const float *px, int64_t n, float alpha, float beta) \
+    {                                                                                   \
+        const vf va = SET1(alpha), vb = SET1(beta);                                     \
+        int64_t i = 0;                                                                  \
+        (void)va, (void)vb;                                                             \
+        for (; i + VL <= n; i += VL) {                                                  \
+            const vf x = LOAD(px + i);                                                  \
+            STORE(y + i, expr);                                                         \
+        }                                                                               \
+        if (i < n) {                                                                    \
+            const tm m = TAIL(n - i);                                                   \
+            const vf x = LOADM(m, px + i);                                              \
+            STOREM(m, y + i, expr);                                                     \
+        }                                                                               \
     }
 UNARY(relu, MAX(C(0.0f), x))
 UNARY(leaky_relu, SELECT(LT(x, C(0.0f)), va *x, x))
 UNARY(clip, MIN(vb, MAX(va, x)))
 UNARY(sigmoid, sigmoid_v(x))
 UNARY(tanh, tanh_v(x))
-UNARY(gelu, C(0.5f) * x * (C(1.0f) + erf_v(x *C(0.70710678118654752f))))
+UNARY(gelu, C(0.5f) * x * (C(1.0f) + erf_v(x * C(0.70710678118654752f))))
 UNARY(gelu_tanh, gelu_tanh_v(x))
 UNARY(swish, x *sigmoid_v(va *x))
 UNARY(hard_sigmoid, unit_v(va *x + vb))
@@ -190,34 +190,34 @@ UNARY(ceil, CEIL(x))
 UNARY(round, ROUND(x))
 UNARY(square, x *x)
 
-#define BINARY_LOOP(la, lb, ta, tb, expr)          \
-    for (; i + VL <= n; i += VL) {                 \
-        const vf a = la, b = lb;                   \
-        STORE(y + i, expr);                        \
-    }                                              \
-    if (i < n) {                                   \
-        const tm m = TAIL(n - i);                  \
-        const vf a = ta, b = tb;                   \
-        STOREM(m, y + i, expr);                    \
+#define BINARY_LOOP(la, lb, ta, tb, expr) \
+    for (; i + VL <= n; i += VL) {        \
+        const vf a = la, b = lb;          \
+        STORE(y + i, expr);               \
+    }                                     \
+    if (i < n) {                          \
+        const tm m = TAIL(n - i);         \
+        const vf a = ta, b = tb;          \
+        STOREM(m, y + i, expr);           \
     }
-#define BINARY(name, expr)                                                                  \
-    static void name##_b(float *y, const float *pa, int64_t sa, const float *pb,            \
-                         int64_t sb, int64_t n)                                             \
-    {                                                                                       \
-        int64_t i = 0;                                                                      \
-        if (sa && sb) {                                                                     \
-            BINARY_LOOP(LOAD(pa + i), LOAD(pb + i), LOADM(m, pa + i), LOADM(m, pb + i),     \
-                        expr)                                                               \
-        } else if (sa) {                                                                    \
-            const vf one = SET1(*pb);                                                       \
-            BINARY_LOOP(LOAD(pa + i), one, LOADM(m, pa + i), one, expr)                     \
-        } else if (sb) {                                                                    \
-            const vf one = SET1(*pa);                                                       \
-            BINARY_LOOP(one, LOAD(pb + i), one, LOADM(m, pb + i), expr)                     \
-        } else {                                                                            \
-            const vf va = SET1(*pa), vb = SET1(*pb);                                        \
-            BINARY_LOOP(va, vb, va, vb, expr)                                               \
-        }                                                                                   \
+#define BINARY(name, expr)                                                              \
+    static void name##_b(float *y, const float *pa, int64_t sa, const float *pb,        \
+                         int64_t sb, int64_t n)                                         \
+    {                                                                                   \
+        int64_t i = 0;                                                                  \
+        if (sa && sb) {                                                                 \
+            BINARY_LOOP(LOAD(pa + i), LOAD(pb + i), LOADM(m, pa + i), LOADM(m, pb + i), \
+                        expr)                                                           \
+        } else if (sa) {                                                                \
+            const vf one = SET1(*pb);                                                   \
+            BINARY_LOOP(LOAD(pa + i), one, LOADM(m, pa + i), one, expr)                 \
+        } else if (sb) {                                                                \
+            const vf one = SET1(*pa);                                                   \
+            BINARY_LOOP(one, LOAD(pb + i), one, LOADM(m, pb + i), expr)                 \
+        } else {                                                                        \
+            const vf va = SET1(*pa), vb = SET1(*pb);                                    \
+            BINARY_LOOP(va, vb, va, vb, expr)                                           \
+        }                                                                               \
     }
 BINARY(add, a + b)
 BINARY(sub, a - b)
@@ -227,7 +227,7 @@ BINARY(max, max_v(a, b))
 BINARY(min, min_v(a, b))
 BINARY(prelu, SELECT(LT(a, C(0.0f)), b *a, a))
 
-/* ---- reductions -------------------------------------------------------------------------------- */
+/* ---- reductions -------------------------------------------------------------------- */
 
 static inline float sum_lanes(vf v)
 {
@@ -239,30 +239,31 @@ static inline float sum_lanes(vf v)
 }
 
 /* Four partial sums: independent chains of additions. */
-#define SUM(name, args, expr)                               \
-    static float name args                                  \
-    {                                                       \
-        vf s[4] = { C(0.0f), C(0.0f), C(0.0f), C(0.0f) };   \
-        int64_t i = 0;                                      \
-        for (; i + 4 * VL <= n; i += 4 * VL)                \
-            for (int k = 0; k < 4; k++) {                   \
-                const vf x = LOAD(px + i + k * VL);         \
-                s[k] = s[k] + (expr);                       \
-            }                                               \
-        for (; i + VL <= n; i += VL) {                      \
-            const vf x = LOAD(px + i);                      \
-            s[0] = s[0] + (expr);                           \
-        }                                                   \
-        if (i < n) {                                        \
-            const tm m = TAIL(n - i);                       \
-            const vf x = LOADM(m, px + i);                  \
-            s[1] = s[1] + ZEROM(m, expr);                   \
-        }                                                   \
-        return sum_lanes((s[0] + s[1]) + (s[2] + s[3]));    \
+#define SUM(name, args, expr)                             \
+    static float name args                                \
+    {                                                     \
+        vf s[4] = { C(0.0f), C(0.0f), C(0.0f), C(0.0f) }; \
+        int64_t i = 0;                                    \
+        for (; i + 4 * VL <= n; i += 4 * VL)              \
+            for (int k = 0; k < 4; k++) {                 \
+                const vf x = LOAD(px + i + k * VL);       \
+                s[k] = s[k] + (expr);                     \
+            }                                             \
+        for (; i + VL <= n; i += VL) {                    \
+            const vf x = LOAD(px + i);                    \
+            s[0] = s[0] + (expr);                         \
+        }                                                 \
+        if (i < n) {                                      \
+            const tm m = TAIL(n - i);                     \
+            const vf x = LOADM(m, px + i);                \
+            s[1] = s[1] + ZEROM(m, expr);                 \
+        }                                                 \
+        return sum_lanes((s[0] + s[1]) + (s[2] + s[3]));  \
     }
 SUM(sum_r, (const float *px, int64_t n), x)
 SUM(sum_abs_r, (const float *px, int64_t n), ABS(x))
-SUM(sum_square_r, (const float *px, int64_t n, float shift), (x - C(shift)) * (x - C(shift)))
+SUM(sum_square_r, (const float *px, int64_t n, float shift),
+    (x - C(shift)) * (x - C(shift)))
 SUM(exp_total, (const float *px, int64_t n, float shift), exp_v(x - C(shift)))
 
 static float log_sum_exp_r(const float *x, int64_t n, float shift)
@@ -308,49 +309,49 @@ static float exp_sum_r(float *y, const float *px, int64_t n, float shift)
 }
 
 /* Lanes outside the tail repeat x[0], which changes nothing. */
-#define EXTREME(name, start, op)                                     \
-    static float name(const float *px, int64_t n)                    \
-    {                                                                \
-        vf s[2] = { C(start), C(start) };                            \
-        vm nan = UNORD(s[0]);                                        \
-        int64_t i = 0;                                               \
-        for (; i + 2 * VL <= n; i += 2 * VL)                         \
-            for (int k = 0; k < 2; k++) {                            \
-                const vf x = LOAD(px + i + k * VL);                  \
-                nan = OR(nan, UNORD(x));                             \
-                s[k] = op(s[k], x);                                  \
-            }                                                        \
-        for (; i < n; i += VL) {                                     \
-            const tm m = TAIL(n - i < VL ? n - i : VL);              \
-            const vf x = FILLM(m, LOADM(m, px + i), C(*px));         \
-            nan = OR(nan, UNORD(x));                                 \
-            s[0] = op(s[0], x);                                      \
-        }                                                            \
-        if (ANY(nan))                                                \
-            return NAN;                                              \
-        float t[VL];                                                 \
-        STORE(t, op(s[0], s[1]));                                    \
-        float r = t[0];                                              \
-        for (int k = 1; k < VL; k++)                                 \
+#define EXTREME(name, start, op)                                                 \
+    static float name(const float *px, int64_t n)                                \
+    {                                                                            \
+        vf s[2] = { C(start), C(start) };                                        \
+        vm nan = UNORD(s[0]);                                                    \
+        int64_t i = 0;                                                           \
+        for (; i + 2 * VL <= n; i += 2 * VL)                                     \
+            for (int k = 0; k < 2; k++) {                                        \
+                const vf x = LOAD(px + i + k * VL);                              \
+                nan = OR(nan, UNORD(x));                                         \
+                s[k] = op(s[k], x);                                              \
+            }                                                                    \
+        for (; i < n; i += VL) {                                                 \
+            const tm m = TAIL(n - i < VL ? n - i : VL);                          \
+            const vf x = FILLM(m, LOADM(m, px + i), C(*px));                     \
+            nan = OR(nan, UNORD(x));                                             \
+            s[0] = op(s[0], x);                                                  \
+        }                                                                        \
+        if (ANY(nan))                                                            \
+            return NAN;                                                          \
+        float t[VL];                                                             \
+        STORE(t, op(s[0], s[1]));                                                \
+        float r = t[0];                                                          \
+        for (int k = 1; k < VL; k++)                                             \
             r = _mm_cvtss_f32(_mm_##name##_ss(_mm_set_ss(r), _mm_set_ss(t[k]))); \
-        return r;                                                    \
+        return r;                                                                \
     }
 EXTREME(max, -INFINITY, MAX)
 EXTREME(min, INFINITY, MIN)
 
-#define ACCUMULATE(name, expr)                                          \
-    static void name(float *acc, const float *px, int64_t n)            \
-    {                                                                   \
-        int64_t i = 0;                                                  \
-        for (; i + VL <= n; i += VL) {                                  \
-            const vf x = LOAD(px + i);                                  \
-            STORE(acc + i, LOAD(acc + i) + (expr));                     \
-        }                                                               \
-        if (i < n) {                                                    \
-            const tm m = TAIL(n - i);                                   \
-            const vf x = LOADM(m, px + i);                              \
-            STOREM(m, acc + i, LOADM(m, acc + i) + (expr));             \
-        }                                                               \
+#define ACCUMULATE(name, expr)                               \
+    static void name(float *acc, const float *px, int64_t n) \
+    {                                                        \
+        int64_t i = 0;                                       \
+        for (; i + VL <= n; i += VL) {                       \
+            const vf x = LOAD(px + i);                       \
+            STORE(acc + i, LOAD(acc + i) + (expr));          \
+        }                                                    \
+        if (i < n) {                                         \
+            const tm m = TAIL(n - i);                        \
+            const vf x = LOADM(m, px + i);                   \
+            STOREM(m, acc + i, LOADM(m, acc + i) + (expr));  \
+        }                                                    \
     }
 ACCUMULATE(add_to_r, x)
 ACCUMULATE(add_square_to_r, x *x)
@@ -368,20 +369,21 @@ static void axpy_r(float *y, const float *x, float a, int64_t n)
 }
 
 /* K vectors of columns stay in registers while the rows go by. */
-#define GEMV_BLOCK(K)                                                        \
-    for (; j + K * VL <= n; j += K * VL) {                                   \
-        vf s[K];                                                             \
-        for (int b = 0; b < K; b++)                                          \
-            s[b] = LOAD(y + j + b * VL);                                     \
-        for (int64_t i = 0; i < k; i++) {                                    \
-            const vf v = C(x[i]);                                            \
-            for (int b = 0; b < K; b++)                                      \
-                s[b] = FMA(v, LOAD(m + i * ld + j + b * VL), s[b]);          \
-        }                                                                    \
-        for (int b = 0; b < K; b++)                                          \
-            STORE(y + j + b * VL, s[b]);                                     \
+#define GEMV_BLOCK(K)                                               \
+    for (; j + K * VL <= n; j += K * VL) {                          \
+        vf s[K];                                                    \
+        for (int b = 0; b < K; b++)                                 \
+            s[b] = LOAD(y + j + b * VL);                            \
+        for (int64_t i = 0; i < k; i++) {                           \
+            const vf v = C(x[i]);                                   \
+            for (int b = 0; b < K; b++)                             \
+                s[b] = FMA(v, LOAD(m + i * ld + j + b * VL), s[b]); \
+        }                                                           \
+        for (int b = 0; b < K; b++)                                 \
+            STORE(y + j + b * VL, s[b]);                            \
     }
-static void gemv_r(float *y, const float *m, int64_t ld, const float *x, int64_t k, int64_t n)
+static void gemv_r(float *y, const float *m, int64_t ld, const float *x, int64_t k,
+                   int64_t n)
 {
     int64_t j = 0;
     GEMV_BLOCK(8)
@@ -396,11 +398,11 @@ static void gemv_r(float *y, const float *m, int64_t ld, const float *x, int64_t
     }
 }
 
-#define NORMALIZE(expr)                                              \
-    for (; i < n; i += VL) {                                         \
-        const tm m = TAIL(n - i < VL ? n - i : VL);                  \
-        const vf v = (LOADM(m, x + i) - me) * in;                    \
-        STOREM(m, y + i, expr);                                      \
+#define NORMALIZE(expr)                             \
+    for (; i < n; i += VL) {                        \
+        const tm m = TAIL(n - i < VL ? n - i : VL); \
+        const vf v = (LOADM(m, x + i) - me) * in;   \
+        STOREM(m, y + i, expr);                     \
     }
 static void normalize_r(float *y, const float *x, const float *gamma, const float *beta,
                         float mean, float inv, int64_t n)
@@ -420,8 +422,8 @@ static void normalize_r(float *y, const float *x, const float *gamma, const floa
     }
 }
 
-static void scale_shift_r(float *y, const float *x, const float *scale, const float *shift,
-                          int64_t n)
+static void scale_shift_r(float *y, const float *x, const float *scale,
+                          const float *shift, int64_t n)
 {
     int64_t i = 0;
     for (; i + VL <= n; i += VL)
@@ -432,7 +434,7 @@ static void scale_shift_r(float *y, const float *x, const float *scale, const fl
     }
 }
 
-/* ---- quantization and conversion -------------------------------------------------------------------- */
+/* ---- quantization and conversion --------------------------------------------------- */
 
 static inline vi quant_v(vf x, vf scale, vf zero, vf lo, vf hi)
 {
@@ -445,29 +447,29 @@ static inline float quant_1(float x, float scale, int32_t zero, float lo, float 
     return !(q > lo) ? lo : q < hi ? q : hi;
 }
 
-#define QUANT(name, type, store, lo, hi)                                                    \
-    static void name(type *y, const float *x, int64_t n, float scale, int32_t zero)         \
-    {                                                                                       \
-        const vf s = C(scale), z = C((float)zero);                                          \
-        int64_t i = 0;                                                                      \
-        for (; i + VL <= n; i += VL)                                                        \
-            store(y + i, quant_v(LOAD(x + i), s, z, C(lo), C(hi)));                         \
-        for (; i < n; i++)                                                                  \
-            y[i] = (type)quant_1(x[i], scale, zero, lo, hi);                                \
+#define QUANT(name, type, store, lo, hi)                                            \
+    static void name(type *y, const float *x, int64_t n, float scale, int32_t zero) \
+    {                                                                               \
+        const vf s = C(scale), z = C((float)zero);                                  \
+        int64_t i = 0;                                                              \
+        for (; i + VL <= n; i += VL)                                                \
+            store(y + i, quant_v(LOAD(x + i), s, z, C(lo), C(hi)));                 \
+        for (; i < n; i++)                                                          \
+            y[i] = (type)quant_1(x[i], scale, zero, lo, hi);                        \
     }
 QUANT(quant_u8_r, uint8_t, STORE_U8, 0.0f, 255.0f)
 QUANT(quant_s8_r, int8_t, STORE_S8, -128.0f, 127.0f)
 
-#define DEQUANT(name, type, load)                                                           \
-    static void name(float *y, const type *x, int64_t n, float scale, int32_t zero)         \
-    {                                                                                       \
-        const vf s = C(scale);                                                              \
-        const vi z = SET1I(zero);                                                           \
-        int64_t i = 0;                                                                      \
-        for (; i + VL <= n; i += VL)                                                        \
-            STORE(y + i, TO_FLOAT(load(x + i) - z) * s);                                    \
-        for (; i < n; i++)                                                                  \
-            y[i] = (float)((int32_t)x[i] - zero) * scale;                                   \
+#define DEQUANT(name, type, load)                                                   \
+    static void name(float *y, const type *x, int64_t n, float scale, int32_t zero) \
+    {                                                                               \
+        const vf s = C(scale);                                                      \
+        const vi z = SET1I(zero);                                                   \
+        int64_t i = 0;                                                              \
+        for (; i + VL <= n; i += VL)                                                \
+            STORE(y + i, TO_FLOAT(load(x + i) - z) * s);                            \
+        for (; i < n; i++)                                                          \
+            y[i] = (float)((int32_t)x[i] - zero) * scale;                           \
     }
 DEQUANT(dequant_u8_r, uint8_t, LOAD_U8)
 DEQUANT(dequant_s8_r, int8_t, LOAD_S8)

@@ -1,5 +1,5 @@
-/* Elementwise loops: broadcasting over every mix of shapes, layouts and storage types against
- * a walk over coordinates.
+/* Elementwise loops: broadcasting over every mix of shapes, layouts and storage types
+ * against a walk over coordinates.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
@@ -67,8 +67,11 @@ static void check_once(void)
     if (rank > 2 && pick(2))
         out->layout = PLN_LAYOUT_CHANNELS_LAST;
     const pln_call c = { .n_threads = 2 };
-    const pln_loop l = { .fn = sub_f32, .n_in = 2, .work_in = { PLN_DT_F32, PLN_DT_F32 },
-                         .work_out = PLN_DT_F32, .grain = 1000 };
+    const pln_loop l = { .fn = sub_f32,
+                         .n_in = 2,
+                         .work_in = { PLN_DT_F32, PLN_DT_F32 },
+                         .work_out = PLN_DT_F32,
+                         .grain = 1000 };
     ck_assert(pln_loop_run(&c, &l, out, (const pln_tensor *const *)in, NULL) == PLN_OK);
     for (int64_t i = 0; i < pln_tensor_size(out); i++) {
         int64_t rest = i;
@@ -76,7 +79,8 @@ static void check_once(void)
             at[d] = rest % dims[d];
             rest /= dims[d];
         }
-        const double want = (float)(value_at(in[0], at, rank) - value_at(in[1], at, rank));
+        const double want =
+            (float)(value_at(in[0], at, rank) - value_at(in[1], at, rank));
         const double got = value_at(out, at, rank);
         ck_assert_msg(fabs(got - want) <= fabs(want) * (dt == PLN_DT_F32 ? 0 : 0.004),
                       "element %d: %g, want %g", (int)i, got, want);
@@ -105,7 +109,7 @@ START_TEST(refuses_what_does_not_broadcast)
 }
 END_TEST
 
-/* ---- conversions ------------------------------------------------------------------------- */
+/* ---- conversions ------------------------------------------------------------------- */
 
 static double converted(pln_dtype to, pln_dtype from, double v)
 {
@@ -142,8 +146,10 @@ END_TEST
 /* Every value of every short type survives the way through every wider one. */
 START_TEST(round_trips)
 {
-    static const pln_dtype bytes[] = { PLN_DT_U8,         PLN_DT_S8,     PLN_DT_F8E4M3FN,
-                                       PLN_DT_F8E4M3FNUZ, PLN_DT_F8E5M2, PLN_DT_F8E5M2FNUZ };
+    static const pln_dtype bytes[] = {
+        PLN_DT_U8,         PLN_DT_S8,     PLN_DT_F8E4M3FN,
+        PLN_DT_F8E4M3FNUZ, PLN_DT_F8E5M2, PLN_DT_F8E5M2FNUZ
+    };
     static const pln_dtype wide[] = { PLN_DT_F32, PLN_DT_F64 };
     for (size_t t = 0; t < sizeof bytes / sizeof *bytes; t++)
         for (size_t w = 0; w < 2; w++)

@@ -1,5 +1,5 @@
-/* Reductions, softmax, normalizations, quantization and recurrence: the fast versions against
- * the references. --bench times them.
+/* Reductions, softmax, normalizations, quantization and recurrence: the fast versions
+ * against the references. --bench times them.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
@@ -12,7 +12,8 @@
 #include "tests/kernels/call.h"
 #include "tests/unit/main.h"
 
-extern const pln_op_desc pln_ops_reduce[], pln_ops_softmax[], pln_ops_norm[], pln_ops_rnn[];
+extern const pln_op_desc pln_ops_reduce[], pln_ops_softmax[], pln_ops_norm[],
+    pln_ops_rnn[];
 
 static uint64_t seed = 3;
 
@@ -29,7 +30,8 @@ static pln_tensor *random_tensor(int rank, const int64_t *dims)
     return t;
 }
 
-static void same(const char *what, const pln_tensor *a, const pln_tensor *b, double tolerance)
+static void same(const char *what, const pln_tensor *a, const pln_tensor *b,
+                 double tolerance)
 {
     for (int64_t i = 0; i < pln_tensor_size(a); i++) {
         const double x = PLN_DATA(const float, a)[i], y = PLN_DATA(const float, b)[i];
@@ -64,8 +66,13 @@ static void reduce_once(const pln_op_desc *op)
     pln_tensor *x = random_tensor(rank, dims);
     pln_tensor *axes = tk_tensor(PLN_DT_S64, 1, (int64_t[]){ rank });
     axes->dims[0] = 0;
-    tk_case c = { .op = op, .attrs = &a, .n_threads = 2, .n_in = 2, .in = { x, axes },
-                  .constant = { false, true }, .out_dtype = PLN_DT_F32 };
+    tk_case c = { .op = op,
+                  .attrs = &a,
+                  .n_threads = 2,
+                  .n_in = 2,
+                  .in = { x, axes },
+                  .constant = { false, true },
+                  .out_dtype = PLN_DT_F32 };
     for (int d = 0; d < rank; d++) {
         if (pick(2))
             PLN_DATA(int64_t, axes)[axes->dims[0]++] = pick(2) ? d : d - rank;
@@ -101,8 +108,12 @@ START_TEST(long_sums)
 {
     const reduce_attrs a = { .keepdims = 0 };
     pln_tensor *x = random_tensor(1, (int64_t[]){ 300001 });
-    tk_case c = { .op = tk_row(pln_ops_reduce, "ReduceSum"), .attrs = &a, .n_threads = 2,
-                  .n_in = 1, .in = { x }, .out_dtype = PLN_DT_F32 };
+    tk_case c = { .op = tk_row(pln_ops_reduce, "ReduceSum"),
+                  .attrs = &a,
+                  .n_threads = 2,
+                  .n_in = 1,
+                  .in = { x },
+                  .out_dtype = PLN_DT_F32 };
     both(&c, "ReduceSum", 1e-5);
     tk_free(x);
 }
@@ -121,14 +132,15 @@ START_TEST(reductions_of_channels_last)
     PLN_DATA(int64_t, axes)[1] = -1;
     last->layout = PLN_LAYOUT_CHANNELS_LAST;
     for (int64_t i = 0; i < 2 * 37 * 30; i++)
-        PLN_DATA(float, last)[(i / (37 * 30) * 30 + i % 30) * 37 + i / 30 % 37] =
-            PLN_DATA(float, x)[i];
+        PLN_DATA(float, last)
+        [(i / (37 * 30) * 30 + i % 30) * 37 + i / 30 % 37] = PLN_DATA(float, x)[i];
     const pln_op_desc *op = tk_row(pln_ops_reduce, "ReduceMean");
     for (int k = 0; k < 2; k++) {
         const pln_tensor *in[2] = { k ? last : x, axes };
         pln_tensor *out[1] = { k ? got : want };
-        pln_call c = { .attrs = &a, .n_in = 2, .n_out = 1, .in = in, .out = out,
-                       .n_threads = 2 };
+        pln_call c = {
+            .attrs = &a, .n_in = 2, .n_out = 1, .in = in, .out = out, .n_threads = 2
+        };
         ck_assert(op->cpu->run(&c, NULL) == PLN_OK);
     }
     same("channels last", got, want, 1e-6);
@@ -148,8 +160,13 @@ START_TEST(softmaxes)
             const int64_t dims[3] = { 1 + pick(5), 1 + pick(300), 1 + pick(40) };
             const axis_attrs a = { pick(6) - 3, pick(2) };
             pln_tensor *x = random_tensor(3, dims);
-            tk_case c = { .op = op, .attrs = &a, .n_threads = 2, .n_in = 1, .in = { x },
-                          .out_dtype = PLN_DT_F32, .out_rank = 3 };
+            tk_case c = { .op = op,
+                          .attrs = &a,
+                          .n_threads = 2,
+                          .n_in = 1,
+                          .in = { x },
+                          .out_dtype = PLN_DT_F32,
+                          .out_rank = 3 };
             memcpy(c.out_dims, dims, sizeof dims);
             if (op->cpu)
                 both(&c, op->name, 2e-6);
@@ -162,17 +179,23 @@ static void norm_once(const char *name, bool channels)
 {
     const int64_t dims[4] = { 1 + pick(3), 1 + pick(40), 1 + pick(7), 1 + pick(50) };
     const int axis = channels ? 1 : 1 + (int)pick(3);
-    const pln_norm_attrs a = { .axis = axis - (pick(2) && !channels ? 4 : 0), .epsilon = 1e-5f,
+    const pln_norm_attrs a = { .axis = axis - (pick(2) && !channels ? 4 : 0),
+                               .epsilon = 1e-5f,
                                .momentum = 0.9f };
     pln_tensor *x = random_tensor(4, dims);
-    tk_case c = { .op = tk_row(pln_ops_norm, name), .attrs = &a, .n_threads = 2, .n_in = 1,
-                  .in = { x }, .out_dtype = PLN_DT_F32, .out_rank = 4 };
+    tk_case c = { .op = tk_row(pln_ops_norm, name),
+                  .attrs = &a,
+                  .n_threads = 2,
+                  .n_in = 1,
+                  .in = { x },
+                  .out_dtype = PLN_DT_F32,
+                  .out_rank = 4 };
     const uint32_t n_in = !strcmp(name, "BatchNormalization") ? 5
                           : !strcmp(name, "RMSNormalization") ? 2
                                                               : 3;
     for (; c.n_in < n_in; c.n_in++) {
-        pln_tensor *t = channels ? random_tensor(1, dims + 1)
-                                 : random_tensor(4 - axis, dims + axis);
+        pln_tensor *t =
+            channels ? random_tensor(1, dims + 1) : random_tensor(4 - axis, dims + axis);
         for (int64_t i = 0; c.n_in == 4 && i < dims[1]; i++)
             PLN_DATA(float, t)[i] += 3; /* a variance */
         c.in[c.n_in] = t;
@@ -194,15 +217,19 @@ START_TEST(normalizations)
 }
 END_TEST
 
-/* ---- recurrence ------------------------------------------------------------------------------ */
+/* ---- recurrence -------------------------------------------------------------------- */
 
 static void rnn_once(const char *name, int gates, int n_acts)
 {
     const int64_t steps = 1 + pick(7), batch = 1 + pick(3), input = 1 + pick(20),
                   hidden = 1 + pick(37), dirs = 1 + pick(2), gh = gates * hidden;
-    pln_rnn_attrs a = { .direction = dirs == 2 ? 2 : (int)pick(2), .gates = gates,
-                        .n_acts = n_acts, .linear_before_reset = pick(2),
-                        .input_forget = pick(2), .layout = pick(2), .clip = 0.5f,
+    pln_rnn_attrs a = { .direction = dirs == 2 ? 2 : (int)pick(2),
+                        .gates = gates,
+                        .n_acts = n_acts,
+                        .linear_before_reset = pick(2),
+                        .input_forget = pick(2),
+                        .layout = pick(2),
+                        .clip = 0.5f,
                         .has_clip = pick(2) };
     for (int i = 0; i < 6; i++)
         a.act[i].fn = i % n_acts == 0 && gates > 1 ? pln_rnn_sigmoid : pln_rnn_tanh;
@@ -212,8 +239,12 @@ static void rnn_once(const char *name, int gates, int n_acts)
     for (int64_t i = 0; i < batch; i++)
         PLN_DATA(int32_t, lens)[i] = (int32_t)pick(steps + 1);
     tk_case c = {
-        .op = tk_row(pln_ops_rnn, name), .attrs = &a, .n_threads = 2,
-        .n_in = gates == 4 ? 8 : 6, .out_dtype = PLN_DT_F32, .out_rank = 4,
+        .op = tk_row(pln_ops_rnn, name),
+        .attrs = &a,
+        .n_threads = 2,
+        .n_in = gates == 4 ? 8 : 6,
+        .out_dtype = PLN_DT_F32,
+        .out_rank = 4,
         .out_dims = { sb[0], a.layout ? sb[1] : dirs, a.layout ? dirs : batch, hidden },
         .in = { random_tensor(3, (int64_t[]){ sb[0], sb[1], input }),
                 random_tensor(3, (int64_t[]){ dirs, gh, input }),
@@ -244,8 +275,13 @@ static void bench_softmax(int64_t rows, int64_t n)
 {
     const axis_attrs a = { -1, 0 };
     pln_tensor *x = random_tensor(2, (int64_t[]){ rows, n });
-    tk_case c = { .op = tk_row(pln_ops_softmax, "Softmax"), .attrs = &a, .n_threads = 2,
-                  .n_in = 1, .in = { x }, .out_dtype = PLN_DT_F32, .out_rank = 2,
+    tk_case c = { .op = tk_row(pln_ops_softmax, "Softmax"),
+                  .attrs = &a,
+                  .n_threads = 2,
+                  .n_in = 1,
+                  .in = { x },
+                  .out_dtype = PLN_DT_F32,
+                  .out_rank = 2,
                   .out_dims = { rows, n } };
     const double t = tk_bench(&c, c.op->cpu, 0.2, NULL);
     printf("# softmax %5d x %5d %8.1f us\n", (int)rows, (int)n, t * 1e6);
@@ -257,9 +293,14 @@ static void bench_layer_norm(int64_t rows, int64_t n)
     const pln_norm_attrs a = { .axis = -1, .epsilon = 1e-5f };
     pln_tensor *x = random_tensor(2, (int64_t[]){ rows, n });
     pln_tensor *g = random_tensor(1, &n);
-    tk_case c = { .op = tk_row(pln_ops_norm, "LayerNormalization"), .attrs = &a,
-                  .n_threads = 2, .n_in = 3, .in = { x, g, g }, .out_dtype = PLN_DT_F32,
-                  .out_rank = 2, .out_dims = { rows, n } };
+    tk_case c = { .op = tk_row(pln_ops_norm, "LayerNormalization"),
+                  .attrs = &a,
+                  .n_threads = 2,
+                  .n_in = 3,
+                  .in = { x, g, g },
+                  .out_dtype = PLN_DT_F32,
+                  .out_rank = 2,
+                  .out_dims = { rows, n } };
     const double t = tk_bench(&c, c.op->cpu, 0.2, NULL);
     printf("# layer norm %5d x %5d %8.1f us\n", (int)rows, (int)n, t * 1e6);
     tk_free(x), tk_free(g);
@@ -270,11 +311,16 @@ static void bench_lstm(int64_t steps, int64_t n)
     pln_rnn_attrs a = { .gates = 4, .n_acts = 3 };
     for (int i = 0; i < 6; i++)
         a.act[i].fn = i % 3 == 0 ? pln_rnn_sigmoid : pln_rnn_tanh;
-    tk_case c = { .op = tk_row(pln_ops_rnn, "LSTM"), .attrs = &a, .n_threads = 2, .n_in = 3,
+    tk_case c = { .op = tk_row(pln_ops_rnn, "LSTM"),
+                  .attrs = &a,
+                  .n_threads = 2,
+                  .n_in = 3,
                   .in = { random_tensor(3, (int64_t[]){ steps, 1, n }),
                           random_tensor(3, (int64_t[]){ 1, 4 * n, n }),
                           random_tensor(3, (int64_t[]){ 1, 4 * n, n }) },
-                  .constant = { false, true, true }, .out_dtype = PLN_DT_F32, .out_rank = 4,
+                  .constant = { false, true, true },
+                  .out_dtype = PLN_DT_F32,
+                  .out_rank = 4,
                   .out_dims = { steps, 1, 1, n } };
     const double t = tk_bench(&c, c.op->cpu, 0.2, NULL);
     printf("# lstm %d steps, %d -> %d %8.1f us\n", (int)steps, (int)n, (int)n, t * 1e6);

@@ -1,5 +1,5 @@
-/* Vector loops: every pointer at every instruction set against the C version, with odd tails and
- * guard elements. --bench times them.
+/* Vector loops: every pointer at every instruction set against the C version, with odd
+ * tails and guard elements. --bench times them.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <stdio.h>
@@ -23,20 +23,35 @@ typedef struct named_unary {
 
 #define EXACT 0, 0
 #define SOFT  4e-7, 1.2e-7
-#define U(n, lo, hi, ...) { #n, offsetof(pln_vec_fns, n), lo, hi, __VA_ARGS__ }
+#define U(n, lo, hi, ...)                                 \
+    {                                                     \
+#n, offsetof(pln_vec_fns, n), lo, hi, __VA_ARGS__ \
+    }
 static const named_unary unary[] = {
-    U(relu, -3, 3, EXACT),          U(leaky_relu, -3, 3, EXACT),
-    U(clip, -3, 3, EXACT),          U(sigmoid, -100, 100, SOFT),
-    U(tanh, -12, 12, SOFT),         U(gelu, -10, 10, 4e-7, 4e-7),
-    U(gelu_tanh, -10, 10, 6e-7, 4e-7), U(swish, -50, 50, 6e-7, 2e-7),
-    U(hard_sigmoid, -9, 9, EXACT),  U(hard_swish, -9, 9, EXACT),
-    U(elu, -20, 5, SOFT),           U(softplus, -80, 80, SOFT),
-    U(mish, -30, 30, 6e-7, 2e-7),   U(exp, -87, 88, 4e-7, 1e-40),
-    U(log, 1e-30, 100, SOFT),       U(sqrt, 0, 100, EXACT),
-    U(abs, -3, 3, EXACT),           U(neg, -3, 3, EXACT),
-    U(linear, -3, 3, EXACT),        U(erf, -5, 5, SOFT),
-    U(reciprocal, -3, 3, EXACT),    U(floor, -9, 9, EXACT),
-    U(ceil, -9, 9, EXACT),          U(round, -9, 9, EXACT),
+    U(relu, -3, 3, EXACT),
+    U(leaky_relu, -3, 3, EXACT),
+    U(clip, -3, 3, EXACT),
+    U(sigmoid, -100, 100, SOFT),
+    U(tanh, -12, 12, SOFT),
+    U(gelu, -10, 10, 4e-7, 4e-7),
+    U(gelu_tanh, -10, 10, 6e-7, 4e-7),
+    U(swish, -50, 50, 6e-7, 2e-7),
+    U(hard_sigmoid, -9, 9, EXACT),
+    U(hard_swish, -9, 9, EXACT),
+    U(elu, -20, 5, SOFT),
+    U(softplus, -80, 80, SOFT),
+    U(mish, -30, 30, 6e-7, 2e-7),
+    U(exp, -87, 88, 4e-7, 1e-40),
+    U(log, 1e-30, 100, SOFT),
+    U(sqrt, 0, 100, EXACT),
+    U(abs, -3, 3, EXACT),
+    U(neg, -3, 3, EXACT),
+    U(linear, -3, 3, EXACT),
+    U(erf, -5, 5, SOFT),
+    U(reciprocal, -3, 3, EXACT),
+    U(floor, -9, 9, EXACT),
+    U(ceil, -9, 9, EXACT),
+    U(round, -9, 9, EXACT),
     U(square, -3, 3, EXACT),
 };
 
@@ -82,12 +97,12 @@ static bool near(double a, double b, double rel, double abs)
     return a == b || fabs(a - b) <= abs + rel * fabs(b);
 }
 
-static void compare(const char *name, int isa, const float *y, const float *want, int64_t n,
-                    double rel, double abs)
+static void compare(const char *name, int isa, const float *y, const float *want,
+                    int64_t n, double rel, double abs)
 {
     for (int64_t i = 0; i < n; i++)
-        ck_assert_msg(near(y[i], want[i], rel, abs), "%s %s at %d of %d: %.9g, want %.9g", name,
-                      pln_isa_name((pln_isa)isa), (int)i, (int)n, (double)y[i],
+        ck_assert_msg(near(y[i], want[i], rel, abs), "%s %s at %d of %d: %.9g, want %.9g",
+                      name, pln_isa_name((pln_isa)isa), (int)i, (int)n, (double)y[i],
                       (double)want[i]);
     ck_assert_msg(y[n] == GUARD, "%s wrote past its end", name);
 }
@@ -118,8 +133,9 @@ END_TEST
 /* NaN, infinities, zeros and extremes give what the C library gives. */
 START_TEST(special_values)
 {
-    static const float x[] = { NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 1e-40f, -1e-40f, 1e38f,
-                               -1e38f, 100, -100, 1, -1, 1e-10f, -1e-10f, 89, -104, 20.5f };
+    static const float x[] = { NAN,     INFINITY, -INFINITY, 0.0f, -0.0f, 1e-40f,
+                               -1e-40f, 1e38f,    -1e38f,    100,  -100,  1,
+                               -1,      1e-10f,   -1e-10f,   89,   -104,  20.5f };
     const int64_t n = sizeof x / sizeof *x;
     for (int isa = 1; isa < PLN_ISA_COUNT; isa++)
         for (size_t k = 0; k < sizeof unary / sizeof *unary && pln_vec_for(isa); k++) {
@@ -146,8 +162,10 @@ START_TEST(binary_loops)
                     fill(b, n, -1, 3);
                     a[n / 2] = NAN;
                     y[n] = GUARD;
-                    binary_of(pln_vec_for(0), binary[k].offset)(want, a, s & 1, b, s >> 1, n);
-                    binary_of(pln_vec_for(isa), binary[k].offset)(y, a, s & 1, b, s >> 1, n);
+                    binary_of(pln_vec_for(0), binary[k].offset)(want, a, s & 1, b, s >> 1,
+                                                                n);
+                    binary_of(pln_vec_for(isa), binary[k].offset)(y, a, s & 1, b, s >> 1,
+                                                                  n);
                     compare(binary[k].name, isa, y, want, n, 0, 0);
                 }
 }
@@ -237,7 +255,8 @@ static void check_quant(const pln_vec_fns *f, const pln_vec_fns *c, int64_t n)
     c->quant_u8(qw, x, n, 0.25f, 113);
     f->quant_s8(s, x, n, 0.25f, -3);
     c->quant_s8(sw, x, n, 0.25f, -3);
-    ck_assert(!memcmp(q, qw, (size_t)n) && !memcmp(s, sw, (size_t)n) && q[n] == 99 && s[n] == 99);
+    ck_assert(!memcmp(q, qw, (size_t)n) && !memcmp(s, sw, (size_t)n) && q[n] == 99 &&
+              s[n] == 99);
     y[n] = GUARD;
     f->dequant_u8(y, q, n, 0.3f, 7);
     c->dequant_u8(want, q, n, 0.3f, 7);
@@ -322,7 +341,8 @@ static void bench(void)
             const double t0 = seconds();
             for (int i = 0; i < TIMES; i++)
                 binary_of(pln_vec_for(isa), binary[k].offset)(y, x, 1, z, 1, N);
-            printf(" %s %.3f ns", pln_isa_name((pln_isa)isa), (seconds() - t0) * 1e9 / N / TIMES);
+            printf(" %s %.3f ns", pln_isa_name((pln_isa)isa),
+                   (seconds() - t0) * 1e9 / N / TIMES);
         }
         printf("\n");
     }
