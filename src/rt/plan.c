@@ -23,6 +23,17 @@ static void release_step(pln_session *s, rt_step *st)
     }
 }
 
+void rt_shared_free(const pln_allocator *a, rt_shared *list)
+{
+    while (list) {
+        rt_shared *sh = list;
+        list = sh->next;
+        if (sh->release)
+            sh->release(sh->state);
+        pln_release(a, sh);
+    }
+}
+
 void rt_plan_unref(rt_plan *p)
 {
     if (!p || atomic_fetch_sub_explicit(&p->refs, 1, memory_order_acq_rel) != 1)
@@ -36,6 +47,7 @@ void rt_plan_unref(rt_plan *p)
     for (size_t i = 0; i < p->n_known; i++)
         pln_tensor_unref(p->known[i].t);
     rt_cache_clear(&p->continuations);
+    rt_shared_free(s->alloc, p->shared);
     pln_release(s->alloc, p->key);
     pln_release(s->alloc, p->steps);
     pln_release(s->alloc, p->slots);
@@ -80,11 +92,12 @@ static pln_status planner_tables(rt_planner *p, pln_error *err)
     p->sym = PLN_NEW_ARRAY(p->tmp, const pln_symval *, n + 1);
     p->layout = PLN_NEW_ARRAY(p->tmp, uint8_t, n + 1);
     p->mark = PLN_NEW_ARRAY(p->tmp, uint8_t, n + 1);
+    p->constant = PLN_NEW_ARRAY(p->tmp, bool, n + 1);
     p->left = PLN_NEW_ARRAY(p->tmp, uint32_t, n + 1);
     p->slot[0] = PLN_NEW_ARRAY(p->tmp, uint32_t, n + 1);
     p->slot[1] = PLN_NEW_ARRAY(p->tmp, uint32_t, n + 1);
     if (!p->type || !p->cst || !p->sym || !p->layout || !p->mark || !p->left ||
-        !p->slot[0] || !p->slot[1])
+        !p->constant || !p->slot[0] || !p->slot[1])
         return pln_oom(err);
     return PLN_OK;
 }
@@ -100,6 +113,7 @@ static pln_status inherit_known(rt_planner *p, const rt_plan *from, pln_error *e
         p->known[i] = from->known[i];
         pln_tensor_ref(p->known[i].t);
         p->cst[p->known[i].value] = p->known[i].t;
+        p->constant[p->known[i].value] = p->known[i].constant;
     }
     p->n_known = p->n_inherited = from->n_known;
     return PLN_OK;

@@ -301,13 +301,25 @@ static void sum_library_work(rt_planner *p)
     }
 }
 
-/* Shared state of a node, made once for the session. */
+/* Where a node's shared state belongs: to the session if the constants that it comes from
+ * are the same in every plan, else to this plan. */
+static rt_shared **shared_list(rt_planner *p, const pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        const pln_value *v = n->in[i];
+        if (v && p->cst[v->id] && p->cst[v->id] != rt_value_const(v) && !p->constant[v->id])
+            return &p->plan->shared;
+    }
+    return &p->s->shared;
+}
+
+/* Shared state of a node, made once. */
 static pln_status prep_shared(pln_prep *prep, int purpose,
                               pln_status (*make)(pln_prep *p, void **state, pln_error *err),
                               void (*release)(void *state), void **out, pln_error *err)
 {
     rt_planner *p = prep->driver;
-    rt_shared *sh = p->s->shared;
+    rt_shared **list = shared_list(p, prep->node), *sh = *list;
     for (; sh; sh = sh->next)
         if (sh->node == prep->node && sh->purpose == purpose && sh->release == release) {
             *out = sh->state;
@@ -324,8 +336,8 @@ static pln_status prep_shared(pln_prep *prep, int purpose,
     sh->node = prep->node;
     sh->purpose = purpose;
     sh->release = release;
-    sh->next = p->s->shared;
-    p->s->shared = sh;
+    sh->next = *list;
+    *list = sh;
     *out = sh->state;
     return PLN_OK;
 }

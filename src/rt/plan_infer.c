@@ -239,6 +239,15 @@ static bool can_fold(rt_planner *p, const pln_node *n, const pln_infer *inf)
     return outputs_small(n, inf, constant && n->n_in ? FOLD_CONSTANT_BYTES : FOLD_BYTES);
 }
 
+/* Do the node's inputs follow from the model's constants alone? */
+static bool constant_inputs(const rt_planner *p, const pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (n->in[i] && !rt_value_const(n->in[i]) && !p->constant[n->in[i]->id])
+            return false;
+    return true;
+}
+
 static pln_status keep_known(rt_planner *p, const pln_value *v, pln_tensor *t_take,
                              pln_error *err)
 {
@@ -247,7 +256,8 @@ static pln_status keep_known(rt_planner *p, const pln_value *v, pln_tensor *t_ta
         pln_tensor_unref(t_take);
         return pln_oom(err);
     }
-    p->known[p->n_known++] = (rt_known){ v->id, t_take };
+    p->constant[v->id] = constant_inputs(p, v->def);
+    p->known[p->n_known++] = (rt_known){ v->id, p->constant[v->id], t_take };
     p->cst[v->id] = t_take;
     if (!(p->type[v->id] = rt_type_of(p->tmp, t_take)))
         return pln_oom(err);

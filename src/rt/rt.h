@@ -94,8 +94,18 @@ typedef struct rt_export {
 
 typedef struct rt_known {
     uint32_t value;
+    bool constant; /* follows from the model's constants alone, not from shapes */
     pln_tensor *t; /* referenced */
 } rt_known;
+
+/* State that plans share, or that the steps of one plan share: packed weights. */
+typedef struct rt_shared {
+    const pln_node *node;
+    int purpose;
+    void *state;
+    void (*release)(void *state);
+    struct rt_shared *next;
+} rt_shared;
 
 struct rt_plan {
     _Atomic uint32_t refs;
@@ -120,22 +130,13 @@ struct rt_plan {
     uint32_t *dynamic; /* values whose shapes choose the continuation */
     size_t n_dynamic;
     rt_cache continuations;
+    rt_shared *shared; /* of nodes whose constants depend on the shapes */
     uint32_t *enter; /* slots to be set when a run enters: outer ones, own tensors, aliases */
     uint32_t n_enter;
     uint32_t max_args;
 };
 
 /* ---- sessions --------------------------------------------------------------------------- */
-
-/* State that plans share: packed weights. */
-typedef struct rt_shared {
-    const pln_node *node;
-    const pln_impl *impl;
-    int purpose;
-    void *state;
-    void (*release)(void *state);
-    struct rt_shared *next;
-} rt_shared;
 
 struct pln_session {
     pln_env *env;
@@ -260,6 +261,7 @@ void rt_plan_unref(rt_plan *p);
 pln_status rt_cache_plan(pln_run *run, rt_cache *cache, const pln_graph *g, rt_plan *from,
                          bool continues, uint32_t limit, rt_plan **out, pln_error *err);
 void rt_cache_clear(rt_cache *cache);
+void rt_shared_free(const pln_allocator *a, rt_shared *list);
 
 /* plan_infer.c */
 typedef struct rt_planner {
@@ -273,7 +275,8 @@ typedef struct rt_planner {
     const pln_symval **sym;   /* by value id */
     uint8_t *layout;          /* by value id, of values from outside */
     uint32_t *slot[2];        /* by layout and value id */
-    uint8_t *mark;            /* by value id: RT_MARK */
+    uint8_t *mark;            /* by value id: RT_USED and the like */
+    bool *constant;           /* by value id: known, and the same for all shapes */
     struct rt_item *items;
     size_t n_items;
     rt_slot *slots;

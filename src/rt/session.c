@@ -289,13 +289,7 @@ PLN_API void pln_session_free(pln_session *s)
     pln_session_free(s->general);
     pln_model_free(s->source);
     rt_cache_clear(&s->plans);
-    while (s->shared) {
-        rt_shared *sh = s->shared;
-        s->shared = sh->next;
-        if (sh->release)
-            sh->release(sh->state);
-        pln_release(s->alloc, sh);
-    }
+    rt_shared_free(s->alloc, s->shared);
     pln_model_free(s->model);
     pln_arena_free(s->arena);
     if (s->lock_made)

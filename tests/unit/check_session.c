@@ -404,6 +404,41 @@ START_TEST(seen_shapes_allocate_nothing)
 }
 END_TEST
 
+/* What kernels pack may come from constants that depend on the input's shape. */
+START_TEST(packed_constants_follow_the_shape)
+{
+    pln_error *err = pln_error_new();
+    pln_model *m = NULL;
+    pln_session *s = NULL;
+    pln_run *run = NULL;
+    const int64_t dims[] = { -1, 64 }, row[] = { 64 }, sizes[] = { 40, 24, 40, 64 };
+    ck_assert_int_eq(pln_model_new(NULL, &m, err), PLN_OK);
+    pln_model_set_opset(m, "", 21);
+    pln_value *x = input(m, "x", PLN_DT_F32, 2, dims), *b = constant(m, "b", 1, row);
+    pln_value *zeros = node(m, "", "ConstantOfShape", "c", node(m, "", "Shape", "n", x, NULL),
+                            NULL);
+    pln_value *rows = node(m, "", "Add", "rows", zeros, b);
+    pln_value *xt = node(m, "", "Transpose", "xt", x, NULL);
+    ck_assert(output(m, node(m, "", "MatMul", "y", xt, rows)));
+    ck_assert_msg(pln_session_new(m, NULL, &s, err) == PLN_OK, "%s", pln_error_text(err));
+    ck_assert_int_eq(pln_run_new(s, &run, err), PLN_OK);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        ck_assert_msg(run_on(run, sizes[i], err) == PLN_OK, "%s", pln_error_text(err));
+        pln_tensor *in = make_x(sizes[i]);
+        float sum = 0;
+        for (int64_t k = 0; k < sizes[i]; k++)
+            sum += PLN_DATA(float, in)[k * 64 + 3];
+        const float want = sum * PLN_DATA(float, b->cst)[5];
+        ck_assert(fabsf(PLN_DATA(float, pln_run_output(run, "y"))[3 * 64 + 5] - want) < 1e-4f);
+        pln_tensor_unref(in);
+    }
+    pln_run_free(run);
+    pln_session_free(s);
+    pln_model_free(m);
+    pln_error_free(err);
+}
+END_TEST
+
 /* An input with a default is a constant until a run replaces it. */
 START_TEST(defaults_are_replaced)
 {
@@ -455,6 +490,7 @@ int main(void)
     tcase_add_test(c, runs_are_stopped);
     tcase_add_test(c, memory_balances);
     tcase_add_test(c, any_allocation_may_fail);
+    tcase_add_test(c, packed_constants_follow_the_shape);
     tcase_add_test(c, defaults_are_replaced);
     tcase_add_test(c, seen_shapes_allocate_nothing);
     suite_add_tcase(s, c);
