@@ -506,6 +506,26 @@ static const forest_node *leaf_plain(const forest *f, int32_t root, const float 
     return n;
 }
 
+/* Four rows at once: their memory accesses overlap. */
+static void leaf_plain4(const forest *f, int32_t root, const float *x, int64_t cols,
+                        const forest_node *leaf[4])
+{
+    const forest_node *nodes = f->nodes, *n[4];
+    for (int k = 0; k < 4; k++)
+        n[k] = &nodes[root];
+    for (bool more = nodes[root].feature >= 0; more;) {
+        more = false;
+        for (int k = 0; k < 4; k++) {
+            if (n[k]->feature < 0)
+                continue;
+            n[k] = &nodes[x[k * cols + n[k]->feature] <= n[k]->value ? n[k]->yes : n[k]->no];
+            more |= n[k]->feature >= 0;
+        }
+    }
+    for (int k = 0; k < 4; k++)
+        leaf[k] = n[k];
+}
+
 static double feature_of(const pln_tensor *x, int64_t i)
 {
     if (x->dtype == PLN_DT_F32)
@@ -554,7 +574,15 @@ void forest_walk(const forest *f, const pln_tensor *x, int64_t first, int64_t ro
     memset(has, 0, (size_t)(rows * n));
     /* A tree stays in the cache while all rows go through it. */
     for (int64_t t = 0; t < f->n_roots; t++) {
-        for (int64_t r = 0; r < rows; r++) {
+        int64_t r = 0;
+        for (; plain && r + 4 <= rows; r += 4) {
+            const forest_node *leaf[4];
+            leaf_plain4(f, f->roots[t], PLN_DATA(const float, x) + (first + r) * cols, cols,
+                        leaf);
+            for (int k = 0; k < 4; k++)
+                add_leaf(f, leaf[k], acc + (r + k) * n, has + (r + k) * n);
+        }
+        for (; r < rows; r++) {
             const int64_t at = (first + r) * cols;
             const forest_node *leaf =
                 plain ? leaf_plain(f, f->roots[t], PLN_DATA(const float, x) + at)

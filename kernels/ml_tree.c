@@ -5,7 +5,7 @@
 
 /* ---- running over blocks of rows ------------------------------------------------------------ */
 
-#define BLOCK 32
+#define BLOCK 64
 
 typedef struct tree_job {
     const forest *f;

@@ -294,7 +294,7 @@ pln_status pln_scan_run(pln_scan *scan, const pln_allocator *a, const void *data
     scanner s = { .out = scan, .alloc = a, .base = data, .limits = limits, .err = err,
                   .max_depth = max_depth, .mapped = mapped, .kept = data };
     const size_t slack = (size_t)256 << 20;
-    if (!pln_size_mul(&s.max_struct_bytes, len, 8) ||
+    if (!pln_size_mul(&s.max_struct_bytes, len, 32) ||
         !pln_size_add(&s.max_struct_bytes, s.max_struct_bytes, slack))
         s.max_struct_bytes = SIZE_MAX;
     *scan = (pln_scan){ 0 };
