@@ -49,7 +49,9 @@ bool pln_infer_known_ints(const pln_infer *inf, uint32_t i, const int64_t **v, s
 pln_status pln_infer_axis(const pln_infer *inf, int64_t axis, int rank, int *out,
                           pln_error *err);
 void pln_infer_set(pln_infer *inf, uint32_t o, pln_dtype dt, pln_shape shape);
-pln_shape pln_infer_shape(pln_infer *inf, int rank); /* new, dims 0; fill it */
+/* New, dims 0; fill it. Without memory its rank is PLN_RANK_UNKNOWN, but PLN_MAX_RANK dims can be
+ * written all the same, and pln_infer_set() takes it for unknown. */
+pln_shape pln_infer_shape(pln_infer *inf, int rank);
 /* NumPy broadcasting of the shapes of inputs [first, first + n). */
 pln_status pln_infer_broadcast(pln_infer *inf, uint32_t first, uint32_t n, pln_shape *out,
                                pln_error *err);

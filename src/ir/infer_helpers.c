@@ -95,15 +95,23 @@ pln_status pln_infer_axis(const pln_infer *inf, int64_t axis, int rank, int *out
     return PLN_OK;
 }
 
+/* Where rows write the sizes of a shape that there was no memory for. */
+static _Thread_local pln_dim no_shape[PLN_MAX_RANK];
+
 void pln_infer_set(pln_infer *inf, uint32_t o, pln_dtype dt, pln_shape shape)
 {
+    if (shape.dims == no_shape)
+        shape = pln_shape_unknown();
     if (o < inf->n_out)
         inf->out[o] = pln_type_tensor(dt, shape);
 }
 
 pln_shape pln_infer_shape(pln_infer *inf, int rank)
 {
-    return pln_shape_new(inf->arena, rank);
+    pln_shape s = pln_shape_new(inf->arena, rank);
+    if (s.rank < 0)
+        s.dims = no_shape;
+    return s;
 }
 
 /* The size of a dimension in which sizes a and b are broadcast together; false: they
