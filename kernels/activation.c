@@ -1,5 +1,6 @@
 /* Activations: unary elementwise operators that follow a product.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/binary.h"
 #include "kernels/loop_macros.h"
 #include "kernels/type_sets.h"
 #include "kernels/vec.h"
@@ -199,25 +200,12 @@ static pln_status prelu_infer(pln_infer *inf, pln_error *err)
 /* Before version 7 a slope of rank 1 belonged to dimension 1 of x. */
 static pln_status prelu_raise_7(pln_node *n, pln_error *err)
 {
-    pln_value *x = n->in[0], *slope = n->n_in > 1 ? n->in[1] : NULL;
-    if (!slope || slope->type.shape.rank != 1 || pln_dim_is(slope->type.shape.dims[0], 1))
+    const pln_value *slope = n->n_in == 2 ? n->in[1] : NULL;
+    pln_node_drop_attr(n, "consumed_inputs");
+    if (!slope || !n->in[0] || slope->type.shape.rank != 1 ||
+        pln_dim_is(slope->type.shape.dims[0], 1))
         return PLN_OK;
-    const int rank = x->type.shape.rank;
-    if (rank == 2)
-        return PLN_OK;
-    char where[160];
-    if (rank == PLN_RANK_UNKNOWN || !slope->cst || rank < 2)
-        return pln_fail(err, PLN_E_UNSUPPORTED,
-                        "%s: version 6 with a slope that is not constant",
-                        pln_node_where(n, where, sizeof where));
-    pln_tensor *t = NULL;
-    PLN_TRY(pln_tensor_dup(slope->cst, &t, err));
-    for (int i = 1; i < rank - 1; i++)
-        t->dims[i] = 1;
-    t->rank = rank - 1;
-    pln_value *v =
-        pln_graph_add_initializer(n->graph, pln_graph_fresh_name(n->graph, "slope"), t);
-    return v ? pln_node_set_input(n, 1, v) : pln_oom(err);
+    return pln_raise_align_second(n, 1, err);
 }
 
 static const pln_version_change prelu_versions[] = { { 7, prelu_raise_7, NULL }, { 0 } };
@@ -291,7 +279,7 @@ SPEC(Shrink_spec, PLN_A_FLOAT(act_attrs, lambd, 0.5f), PLN_A_FLOAT(act_attrs, bi
         .name = #op, .domain = "", .since = version, .in = { 1, 1 }, .out = { 1, 1 }, \
         .traits = TRAITS | PLN_OP_ACTIVATION, .types = "T:" set, .sig = "T->T",       \
         .attrs = spec, .attrs_size = sizeof(act_attrs), .infer = pln_infer_same,      \
-        .ref = op##_ref, .cpu = impl                                                  \
+        .ref = op##_ref, .cpu = impl, .versions = pln_versions_consumed               \
     }
 
 const pln_op_desc pln_ops_activation[] = {

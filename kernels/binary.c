@@ -422,7 +422,8 @@ static pln_status variadic_infer(pln_infer *inf, pln_error *err)
     {                                                                              \
         .name = #op, .domain = "", .since = version, .in = { 1, PLN_VARIADIC },    \
         .out = { 1, 1 }, .traits = TRAITS | PLN_OP_COMMUTATIVE, .types = "T:" set, \
-        .sig = "T*->T", .infer = fn, .ref = op##_ref, .cpu = impl                  \
+        .sig = "T*->T", .infer = fn, .ref = op##_ref, .cpu = impl,                 \
+        .versions = pln_versions_consumed                                          \
     }
 
 const pln_op_desc pln_ops_binary[] = {

@@ -7,6 +7,11 @@
 
 /* Before version 7: attributes `broadcast` and `axis` instead of NumPy's rule. */
 extern const pln_version_change pln_versions_broadcast[];
+/* The second input's dimensions, which met the first's from `axis` on, are aligned with them
+ * by an Unsqueeze; fails where the ranks are not known. */
+pln_status pln_raise_align_second(pln_node *n, int64_t axis, pln_error *err);
+/* Before version 6: an attribute `consumed_inputs` that never changed a result. */
+extern const pln_version_change pln_versions_consumed[];
 
 /* Symbolic contents of output 0 from those of all inputs, folded from the left; does
  * nothing where they are not known. */

@@ -32,7 +32,7 @@ pln_status pln_infer_fold_sym(pln_infer *inf, pln_dim (*fn)(pln_syms *, pln_dim,
 
 /* The second input's dimensions met the first's from `axis` on; now they are aligned at
  * the end, so that it needs dimensions of 1 behind its own. */
-static pln_status unsqueeze_second(pln_node *n, int64_t axis, pln_error *err)
+pln_status pln_raise_align_second(pln_node *n, int64_t axis, pln_error *err)
 {
     char where[160];
     pln_value *b = n->in[1];
@@ -72,7 +72,7 @@ static pln_status raise_7(pln_node *n, pln_error *err)
     const pln_attr *broadcast = pln_node_find_attr(n, "broadcast");
     if (axis && axis->type == PLN_ATTR_INT && broadcast && broadcast->i && n->n_in == 2 &&
         n->in[0] && n->in[1])
-        PLN_TRY(unsqueeze_second(n, axis->i, err));
+        PLN_TRY(pln_raise_align_second(n, axis->i, err));
     pln_node_drop_attr(n, "axis");
     pln_node_drop_attr(n, "broadcast");
     pln_node_drop_attr(n, "consumed_inputs");
@@ -80,3 +80,12 @@ static pln_status raise_7(pln_node *n, pln_error *err)
 }
 
 const pln_version_change pln_versions_broadcast[] = { { 7, raise_7, NULL }, { 0 } };
+
+static pln_status raise_6(pln_node *n, pln_error *err)
+{
+    (void)err;
+    pln_node_drop_attr(n, "consumed_inputs");
+    return PLN_OK;
+}
+
+const pln_version_change pln_versions_consumed[] = { { 6, raise_6, NULL }, { 0 } };

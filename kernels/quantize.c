@@ -278,6 +278,23 @@ static pln_status dequant_ref(pln_call *c, pln_error *err)
     return run_job(c, dequant_pieces, err);
 }
 
+/* One scale for all: the elements may lie in any order. */
+static pln_status prepare(pln_prep *p, pln_error *err)
+{
+    const quant_attrs *a = (const quant_attrs *)p->attrs;
+    const pln_tensor *s = p->in[1];
+    (void)err;
+    if (pln_tensor_size(s) != 1 || (s->rank > 0 && (s->dims[0] < 0 || a->block_size)))
+        return PLN_E_UNSUPPORTED;
+    for (uint32_t i = 1; i < p->n_in; i++)
+        p->layout_in[i] = PLN_LAYOUT_PLAIN;
+    p->layout_out[0] = p->layout_in[0];
+    return PLN_OK;
+}
+
+static const pln_impl quant_cpu = { "quantize", prepare, quant_ref, NULL };
+static const pln_impl dequant_cpu = { "dequantize", prepare, dequant_ref, NULL };
+
 /* ---- DynamicQuantizeLinear --------------------------------------------------------- */
 
 typedef struct dyn_job {
@@ -447,6 +464,7 @@ const pln_op_desc pln_ops_quantize[] = {
       .attrs_size = sizeof(quant_attrs),
       .infer = quant_infer,
       .ref = quant_ref,
+      .cpu = &quant_cpu,
       .versions = quant_versions },
     { .name = "DequantizeLinear",
       .domain = "",
@@ -461,6 +479,7 @@ const pln_op_desc pln_ops_quantize[] = {
       .attrs_size = sizeof(quant_attrs),
       .infer = dequant_infer,
       .ref = dequant_ref,
+      .cpu = &dequant_cpu,
       .versions = dequant_versions },
     { .name = "DynamicQuantizeLinear",
       .domain = "",

@@ -1,5 +1,6 @@
 /* Unary operators of mathematics: signs, roundings, powers, logarithms, trigonometry.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/binary.h"
 #include "kernels/loop_macros.h"
 #include "kernels/type_sets.h"
 #include "kernels/vec.h"
@@ -63,8 +64,7 @@ FLOAT_OPS(X)
 #define ABS(s, type, dt, ...) \
     PLN_LOOP_UNARY(Abs_##s, type, type, v < 0 ? (type)(0 - (uint64_t)v) : v)
 #define ABS_FLOAT(s, type, dt, ...) PLN_LOOP_UNARY(Abs_##s, type, type, fabs(v))
-#define NEG(s, type, dt, ...) \
-    PLN_LOOP_UNARY(Neg_##s, type, type, (type)(0 - (uint64_t)v))
+#define NEG(s, type, dt, ...)       PLN_LOOP_UNARY(Neg_##s, type, type, (type)(0 - (uint64_t)v))
 #define NEG_FLOAT(s, type, dt, ...) PLN_LOOP_UNARY(Neg_##s, type, type, -v)
 #define SIGN(s, type, dt, ...) \
     PLN_LOOP_UNARY(Sign_##s, type, type, v != v ? v : (type)((v > 0) - (v < 0)))
@@ -179,7 +179,7 @@ VEC_OPS(X)
 #define UNARY(op, version, set, impl)                                             \
     .name = #op, .domain = "", .since = version, .in = { 1, 1 }, .out = { 1, 1 }, \
     .traits = TRAITS, .types = "T:" set, .sig = "T->T", .infer = pln_infer_same,  \
-    .ref = op##_ref, .cpu = impl
+    .ref = op##_ref, .cpu = impl, .versions = pln_versions_consumed
 
 const pln_op_desc pln_ops_unary[] = {
 #define X(op, version, f32, f64) { UNARY(op, version, PLN_TS_FLOAT, CPU_##op) },
