@@ -34,6 +34,10 @@ EXPECTED = {"node": 1884, "simple": 23, "real": 9, "pytorch-converted": 82,
             "pytorch-operator": 35}
 
 
+# NumPy computed these in single precision: what should be zero is up to 2e-7.
+NOISY = {"test_dft_inverse": 1e-6, "test_dft_inverse_opset19": 1e-6}
+
+
 def random_outputs(model):
     """Whether the outputs come from a random generator, which no two runtimes share."""
     for node in model.graph.node:
@@ -103,7 +107,8 @@ def dump_node(case, folder):
     for k, (value, info) in enumerate(zip(outputs, case.model.graph.output)):
         write(os.path.join(data, "output_%d.pb" % k), to_proto(value, info))
     random = random_outputs(case.model) or random_dropout(case.name)
-    data_json(folder, case.rtol, case.atol, "distribution" if random else None)
+    data_json(folder, case.rtol, NOISY.get(case.name, case.atol),
+              "distribution" if random else None)
 
 
 def dump_files(source, folder):
