@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/move.h"
 
+#include <stdatomic.h>
+
 /* Below this a copy is not worth a team of threads. */
 #define PARALLEL_BYTES (512 * 1024)
 
@@ -78,20 +80,25 @@ BLOCK(pln_w8, 8)
 BLOCK(pln_w16, 16)
 
 typedef uint32_t vec4 __attribute__((vector_size(16), aligned(1), may_alias));
+#ifdef __clang__
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
 typedef uint32_t idx4 __attribute__((vector_size(16)));
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (idx4){ __VA_ARGS__ })
+#endif
 
 static inline void quad_4(char *d, int64_t da, const char *s, int64_t sb)
 {
     const vec4 r0 = *(const vec4 *)s, r1 = *(const vec4 *)(s + sb);
     const vec4 r2 = *(const vec4 *)(s + 2 * sb), r3 = *(const vec4 *)(s + 3 * sb);
-    const vec4 lo01 = __builtin_shuffle(r0, r1, (idx4){ 0, 4, 1, 5 });
-    const vec4 hi01 = __builtin_shuffle(r0, r1, (idx4){ 2, 6, 3, 7 });
-    const vec4 lo23 = __builtin_shuffle(r2, r3, (idx4){ 0, 4, 1, 5 });
-    const vec4 hi23 = __builtin_shuffle(r2, r3, (idx4){ 2, 6, 3, 7 });
-    *(vec4 *)d = __builtin_shuffle(lo01, lo23, (idx4){ 0, 1, 4, 5 });
-    *(vec4 *)(d + da) = __builtin_shuffle(lo01, lo23, (idx4){ 2, 3, 6, 7 });
-    *(vec4 *)(d + 2 * da) = __builtin_shuffle(hi01, hi23, (idx4){ 0, 1, 4, 5 });
-    *(vec4 *)(d + 3 * da) = __builtin_shuffle(hi01, hi23, (idx4){ 2, 3, 6, 7 });
+    const vec4 lo01 = SHUFFLE(r0, r1, 0, 4, 1, 5);
+    const vec4 hi01 = SHUFFLE(r0, r1, 2, 6, 3, 7);
+    const vec4 lo23 = SHUFFLE(r2, r3, 0, 4, 1, 5);
+    const vec4 hi23 = SHUFFLE(r2, r3, 2, 6, 3, 7);
+    *(vec4 *)d = SHUFFLE(lo01, lo23, 0, 1, 4, 5);
+    *(vec4 *)(d + da) = SHUFFLE(lo01, lo23, 2, 3, 6, 7);
+    *(vec4 *)(d + 2 * da) = SHUFFLE(hi01, hi23, 0, 1, 4, 5);
+    *(vec4 *)(d + 3 * da) = SHUFFLE(hi01, hi23, 2, 3, 6, 7);
 }
 
 static void block_4(char *d, int64_t da, const char *s, int64_t sb, int64_t na, int64_t nb)
@@ -337,7 +344,7 @@ void pln_move_begin_strings(pln_tensor *out)
     for (int64_t i = 0; i < n; i++) {
         pln_string *s = v[i];
         v[i] = NULL;
-        if (s && __atomic_fetch_sub(&s->refs, 1, __ATOMIC_ACQ_REL) == 1)
+        if (s && atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) == 1)
             pln_release(s->alloc, s);
     }
 }
@@ -348,7 +355,7 @@ void pln_move_end_strings(pln_tensor *out)
     const int64_t n = v ? pln_tensor_size(out) : 0;
     for (int64_t i = 0; i < n; i++)
         if (v[i])
-            __atomic_fetch_add(&v[i]->refs, 1, __ATOMIC_RELAXED);
+            atomic_fetch_add_explicit(&v[i]->refs, 1, memory_order_relaxed);
 }
 
 /* ---- calls -------------------------------------------------------------------------------------------- */

@@ -125,7 +125,7 @@ static pln_status slice_infer(pln_infer *inf, pln_error *err)
     pln_symval starts, ends, steps = { 0 };
     int axes[PLN_MAX_RANK];
     bool bad = false;
-    const bool bounds = pln_infer_ints(inf, 1, &starts) & pln_infer_ints(inf, 2, &ends) &
+    const bool bounds = pln_infer_ints(inf, 1, &starts) && pln_infer_ints(inf, 2, &ends) &&
                         (!pln_infer_has(inf, 4) || pln_infer_ints(inf, 4, &steps));
     int64_t n = bounds ? starts.n : -1;
     if (n < 0 && pln_infer_rank(inf, 1) == 1 && pln_dim_is_known(pln_infer_dim(inf, 1, 0)))
