@@ -1,4 +1,4 @@
-/* The registry: who fills it and who asks for devices. Look-ups are in src/ir/op.h.
+/* The registry: who fills it. Look-ups are in src/ir/op.h.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLN_REGISTRY_H
 #define PLN_REGISTRY_H
@@ -11,7 +11,5 @@ void pln_registry_free(pln_registry *r);
 /* A later row of the same domain and name takes the place of an earlier one. The row stays
  * the caller's. False: no memory. */
 bool pln_registry_add(pln_registry *r, const pln_op_desc *op);
-/* Devices beside the C kernels, in order of preference; NULL after the last. */
-const pln_device *pln_registry_device(size_t i);
 
 #endif

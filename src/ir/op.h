@@ -135,6 +135,8 @@ const pln_op_desc *pln_registry_find(const pln_registry *r, const char *domain,
                                      const char *name);
 /* All rows, in a fixed order; NULL after the last. */
 const pln_op_desc *pln_registry_at(const pln_registry *r, size_t i);
+/* Devices beside the C kernels, in order of preference; NULL after the last. */
+const pln_device *pln_registry_device(size_t i);
 /* "" and "ai.onnx" are the same domain; returns "" for both. */
 const char *pln_domain_normal(const char *domain);
 bool pln_domain_is_official(const char *domain);

@@ -1,6 +1,6 @@
 /* Which implementations may serve a node, the best first.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "src/registry.h"
+#include "src/ir/op.h"
 #include "src/rt/rt.h"
 
 #include <stdlib.h>
