@@ -44,5 +44,13 @@ pln_status parse_attr(parser *ps, pln_graph *parent, pln_attr **out);
 pln_status parse_attr_value(parser *ps, pln_graph *parent, lex_word name, pln_attr **out);
 /* A whole graph, name first. */
 pln_status parse_body(parser *ps, pln_graph *parent, pln_graph **out);
+/* From the inputs to the closing brace. */
+pln_status parse_rest_of_graph(parser *ps, pln_graph *g);
+/* Connects what is pending, once all values are there. */
+pln_status parse_link(parser *ps);
+pln_status parse_name(parser *ps, const char **out);
+pln_status parse_text(parser *ps, const char **out);
+/* A string's bytes, in the model's arena. */
+pln_status parse_blob(parser *ps, pln_blob *out);
 
 #endif
