@@ -1,5 +1,5 @@
-/* An operator of one's own: registers WeightedSum (weighted_sum.h) and runs a model of it.
- * With an argument the operator comes from a plug-in: custom_op ./weighted_sum.so
+/* An operator of one's own: registers WeightedSum (weighted_sum.h) and runs a model of
+ * it. With an argument the operator comes from a plug-in: custom_op ./weighted_sum.so
  * SPDX-License-Identifier: Apache-2.0 */
 #include "weighted_sum.h"
 
@@ -20,8 +20,8 @@ static pln_status bind(pln_run *run, const char *name, float *data, pln_error *e
 {
     const int64_t n = 3;
     pln_tensor *t = NULL;
-    pln_status st = pln_tensor_view(NULL, PLN_DT_F32, 1, &n, data, sizeof a, NULL, NULL, &t,
-                                    err);
+    pln_status st =
+        pln_tensor_view(NULL, PLN_DT_F32, 1, &n, data, sizeof a, NULL, NULL, &t, err);
     if (st == PLN_OK)
         st = pln_run_bind_input(run, name, t, err);
     pln_tensor_unref(t);

@@ -61,8 +61,10 @@ static void resize(const picture *p, int width, float *out)
         for (int x = 0; x < width; x++) {
             source_of(x, width, p->width, &x0, &x1, &wx);
             for (int c = 0; c < 3; c++) {
-                const float top = (float)r0[x0 * 3 + c] * (1 - wx) + (float)r0[x1 * 3 + c] * wx;
-                const float low = (float)r1[x0 * 3 + c] * (1 - wx) + (float)r1[x1 * 3 + c] * wx;
+                const float top =
+                    (float)r0[x0 * 3 + c] * (1 - wx) + (float)r0[x1 * 3 + c] * wx;
+                const float low =
+                    (float)r1[x0 * 3 + c] * (1 - wx) + (float)r1[x1 * 3 + c] * wx;
                 const float v = top * (1 - wy) + low * wy;
                 out[(c * HEIGHT + y) * width + x] = (v / 255 - 0.5f) / 0.5f;
             }
@@ -89,7 +91,8 @@ static void print_text(const pln_model *model, const pln_tensor *scores)
 {
     size_t size = 0, len;
     const char *list = pln_model_metadata(model, "character", &size);
-    const int64_t steps = pln_tensor_dims(scores)[1], classes = pln_tensor_dims(scores)[2];
+    const int64_t steps = pln_tensor_dims(scores)[1],
+                  classes = pln_tensor_dims(scores)[2];
     const float *s = pln_tensor_data_const(scores);
     int64_t last = 0;
     for (int64_t t = 0; t < steps; t++, s += classes) {
@@ -98,7 +101,8 @@ static void print_text(const pln_model *model, const pln_tensor *scores)
             if (s[c] > s[best])
                 best = c;
         if (best != 0 && best != last) {
-            const char *ch = best < classes - 1 ? character(list, size, best - 1, &len) : NULL;
+            const char *ch =
+                best < classes - 1 ? character(list, size, best - 1, &len) : NULL;
             if (ch)
                 printf("%.*s", (int)len, ch);
             else

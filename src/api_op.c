@@ -1,5 +1,5 @@
-/* Operators of the user's own: rows made from pln_op_def, and plug-ins that register them.
- * SPDX-License-Identifier: Apache-2.0 */
+/* Operators of the user's own: rows made from pln_op_def, and plug-ins that register
+ * them. SPDX-License-Identifier: Apache-2.0 */
 #include "src/ir/env.h"
 #include "src/registry.h"
 
@@ -23,7 +23,8 @@ struct pln_op_call {
     pln_error *err;
 };
 
-/* ---- calls ---------------------------------------------------------------------------------- */
+/* ---- calls
+ * ---------------------------------------------------------------------------------- */
 
 PLN_API size_t pln_op_call_inputs(const pln_op_call *c)
 {
@@ -70,8 +71,8 @@ static pln_status infer_output(pln_op_call *c, size_t i, pln_dtype dt, int rank,
     return PLN_OK;
 }
 
-PLN_API pln_status pln_op_call_set_output(pln_op_call *c, size_t i, pln_dtype dt, int rank,
-                                          const int64_t *dims)
+PLN_API pln_status pln_op_call_set_output(pln_op_call *c, size_t i, pln_dtype dt,
+                                          int rank, const int64_t *dims)
 {
     if (i >= c->node->n_out || rank > PLN_MAX_RANK || (rank > 0 && !dims) ||
         (unsigned)dt >= PLN_DT_COUNT)
@@ -83,7 +84,8 @@ PLN_API pln_status pln_op_call_set_output(pln_op_call *c, size_t i, pln_dtype dt
     return pln_call_output(c->call, (uint32_t)i, dt, rank, dims, c->err);
 }
 
-static const pln_attr *find_attr(const pln_op_call *c, const char *name, pln_attr_type type)
+static const pln_attr *find_attr(const pln_op_call *c, const char *name,
+                                 pln_attr_type type)
 {
     const pln_attr *a = name ? pln_node_find_attr(c->node, name) : NULL;
     return a && a->type == type ? a : NULL;
@@ -96,7 +98,8 @@ PLN_API int64_t pln_op_call_attr_int(const pln_op_call *c, const char *name,
     return a ? a->i : otherwise;
 }
 
-PLN_API float pln_op_call_attr_float(const pln_op_call *c, const char *name, float otherwise)
+PLN_API float pln_op_call_attr_float(const pln_op_call *c, const char *name,
+                                     float otherwise)
 {
     const pln_attr *a = find_attr(c, name, PLN_ATTR_FLOAT);
     return a ? a->f : otherwise;
@@ -125,7 +128,8 @@ PLN_API const float *pln_op_call_attr_floats(const pln_op_call *c, const char *n
     return a ? a->floats : NULL;
 }
 
-/* ---- the row's functions ---------------------------------------------------------------------- */
+/* ---- the row's functions
+ * ---------------------------------------------------------------------- */
 
 /* A tensor that describes what is known of an input: -1 for unknown dimensions. */
 static pln_tensor *describe(pln_infer *inf, uint32_t i)
@@ -157,8 +161,9 @@ static pln_status user_infer(pln_infer *inf, pln_error *err)
     for (uint32_t i = 0; i < inf->n_in; i++)
         if (inf->in[i] && !(in[i] = describe(inf, i)))
             return pln_oom(err);
-    pln_op_call c = { .node = inf->node, .inf = inf, .in = in, .n_in = inf->n_in,
-                      .err = err };
+    pln_op_call c = {
+        .node = inf->node, .inf = inf, .in = in, .n_in = inf->n_in, .err = err
+    };
     const pln_status st = item->def.infer(&c, item->def.user);
     return st == PLN_OK || (err && err->code != PLN_OK)
                ? st
@@ -168,15 +173,19 @@ static pln_status user_infer(pln_infer *inf, pln_error *err)
 static pln_status user_run(pln_call *call, pln_error *err)
 {
     const struct pln_env_item *item = call->node->op->user;
-    pln_op_call c = { .node = call->node, .call = call,
-                      .in = (pln_tensor *const *)call->in, .n_in = call->n_in, .err = err };
+    pln_op_call c = { .node = call->node,
+                      .call = call,
+                      .in = (pln_tensor *const *)call->in,
+                      .n_in = call->n_in,
+                      .err = err };
     const pln_status st = item->def.run(&c, item->def.user);
     return st == PLN_OK || (err && err->code != PLN_OK)
                ? st
                : pln_op_call_fail(&c, st, "its kernel failed");
 }
 
-/* ---- registering ------------------------------------------------------------------------------ */
+/* ---- registering
+ * ------------------------------------------------------------------------------ */
 
 static void release_items(pln_env *env)
 {
@@ -207,8 +216,10 @@ static pln_status check_def(const pln_op_def *d, pln_error *err)
     if (d->min_inputs < 0 || d->min_outputs < 0 ||
         (d->max_inputs >= 0 && d->max_inputs < d->min_inputs) ||
         (d->max_outputs >= 0 && d->max_outputs < d->min_outputs))
-        return pln_fail(err, PLN_E_USAGE, "operator %s: its numbers of inputs or outputs "
-                        "contradict each other", d->name);
+        return pln_fail(err, PLN_E_USAGE,
+                        "operator %s: its numbers of inputs or outputs "
+                        "contradict each other",
+                        d->name);
     return PLN_OK;
 }
 
@@ -227,7 +238,8 @@ PLN_API pln_status pln_op_register(pln_env *env, const pln_op_def *def, pln_erro
         .domain = pln_domain_normal(def->domain ? def->domain : ""),
         .since = def->since_version > 0 ? def->since_version : 1,
         .in = { def->min_inputs, def->max_inputs < 0 ? PLN_VARIADIC : def->max_inputs },
-        .out = { def->min_outputs, def->max_outputs < 0 ? PLN_VARIADIC : def->max_outputs },
+        .out = { def->min_outputs,
+                 def->max_outputs < 0 ? PLN_VARIADIC : def->max_outputs },
         .traits = def->pure ? 0 : PLN_OP_EFFECT | PLN_OP_RANDOM,
         .infer = user_infer,
         .ref = user_run,
@@ -245,7 +257,8 @@ PLN_API pln_status pln_env_load_plugin(pln_env *env, const char *path, pln_error
     if (!so) {
         const char *why = dlerror();
         pln_error_set(err, "file", path);
-        return pln_fail(err, PLN_E_IO, "plug-in %s: %s", path, why ? why : "can't be loaded");
+        return pln_fail(err, PLN_E_IO, "plug-in %s: %s", path,
+                        why ? why : "can't be loaded");
     }
     pln_plugin_init_fn init = NULL;
     void *symbol = dlsym(so, "pln_plugin_init");

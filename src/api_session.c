@@ -67,7 +67,8 @@ PLN_API void pln_run_free(pln_run *run)
     pln_release(a, run);
 }
 
-/* ---- binding --------------------------------------------------------------------------------- */
+/* ---- binding
+ * --------------------------------------------------------------------------------- */
 
 static bool find_io(const pln_session *s, pln_io io, const char *name, size_t *i)
 {
@@ -97,8 +98,8 @@ static bool fits(const pln_io_info *want, const pln_tensor *t)
 
 static void print_got(pln_text *out, const pln_tensor *t)
 {
-    static const char *const kinds[] = { "nothing", "", "a sequence", "an optional", "a map",
-                                         "a sparse tensor" };
+    static const char *const kinds[] = { "nothing",     "",      "a sequence",
+                                         "an optional", "a map", "a sparse tensor" };
     pln_text_str(out, t->kind < sizeof kinds / sizeof *kinds ? kinds[t->kind] : "");
     if (t->kind != PLN_KIND_TENSOR)
         return;
@@ -106,8 +107,8 @@ static void print_got(pln_text *out, const pln_tensor *t)
     pln_tensor_print_shape(out, t);
 }
 
-static pln_status wrong_input(const pln_session *s, pln_io io, size_t i, const pln_tensor *t,
-                              pln_error *err)
+static pln_status wrong_input(const pln_session *s, pln_io io, size_t i,
+                              const pln_tensor *t, pln_error *err)
 {
     pln_text want, got;
     const char *name = s->io[io][i].name;
@@ -155,7 +156,8 @@ static pln_status bind_tensor(pln_run *run, pln_io io, const char *name, pln_ten
     }
     if (t && !fits(&run->session->io[io][i], t))
         return wrong_input(run->session, io, i, t, err);
-    if (t && io == PLN_INPUT && run->session->source && run->session->io[io][i].has_default)
+    if (t && io == PLN_INPUT && run->session->source &&
+        run->session->io[io][i].has_default)
         PLN_TRY(generalize(run, err));
     pln_tensor **slot = io == PLN_INPUT ? &run->inputs[i] : &run->bound[i];
     pln_tensor_ref(t);
@@ -174,11 +176,13 @@ PLN_API pln_status pln_run_bind_output(pln_run *run, const char *name, pln_tenso
                                        pln_error *err)
 {
     if (t && (t->kind != PLN_KIND_TENSOR || t->dtype == PLN_DT_STRING))
-        return pln_fail(err, PLN_E_INPUT, "memory can be bound for dense tensors of numbers");
+        return pln_fail(err, PLN_E_INPUT,
+                        "memory can be bound for dense tensors of numbers");
     return bind_tensor(run, PLN_OUTPUT, name, t, err);
 }
 
-/* ---- executing ------------------------------------------------------------------------------- */
+/* ---- executing
+ * ------------------------------------------------------------------------------- */
 
 static pln_status set_inputs(pln_run *run, pln_error *err)
 {
@@ -196,7 +200,8 @@ static pln_status set_inputs(pln_run *run, pln_error *err)
     return PLN_OK;
 }
 
-/* A bound output that is not the tensor which the plan wrote: one value under two names. */
+/* A bound output that is not the tensor which the plan wrote: one value under two names.
+ */
 static pln_status deliver(pln_run *run, size_t i, pln_tensor *t, pln_error *err)
 {
     pln_tensor *b = run->bound[i];
@@ -232,7 +237,8 @@ static pln_status run_main(pln_run *run, const pln_run_options *o, pln_error *er
     rt_frames_free(run, true);
     run->profile = o->profile;
     run->start_ns = rt_now_ns();
-    run->deadline = o->deadline_ms ? run->start_ns + (uint64_t)o->deadline_ms * 1000000u : 0;
+    run->deadline =
+        o->deadline_ms ? run->start_ns + (uint64_t)o->deadline_ms * 1000000u : 0;
     pthread_mutex_lock(&s->lock);
     pln_status st = PLN_OK;
     for (size_t i = 0; i < s->n_io[PLN_INPUT] && st == PLN_OK; i++)

@@ -50,7 +50,8 @@ static void *eval_scratch(pln_call *c, size_t size)
 }
 
 static pln_status eval_body(pln_call *c, const pln_graph *g, pln_tensor *const *in,
-                            uint32_t n_in, pln_tensor **out, uint32_t n_out, pln_error *err)
+                            uint32_t n_in, pln_tensor **out, uint32_t n_out,
+                            pln_error *err)
 {
     return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "a body can't be folded");
 }
@@ -88,7 +89,8 @@ static pln_status eval_outputs(eval *e, const pln_node *n, const pln_type *types
         if (!n->out[i])
             continue;
         if (!rt_type_is_known(&types[i]) || types[i].kind != PLN_KIND_TENSOR) {
-            PLN_TRY(pln_tensor_make_container(e->s->alloc, PLN_KIND_OPTIONAL, &e->out[i]));
+            PLN_TRY(
+                pln_tensor_make_container(e->s->alloc, PLN_KIND_OPTIONAL, &e->out[i]));
             continue;
         }
         int64_t dims[PLN_MAX_RANK];

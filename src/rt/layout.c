@@ -25,24 +25,24 @@ typedef struct job {
     size_t size;
 } job;
 
-#define TRANSPOSE_TILE(type)                                               \
-    static void tile_##type(const void *src, void *dst, int64_t rows,       \
-                            int64_t cols, int64_t r0, int64_t r1)           \
-    {                                                                       \
-        const type *restrict s = src;                                       \
-        type *restrict d = dst;                                             \
-        for (int64_t c0 = 0; c0 < cols; c0 += TILE) {                       \
-            const int64_t c1 = c0 + TILE < cols ? c0 + TILE : cols;         \
-            if (r1 - r0 == TILE && c1 - c0 == TILE) {                       \
-                for (int c = 0; c < TILE; c++)                              \
-                    for (int r = 0; r < TILE; r++)                          \
-                        d[(c0 + c) * rows + r0 + r] = s[(r0 + r) * cols + c0 + c]; \
-                continue;                                                   \
-            }                                                               \
-            for (int64_t c = c0; c < c1; c++)                               \
-                for (int64_t r = r0; r < r1; r++)                           \
-                    d[c * rows + r] = s[r * cols + c];                      \
-        }                                                                   \
+#define TRANSPOSE_TILE(type)                                                        \
+    static void tile_##type(const void *src, void *dst, int64_t rows, int64_t cols, \
+                            int64_t r0, int64_t r1)                                 \
+    {                                                                               \
+        const type *restrict s = src;                                               \
+        type *restrict d = dst;                                                     \
+        for (int64_t c0 = 0; c0 < cols; c0 += TILE) {                               \
+            const int64_t c1 = c0 + TILE < cols ? c0 + TILE : cols;                 \
+            if (r1 - r0 == TILE && c1 - c0 == TILE) {                               \
+                for (int c = 0; c < TILE; c++)                                      \
+                    for (int r = 0; r < TILE; r++)                                  \
+                        d[(c0 + c) * rows + r0 + r] = s[(r0 + r) * cols + c0 + c];  \
+                continue;                                                           \
+            }                                                                       \
+            for (int64_t c = c0; c < c1; c++)                                       \
+                for (int64_t r = r0; r < r1; r++)                                   \
+                    d[c * rows + r] = s[r * cols + c];                              \
+        }                                                                           \
     }
 
 typedef struct wide {
@@ -76,7 +76,8 @@ void rt_layout_convert(const pln_tensor *src, pln_tensor *dst, int n_threads)
 {
     const size_t size = pln_dtype_size((pln_dtype)src->dtype);
     const int64_t count = pln_tensor_size(src);
-    if (src->layout == dst->layout || rt_layout_same_bytes(src->rank, src->dims) || !count) {
+    if (src->layout == dst->layout || rt_layout_same_bytes(src->rank, src->dims) ||
+        !count) {
         if (src->data != dst->data && count)
             memcpy(dst->data, src->data, (size_t)count * size);
         return;

@@ -67,7 +67,8 @@ void rt_cache_clear(rt_cache *cache)
     cache->n = 0;
 }
 
-/* ---- making --------------------------------------------------------------------------------- */
+/* ---- making
+ * --------------------------------------------------------------------------------- */
 
 static rt_plan *new_plan(pln_session *s, const pln_graph *g)
 {
@@ -129,8 +130,8 @@ static bool is_live(const pln_session *s, const pln_node *n)
     return false;
 }
 
-static pln_status graph_nodes(rt_planner *p, const pln_graph *g, pln_node ***out, size_t *n,
-                              pln_error *err)
+static pln_status graph_nodes(rt_planner *p, const pln_graph *g, pln_node ***out,
+                              size_t *n, pln_error *err)
 {
     size_t count = 0;
     for (const pln_node *k = g->first; k; k = k->next)
@@ -273,7 +274,8 @@ pln_status rt_plan_make(pln_run *run, const pln_graph *g, rt_plan *from, bool co
     return st;
 }
 
-/* ---- finding -------------------------------------------------------------------------------- */
+/* ---- finding
+ * -------------------------------------------------------------------------------- */
 
 static bool key_value(pln_run *run, size_t *len, const pln_tensor *t)
 {
@@ -289,8 +291,8 @@ static bool key_value(pln_run *run, size_t *len, const pln_tensor *t)
     return true;
 }
 
-static bool make_key(pln_run *run, const pln_graph *g, const rt_plan *from, bool continues,
-                     size_t *len)
+static bool make_key(pln_run *run, const pln_graph *g, const rt_plan *from,
+                     bool continues, size_t *len)
 {
     *len = 0;
     if (continues) {

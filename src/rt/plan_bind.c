@@ -7,238 +7,8 @@
 
 #define ANY_INPUT (-2)
 
-/* ---- slots ------------------------------------------------------------------------------ */
-
-static uint32_t add_slot(rt_planner *p, const pln_value *v, pln_tensor *desc, rt_where where)
-{
-    if (!pln_grow(p->s->alloc, (void **)&p->slots, &p->cap_slots, p->n_slots + 1,
-                  sizeof *p->slots))
-        return 0;
-    p->slots[p->n_slots] = (rt_slot){ .desc = desc, .value = v, .where = (uint8_t)where };
-    return (uint32_t)p->n_slots++;
-}
-
-static pln_tensor *new_desc(pln_arena *arena, const pln_type *t, uint8_t layout)
-{
-    pln_tensor *d = PLN_NEW(arena, pln_tensor);
-    if (!d)
-        return NULL;
-    d->kind = (uint8_t)t->kind;
-    d->dtype = (uint8_t)t->dtype;
-    d->layout = layout;
-    d->borrowed = true;
-    d->refs = 1;
-    d->rank = t->kind == PLN_KIND_TENSOR && t->shape.rank > 0 ? t->shape.rank : 0;
-    for (int k = 0; k < d->rank; k++)
-        d->dims[k] = t->shape.dims[k].value;
-    return d;
-}
-
-static bool type_fits_arena(const pln_type *t)
-{
-    return rt_type_is_known(t) && t->kind == PLN_KIND_TENSOR && t->dtype != PLN_DT_STRING;
-}
-
-/* A slot for an output of a step; 0: no memory. */
-uint32_t rt_slot_new(rt_planner *p, const pln_value *v, const pln_type *t, uint8_t layout)
-{
-    pln_tensor *d = new_desc(p->plan->arena, t, layout);
-    const uint32_t s =
-        d ? add_slot(p, v, d, type_fits_arena(t) ? RT_ARENA : RT_HEAP) : 0;
-    if (s)
-        p->slot[layout][v->id] = s;
-    return s;
-}
-
-rt_step *rt_step_new(rt_planner *p, rt_step_kind kind, uint32_t n_in, uint32_t n_out)
-{
-    if (!pln_grow(p->s->alloc, (void **)&p->steps, &p->cap_steps, p->n_steps + 1,
-                  sizeof *p->steps))
-        return NULL;
-    rt_step *st = &p->steps[p->n_steps];
-    *st = (rt_step){ .kind = (uint8_t)kind, .n_in = n_in, .n_out = n_out, .inplace = -1 };
-    st->in = PLN_NEW_ARRAY(p->plan->arena, uint32_t, n_in + 1);
-    st->out = PLN_NEW_ARRAY(p->plan->arena, uint32_t, n_out + 1);
-    if (!st->in || !st->out)
-        return NULL;
-    p->n_steps++;
-    return st;
-}
-
-uint32_t rt_slot_root(const rt_planner *p, uint32_t s)
-{
-    while (p->slots[s].where == RT_ALIAS)
-        s = p->slots[s].root;
-    return s;
-}
-
-/* The slot of a value from outside, in the layout that it has. */
-static pln_status outer_slot(rt_planner *p, const pln_value *v, uint32_t *out, pln_error *err)
-{
-    const pln_type *type = rt_value_type(p, v);
-    pln_tensor *c = p->cst[v->id];
-    if (!c && !type)
-        return pln_fail(err, PLN_E_FORMAT, "value '%s' is read before it is made", v->name);
-    pln_tensor *d = c ? c : new_desc(p->plan->arena, type, p->layout[v->id]);
-    *out = d ? add_slot(p, v, d, c ? RT_CONST : RT_OUTER) : 0;
-    if (!*out)
-        return pln_oom(err);
-    if (c)
-        pln_tensor_ref(c);
-    p->slot[d->layout][v->id] = *out;
-    return PLN_OK;
-}
-
-/* The value's slot as it was made: channels-last if it has been made so. */
-static pln_status native_slot(rt_planner *p, const pln_value *v, uint32_t *out,
-                              pln_error *err)
-{
-    const uint32_t plain = p->slot[0][v->id], last = p->slot[1][v->id];
-    *out = last && (!plain || last < plain) ? last : plain;
-    return *out ? PLN_OK : outer_slot(p, v, out, err);
-}
-
-static pln_status convert_const(rt_planner *p, const pln_value *v, uint32_t from,
-                                uint8_t layout, uint32_t *out, pln_error *err)
-{
-    pln_tensor *src = p->slots[from].desc, *dst;
-    PLN_TRY(pln_tensor_materialize(src, err));
-    PLN_TRY(pln_tensor_make(p->s->alloc, (pln_dtype)src->dtype, src->rank, src->dims, &dst,
-                            err));
-    dst->layout = layout;
-    rt_layout_convert(src, dst, p->s->n_threads);
-    *out = add_slot(p, v, dst, RT_CONST);
-    if (*out)
-        return PLN_OK;
-    pln_tensor_unref(dst);
-    return pln_oom(err);
-}
-
-static double desc_bytes(const pln_tensor *const *t, uint32_t n)
-{
-    double sum = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        double bytes = t[i] ? (double)pln_dtype_size((pln_dtype)t[i]->dtype) : 0;
-        for (int k = 0; t[i] && k < t[i]->rank; k++)
-            bytes *= (double)t[i]->dims[k];
-        sum += bytes > 0 ? bytes : 0;
-    }
-    return sum;
-}
-
-/* The same bytes are right in both layouts, or a step converts. */
-static pln_status convert(rt_planner *p, const pln_value *v, uint32_t from, uint8_t layout,
-                          uint32_t *out, pln_error *err)
-{
-    const pln_tensor *src = p->slots[from].desc;
-    if (p->slots[from].where == RT_CONST)
-        return convert_const(p, v, from, layout, out, err);
-    pln_tensor *d = pln_arena_dup(p->plan->arena, src, sizeof *src);
-    if (!d)
-        return pln_oom(err);
-    d->layout = layout;
-    const bool same = rt_layout_same_bytes(d->rank, d->dims);
-    *out = add_slot(p, v, d, same ? RT_ALIAS : RT_ARENA);
-    if (!*out)
-        return pln_oom(err);
-    p->slots[*out].root = from;
-    if (same && !p->slots[rt_slot_root(p, from)].late)
-        return PLN_OK;
-    rt_step *st = rt_step_new(p, same ? RT_STEP_VIEW : RT_STEP_CONVERT, 1, 1);
-    if (!st)
-        return pln_oom(err);
-    st->in[0] = from;
-    st->out[0] = *out;
-    const pln_tensor *const moved = d;
-    st->n_threads = rt_threads_for(p->s->n_threads, 0, 2 * desc_bytes(&moved, 1));
-    return PLN_OK;
-}
-
-/* The slot of a value in a layout; a conversion is added where it is not there yet. */
-static pln_status slot_in(rt_planner *p, const pln_value *v, uint8_t layout, uint32_t *out,
-                          pln_error *err)
-{
-    uint32_t from;
-    *out = p->slot[layout][v->id];
-    if (*out)
-        return PLN_OK;
-    PLN_TRY(native_slot(p, v, &from, err));
-    if (p->slots[from].desc->layout == layout || p->slots[from].desc->rank < 3) {
-        *out = from;
-        return PLN_OK;
-    }
-    PLN_TRY(convert(p, v, from, layout, out, err));
-    p->slot[layout][v->id] = *out;
-    return PLN_OK;
-}
-
-static void keep_value(rt_planner *p, uint32_t s)
-{
-    rt_slot *r = &p->slots[rt_slot_root(p, s)];
-    r->pinned = true;
-    if (r->where == RT_ARENA)
-        r->kept = true;
-}
-
-static pln_status add_copy(rt_planner *p, const pln_value *v, uint32_t from, uint32_t *out,
-                           pln_error *err)
-{
-    pln_tensor *d = pln_arena_dup(p->plan->arena, p->slots[from].desc, sizeof *d);
-    if (!d)
-        return pln_oom(err);
-    d->borrowed = true;
-    d->data = NULL;
-    d->buf = NULL;
-    d->raw = (pln_raw){ 0 };
-    d->external = NULL;
-    d->items = NULL;
-    d->n_items = d->cap_items = 0;
-    *out = add_slot(p, v, d, RT_HEAP);
-    rt_step *st = *out ? rt_step_new(p, RT_STEP_COPY, 1, 1) : NULL;
-    if (!st)
-        return pln_oom(err);
-    p->slots[*out].late = st->late =
-        d->kind != PLN_KIND_TENSOR || d->dtype == PLN_DT_STRING;
-    st->in[0] = from;
-    st->out[0] = *out;
-    p->slots[from].read = true;
-    return PLN_OK;
-}
-
-/* The group of `old` gets the memory of `s`, one of its aliases. */
-static void reroot(rt_planner *p, uint32_t old, uint32_t s)
-{
-    for (size_t i = 1; i < p->n_slots; i++)
-        if (p->slots[i].where == RT_ALIAS)
-            p->slots[i].root = rt_slot_root(p, (uint32_t)i);
-    for (size_t i = 1; i < p->n_slots; i++)
-        if (p->slots[i].where == RT_ALIAS && p->slots[i].root == old)
-            p->slots[i].root = s;
-    p->slots[old].where = RT_ALIAS;
-    p->slots[old].root = s;
-    p->slots[s].where = RT_HEAP;
-}
-
-/* A tensor of its own that holds the value: for results and for what keeps references. */
-static pln_status own_tensor(rt_planner *p, const pln_value *v, uint32_t *out, pln_error *err)
-{
-    PLN_TRY(slot_in(p, v, PLN_LAYOUT_PLAIN, out, err));
-    rt_slot *s = &p->slots[*out];
-    if (s->where == RT_HEAP)
-        return PLN_OK;
-    if (s->where == RT_ARENA) {
-        s->where = RT_HEAP;
-        return PLN_OK;
-    }
-    const uint32_t root = rt_slot_root(p, *out);
-    if (s->where == RT_ALIAS && p->slots[root].where == RT_ARENA) {
-        reroot(p, root, *out);
-        return PLN_OK;
-    }
-    return add_copy(p, v, *out, out, err);
-}
-
-/* ---- which nodes are needed --------------------------------------------------------------- */
+/* ---- which nodes are needed
+ * --------------------------------------------------------------- */
 
 static void mark_inputs(rt_planner *p, const rt_item *it, uint8_t mark)
 {
@@ -276,7 +46,8 @@ static void mark_needed(rt_planner *p)
     }
 }
 
-/* ---- kernels -------------------------------------------------------------------------------- */
+/* ---- kernels
+ * -------------------------------------------------------------------------------- */
 
 static double cost_of(const rt_item *it)
 {
@@ -307,7 +78,8 @@ static rt_shared **shared_list(rt_planner *p, const pln_node *n)
 {
     for (uint32_t i = 0; i < n->n_in; i++) {
         const pln_value *v = n->in[i];
-        if (v && p->cst[v->id] && p->cst[v->id] != rt_value_const(v) && !p->constant[v->id])
+        if (v && p->cst[v->id] && p->cst[v->id] != rt_value_const(v) &&
+            !p->constant[v->id])
             return &p->plan->shared;
     }
     return &p->s->shared;
@@ -315,7 +87,8 @@ static rt_shared **shared_list(rt_planner *p, const pln_node *n)
 
 /* Shared state of a node, made once. */
 static pln_status prep_shared(pln_prep *prep, int purpose,
-                              pln_status (*make)(pln_prep *p, void **state, pln_error *err),
+                              pln_status (*make)(pln_prep *p, void **state,
+                                                 pln_error *err),
                               void (*release)(void *state), void **out, pln_error *err)
 {
     rt_planner *p = prep->driver;
@@ -360,7 +133,7 @@ static bool wants_last(rt_planner *p, const rt_item *it, int rank, pln_error *er
         return false;
     for (uint32_t i = 0; i < n->n_in && *st == PLN_OK; i++) {
         uint32_t s;
-        if (!n->in[i] || (*st = native_slot(p, n->in[i], &s, err)) != PLN_OK)
+        if (!n->in[i] || (*st = rt_slot_native(p, n->in[i], &s, err)) != PLN_OK)
             continue;
         const pln_tensor *d = p->slots[s].desc;
         last |= d->layout == PLN_LAYOUT_CHANNELS_LAST && d->rank == rank &&
@@ -369,7 +142,8 @@ static bool wants_last(rt_planner *p, const rt_item *it, int rank, pln_error *er
     return last;
 }
 
-static pln_status bind_inputs(rt_planner *p, const rt_item *it, binding *b, pln_error *err)
+static pln_status bind_inputs(rt_planner *p, const rt_item *it, binding *b,
+                              pln_error *err)
 {
     const pln_node *n = it->node;
     const pln_tensor **in = PLN_NEW_ARRAY(p->tmp, const pln_tensor *, n->n_in + 1);
@@ -381,7 +155,7 @@ static pln_status bind_inputs(rt_planner *p, const rt_item *it, binding *b, pln_
     for (uint32_t i = 0; i < n->n_out; i++) {
         if (!n->out[i] || (i && !n->out[i]->n_uses))
             continue;
-        pln_tensor *d = new_desc(p->tmp, &it->infer.out[i], PLN_LAYOUT_PLAIN);
+        pln_tensor *d = rt_desc_new(p->tmp, &it->infer.out[i], PLN_LAYOUT_PLAIN);
         if (!(out[i] = d))
             return pln_oom(err);
     }
@@ -394,7 +168,7 @@ static pln_status bind_inputs(rt_planner *p, const rt_item *it, binding *b, pln_
         if (!n->in[i])
             continue;
         uint32_t s;
-        PLN_TRY(native_slot(p, n->in[i], &s, err));
+        PLN_TRY(rt_slot_native(p, n->in[i], &s, err));
         in[i] = p->slots[s].desc;
         b->layout[i] = in[i]->layout;
         if (last && in[i]->rank == rank)
@@ -412,7 +186,8 @@ static int step_threads(const rt_planner *p, const rt_item *it, const binding *b
     const pln_node *n = it->node;
     if (it->state != RT_STATIC || (n->op->traits & PLN_OP_CONTROL))
         return p->s->n_threads;
-    const double bytes = desc_bytes(b->prep.in, n->n_in) + desc_bytes(b->prep.out, n->n_out);
+    const double bytes =
+        rt_desc_bytes(b->prep.in, n->n_in) + rt_desc_bytes(b->prep.out, n->n_out);
     return rt_threads_for(p->s->n_threads, b->prep.flops, bytes);
 }
 
@@ -452,7 +227,8 @@ static void bind_reference(rt_planner *p, const rt_item *it, binding *b)
     b->device = "ref";
 }
 
-static pln_status choose_kernel(rt_planner *p, const rt_item *it, binding *b, pln_error *err)
+static pln_status choose_kernel(rt_planner *p, const rt_item *it, binding *b,
+                                pln_error *err)
 {
     const pln_device *dev;
     const pln_impl *impl;
@@ -481,20 +257,12 @@ static pln_status choose_kernel(rt_planner *p, const rt_item *it, binding *b, pl
     return PLN_OK;
 }
 
-/* ---- steps ---------------------------------------------------------------------------------- */
-
-/* A constant whose only user has packed it goes at once, so that a plan never holds all
- * weights twice; the others go when the plan is whole (plan.c). */
-static void drop_packed(rt_planner *p, const pln_value *v, uint32_t slot)
-{
-    const rt_slot *s = &p->slots[slot];
-    if (s->where == RT_CONST && v->n_uses == 1 && s->desc == rt_value_const(v))
-        pln_tensor_drop(s->desc);
-}
+/* ---- steps
+ * ---------------------------------------------------------------------------------- */
 
 /* The step that owns a prepared state must exist before anything else can fail. */
-static pln_status add_step(rt_planner *p, const rt_item *it, const binding *b, uint32_t **in,
-                           pln_error *err)
+static pln_status add_step(rt_planner *p, const rt_item *it, const binding *b,
+                           uint32_t **in, pln_error *err)
 {
     const pln_node *n = it->node;
     uint32_t *slots = PLN_NEW_ARRAY(p->tmp, uint32_t, n->n_in + 1);
@@ -502,11 +270,9 @@ static pln_status add_step(rt_planner *p, const rt_item *it, const binding *b, u
     for (uint32_t i = 0; i < n->n_in && st == PLN_OK; i++) {
         if (!n->in[i])
             continue;
-        st = slot_in(p, n->in[i], b->prep.layout_in[i], &slots[i], err);
+        st = rt_slot_in(p, n->in[i], b->prep.layout_in[i], &slots[i], err);
         if (st == PLN_OK && !b->prep.packed[i])
             p->slots[slots[i]].read = true;
-        else if (st == PLN_OK)
-            drop_packed(p, n->in[i], slots[i]);
     }
     *in = slots;
     return st;
@@ -558,7 +324,7 @@ static pln_status step_captures(rt_planner *p, const rt_item *it, uint32_t **slo
         return pln_oom(err);
     for (uint32_t i = 0; i < it->n_captures; i++) {
         uint32_t s;
-        PLN_TRY(slot_in(p, it->captures[i], PLN_LAYOUT_PLAIN, &s, err));
+        PLN_TRY(rt_slot_in(p, it->captures[i], PLN_LAYOUT_PLAIN, &s, err));
         p->slots[s].read = true;
         if (p->slots[s].where == RT_CONST && p->slots[s].value)
             p->s->const_read[p->slots[s].value->id] = 1;
@@ -589,7 +355,7 @@ static pln_status referenced_inputs(rt_planner *p, const rt_item *it, uint32_t *
         if (p->slots[in[i]].where == RT_OUTER)
             p->slots[in[i]].refs = true;
         else
-            PLN_TRY(own_tensor(p, v, &in[i], err));
+            PLN_TRY(rt_slot_own(p, v, &in[i], err));
     }
     return PLN_OK;
 }
@@ -623,8 +389,8 @@ static pln_status finish_step(rt_planner *p, const rt_item *it, binding *b, uint
 }
 
 /* A slot that is another name for the bytes of `from`. */
-static pln_status add_alias(rt_planner *p, const rt_item *it, uint32_t from, uint8_t layout,
-                            pln_error *err)
+static pln_status add_alias(rt_planner *p, const rt_item *it, uint32_t from,
+                            uint8_t layout, pln_error *err)
 {
     p->slots[from].read = true;
     const uint32_t s = rt_slot_new(p, it->node->out[0], &it->infer.out[0], layout);
@@ -647,11 +413,11 @@ static bool can_alias(const rt_planner *p, const rt_item *it, const binding *b)
     const int k = b->prep.alias;
     return b->impl && k >= 0 && (uint32_t)k < it->node->n_in && it->node->in[k] &&
            it->state == RT_STATIC && it->node->n_out == 1 &&
-           type_fits_arena(&it->infer.out[0]) && !(p->s->all_values && p->main);
+           rt_type_fits_arena(&it->infer.out[0]) && !(p->s->all_values && p->main);
 }
 
-/* A constant that its only user has packed gives its memory back at once: the peak is that
- * of one weight beside the packed ones. */
+/* A constant that its only user has packed gives its memory back at once: the peak is
+ * that of one weight beside the packed ones. */
 static void drop_packed_inputs(rt_planner *p, const rt_item *it, const binding *b,
                                const uint32_t *in)
 {
@@ -665,7 +431,8 @@ static void drop_packed_inputs(rt_planner *p, const rt_item *it, const binding *
         if (t == rt_value_const(v)) {
             pln_tensor_drop(t);
         } else if (p->left[v->id] && t == p->cst[v->id]) {
-            pln_buf_unref(t->buf); /* folded: the next plan that needs it folds it again */
+            pln_buf_unref(
+                t->buf); /* folded: the next plan that needs it folds it again */
             t->buf = NULL;
             t->data = NULL;
         }
@@ -702,7 +469,7 @@ static bool is_alias(rt_planner *p, const rt_item *it)
 {
     const pln_node *n = it->node;
     return (n->op->traits & PLN_OP_VIEW) && it->state == RT_STATIC && n->n_out == 1 &&
-           n->n_in && n->in[0] && type_fits_arena(&it->infer.out[0]) &&
+           n->n_in && n->in[0] && rt_type_fits_arena(&it->infer.out[0]) &&
            p->type[n->in[0]->id]->kind == PLN_KIND_TENSOR &&
            p->type[n->in[0]->id]->dtype == it->infer.out[0].dtype &&
            !(p->s->all_values && p->main);
@@ -713,14 +480,15 @@ static pln_status bind_alias(rt_planner *p, const rt_item *it, pln_error *err)
     const pln_node *n = it->node;
     uint32_t from;
     uint8_t layout = PLN_LAYOUT_PLAIN;
-    PLN_TRY(native_slot(p, n->in[0], &from, err));
+    PLN_TRY(rt_slot_native(p, n->in[0], &from, err));
     if (n->op->traits & PLN_OP_CHANNELS_LAST)
         layout = p->slots[from].desc->layout;
-    PLN_TRY(slot_in(p, n->in[0], layout, &from, err));
+    PLN_TRY(rt_slot_in(p, n->in[0], layout, &from, err));
     return add_alias(p, it, from, layout, err);
 }
 
-/* ---- results ---------------------------------------------------------------------------------- */
+/* ---- results
+ * ---------------------------------------------------------------------------------- */
 
 static pln_status add_export(rt_planner *p, uint32_t value, uint32_t slot, pln_error *err)
 {
@@ -732,7 +500,7 @@ static pln_status add_export(rt_planner *p, uint32_t value, uint32_t slot, pln_e
 static pln_status export_result(rt_planner *p, const pln_value *v, pln_error *err)
 {
     uint32_t s;
-    PLN_TRY(own_tensor(p, v, &s, err));
+    PLN_TRY(rt_slot_own(p, v, &s, err));
     if (p->main)
         for (uint32_t i = 0; i < p->plan->graph->n_outputs && !p->slots[s].output; i++)
             if (p->plan->graph->outputs[i] == v)
@@ -744,8 +512,8 @@ static pln_status export_result(rt_planner *p, const pln_value *v, pln_error *er
 static pln_status export_later(rt_planner *p, const pln_value *v, pln_error *err)
 {
     uint32_t s;
-    PLN_TRY(native_slot(p, v, &s, err));
-    keep_value(p, s);
+    PLN_TRY(rt_slot_native(p, v, &s, err));
+    rt_slot_keep(p, s);
     return add_export(p, v->id, s, err);
 }
 
@@ -803,7 +571,7 @@ pln_status rt_plan_bind(rt_planner *p, bool first, pln_error *err)
 {
     const pln_graph *g = p->plan->graph;
     pln_tensor *none = PLN_NEW(p->plan->arena, pln_tensor);
-    if (!none || add_slot(p, NULL, none, RT_NONE) != 0 || !p->n_slots)
+    if (!none || rt_slot_add(p, NULL, none, RT_NONE) != 0 || !p->n_slots)
         return pln_oom(err);
     for (uint32_t i = 0; i < g->n_outputs; i++)
         p->mark[g->outputs[i]->id] |= RT_RESULT;
@@ -813,7 +581,8 @@ pln_status rt_plan_bind(rt_planner *p, bool first, pln_error *err)
         const rt_item *it = &p->items[i];
         if (!it->needed || it->state == RT_DEFERRED)
             continue;
-        const pln_status st = is_alias(p, it) ? bind_alias(p, it, err) : bind_node(p, it, err);
+        const pln_status st =
+            is_alias(p, it) ? bind_alias(p, it, err) : bind_node(p, it, err);
         if (st != PLN_OK) {
             pln_error_set(err, "node", it->node->name);
             pln_error_set(err, "op", it->node->op_type);

@@ -67,8 +67,9 @@ const pln_type *rt_value_type(rt_planner *p, const pln_value *v)
     return p->type[v->id];
 }
 
-static pln_status collect_graph(pln_arena *arena, const pln_graph *g, const pln_node *owner,
-                                pln_map *seen, pln_value **out, uint32_t *n);
+static pln_status collect_graph(pln_arena *arena, const pln_graph *g,
+                                const pln_node *owner, pln_map *seen, pln_value **out,
+                                uint32_t *n);
 
 static bool below(const pln_graph *g, const pln_node *owner)
 {
@@ -91,8 +92,9 @@ static pln_status capture(const pln_value *v, const pln_node *owner, pln_map *se
     return PLN_OK;
 }
 
-static pln_status collect_bodies(pln_arena *arena, const pln_node *n, const pln_node *owner,
-                                 pln_map *seen, pln_value **out, uint32_t *count)
+static pln_status collect_bodies(pln_arena *arena, const pln_node *n,
+                                 const pln_node *owner, pln_map *seen, pln_value **out,
+                                 uint32_t *count)
 {
     for (uint32_t i = 0; i < n->n_attrs; i++) {
         const pln_attr *a = n->attrs[i];
@@ -104,8 +106,9 @@ static pln_status collect_bodies(pln_arena *arena, const pln_node *n, const pln_
     return PLN_OK;
 }
 
-static pln_status collect_graph(pln_arena *arena, const pln_graph *g, const pln_node *owner,
-                                pln_map *seen, pln_value **out, uint32_t *count)
+static pln_status collect_graph(pln_arena *arena, const pln_graph *g,
+                                const pln_node *owner, pln_map *seen, pln_value **out,
+                                uint32_t *count)
 {
     for (const pln_node *n = g->first; n; n = n->next) {
         for (uint32_t i = 0; i < n->n_in; i++)
@@ -118,7 +121,8 @@ static pln_status collect_graph(pln_arena *arena, const pln_graph *g, const pln_
 }
 
 /* The values from outside that the node's bodies read, each once. */
-pln_status rt_captures(pln_arena *arena, const pln_node *n, pln_value ***out, uint32_t *n_out)
+pln_status rt_captures(pln_arena *arena, const pln_node *n, pln_value ***out,
+                       uint32_t *n_out)
 {
     *out = NULL;
     *n_out = 0;
@@ -139,7 +143,8 @@ pln_status rt_captures(pln_arena *arena, const pln_node *n, pln_value ***out, ui
 }
 
 static pln_status infer_body(pln_infer *inf, const pln_graph *g, const pln_type *in,
-                             uint32_t n_in, pln_type *out, uint32_t n_out, pln_error *err);
+                             uint32_t n_in, pln_type *out, uint32_t n_out,
+                             pln_error *err);
 
 static pln_status infer_arrays(rt_planner *p, const pln_node *n, pln_infer *inf)
 {
@@ -204,7 +209,8 @@ static bool outputs_small(const pln_node *n, const pln_infer *inf, size_t limit)
         const pln_type *t = &inf->out[i];
         if (!n->out[i])
             continue;
-        if (t->kind == PLN_KIND_NONE || (t->kind == PLN_KIND_TENSOR && !rt_type_is_known(t)))
+        if (t->kind == PLN_KIND_NONE ||
+            (t->kind == PLN_KIND_TENSOR && !rt_type_is_known(t)))
             continue; /* depends on the contents of small inputs */
         int64_t count = 1;
         if (t->kind != PLN_KIND_TENSOR)
@@ -265,7 +271,8 @@ static pln_status keep_known(rt_planner *p, const pln_value *v, pln_tensor *t_ta
 }
 
 /* A view of a constant shares its bytes, however large. */
-static pln_status fold_view(rt_planner *p, const rt_item *it, bool *folded, pln_error *err)
+static pln_status fold_view(rt_planner *p, const rt_item *it, bool *folded,
+                            pln_error *err)
 {
     const pln_node *n = it->node;
     const pln_value *v = n->n_in ? n->in[0] : NULL;
@@ -476,7 +483,8 @@ static bool is_constant(rt_planner *p, const pln_node *n)
     return n->n_out > 0;
 }
 
-/* Bodies are inferred with what may be unknown in them; nothing of it outlives the call. */
+/* Bodies are inferred with what may be unknown in them; nothing of it outlives the call.
+ */
 static pln_status infer_body_node(rt_planner *p, pln_node *n, pln_error *err)
 {
     rt_item it = { 0 };

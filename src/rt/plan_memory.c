@@ -36,8 +36,9 @@ static pln_status lifetimes(rt_planner *p, pln_error *err)
         if (s->where != RT_CONST && !slot_bytes(s, &s->bytes))
             return pln_fail(err, PLN_E_LIMIT, "value '%s' is too large", s->value->name);
         if (s->bytes > p->s->tensor_bytes)
-            return pln_fail(err, PLN_E_LIMIT, "value '%s' needs %zu bytes, over the limit",
-                            s->value->name, s->bytes);
+            return pln_fail(err, PLN_E_LIMIT,
+                            "value '%s' needs %zu bytes, over the limit", s->value->name,
+                            s->bytes);
     }
     for (uint32_t i = 0; i < p->n_steps; i++) {
         const rt_step *st = &p->steps[i];
@@ -76,7 +77,8 @@ static void take_over(rt_planner *p, const rt_step *st, uint32_t i)
     if (o->where != RT_ARENA && o->where != RT_HEAP)
         return;
     for (uint32_t k = 0; k < st->n_in; k++) {
-        if ((st->inplace >= 0 && (uint32_t)st->inplace != k) || !may_take(p, i, st->in[k], out))
+        if ((st->inplace >= 0 && (uint32_t)st->inplace != k) ||
+            !may_take(p, i, st->in[k], out))
             continue;
         const uint32_t root = rt_slot_root(p, st->in[k]);
         rt_slot *r = &p->slots[root];
@@ -95,7 +97,8 @@ static void take_over(rt_planner *p, const rt_step *st, uint32_t i)
     }
 }
 
-/* ---- places ------------------------------------------------------------------------------- */
+/* ---- places
+ * ------------------------------------------------------------------------------- */
 
 typedef struct block {
     size_t size, offset;
@@ -208,7 +211,7 @@ pln_status rt_plan_memory(rt_planner *p, pln_error *err)
     PLN_TRY(place(p, blocks, n, err));
     size_t total = p->plan->temp_bytes;
     if (!pln_size_add(&total, total, p->plan->kept_bytes) || total > p->s->run_bytes)
-        return pln_fail(err, PLN_E_LIMIT, "the activations need %zu bytes, over the limit",
-                        total);
+        return pln_fail(err, PLN_E_LIMIT,
+                        "the activations need %zu bytes, over the limit", total);
     return PLN_OK;
 }

@@ -3,15 +3,17 @@
 #include "src/rt/rt.h"
 #include "src/util/text.h"
 
-void rt_profile_add(pln_run *run, const rt_step *step, const rt_plan *plan, uint64_t start,
-                    uint64_t end)
+void rt_profile_add(pln_run *run, const rt_step *step, const rt_plan *plan,
+                    uint64_t start, uint64_t end)
 {
     if (!pln_grow(run->alloc, (void **)&run->times, &run->cap_times, run->n_times + 1,
                   sizeof *run->times))
         return;
-    run->times[run->n_times++] =
-        (rt_time){ .step = step, .plan = plan, .ns = end - start, .depth = run->depth,
-                   .start = start - run->start_ns };
+    run->times[run->n_times++] = (rt_time){ .step = step,
+                                            .plan = plan,
+                                            .ns = end - start,
+                                            .depth = run->depth,
+                                            .start = start - run->start_ns };
 }
 
 static const char *step_op(const rt_step *st)
@@ -22,7 +24,8 @@ static const char *step_op(const rt_step *st)
                                          : "(view)";
 }
 
-static void put_shapes(pln_text *out, const rt_plan *plan, const uint32_t *slots, uint32_t n)
+static void put_shapes(pln_text *out, const rt_plan *plan, const uint32_t *slots,
+                       uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         if (i)

@@ -1,11 +1,11 @@
 /* The runtime's own structures: sessions, plans, frames and runs.
  *
  * A session holds a private copy of the model and a cache of plans. A plan serves one
- * graph for given shapes: all shapes that follow from them are known, contents that follow
- * are folded away, kernels are bound, memory is laid out. Where a shape depends on data,
- * the plan ends after the nodes that decide it (barriers), and the rest of the graph is
- * planned as its continuation, once their outputs are there. Bodies of If, Loop and Scan
- * have plans of their own, cached by the step that runs them.
+ * graph for given shapes: all shapes that follow from them are known, contents that
+ * follow are folded away, kernels are bound, memory is laid out. Where a shape depends on
+ * data, the plan ends after the nodes that decide it (barriers), and the rest of the
+ * graph is planned as its continuation, once their outputs are there. Bodies of If, Loop
+ * and Scan have plans of their own, cached by the step that runs them.
  *
  * A run owns frames: one for each plan that it has entered, with the tensors' structs.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -20,15 +20,16 @@
 typedef struct rt_plan rt_plan;
 typedef struct rt_frame rt_frame;
 
-/* ---- plans ---------------------------------------------------------------------------- */
+/* ---- plans ----------------------------------------------------------------------------
+ */
 
 typedef enum rt_where {
     RT_NONE = 0, /* slot 0: an absent value */
     RT_CONST,    /* known contents */
-    RT_OUTER,    /* comes from outside: a graph's input, an earlier plan, an outer graph */
-    RT_ARENA,    /* at a fixed place in the temporary or the kept block */
-    RT_HEAP,     /* a tensor of its own: outputs, containers, strings, data-dependent */
-    RT_ALIAS     /* the bytes of another slot under another shape */
+    RT_OUTER, /* comes from outside: a graph's input, an earlier plan, an outer graph */
+    RT_ARENA, /* at a fixed place in the temporary or the kept block */
+    RT_HEAP,  /* a tensor of its own: outputs, containers, strings, data-dependent */
+    RT_ALIAS  /* the bytes of another slot under another shape */
 } rt_where;
 
 /* One value of a plan in one layout. */
@@ -36,13 +37,13 @@ typedef struct rt_slot {
     pln_tensor *desc; /* shape, type, layout; of a constant: itself */
     const pln_value *value;
     uint8_t where;
-    bool late;   /* RT_HEAP: its tensor is there only after its step */
-    bool kept;   /* RT_ARENA: lives until the graph is done */
-    bool refs;   /* somebody keeps references: must not be a borrowed struct */
-    bool read;   /* by a step that did not pack it */
-    bool pinned; /* its memory may not be taken over by a step's output */
-    uint32_t root;   /* RT_ALIAS: the slot whose bytes it has */
-    uint32_t output; /* 1 + index among the main graph's outputs; 0 */
+    bool late;           /* RT_HEAP: its tensor is there only after its step */
+    bool kept;           /* RT_ARENA: lives until the graph is done */
+    bool refs;           /* somebody keeps references: must not be a borrowed struct */
+    bool read;           /* by a step that did not pack it */
+    bool pinned;         /* its memory may not be taken over by a step's output */
+    uint32_t root;       /* RT_ALIAS: the slot whose bytes it has */
+    uint32_t output;     /* 1 + index among the main graph's outputs; 0 */
     uint32_t born, dies; /* steps */
     size_t bytes, offset;
 } rt_slot;
@@ -51,7 +52,7 @@ typedef enum rt_step_kind {
     RT_STEP_NODE,
     RT_STEP_CONVERT, /* to another layout */
     RT_STEP_COPY,
-    RT_STEP_VIEW     /* an alias of a slot whose place is not fixed */
+    RT_STEP_VIEW /* an alias of a slot whose place is not fixed */
 } rt_step_kind;
 
 /* Plans for one graph or continuation, the latest used first. */
@@ -131,12 +132,14 @@ struct rt_plan {
     size_t n_dynamic;
     rt_cache continuations;
     rt_shared *shared; /* of nodes whose constants depend on the shapes */
-    uint32_t *enter; /* slots to be set when a run enters: outer ones, own tensors, aliases */
+    uint32_t
+        *enter; /* slots to be set when a run enters: outer ones, own tensors, aliases */
     uint32_t n_enter;
     uint32_t max_args;
 };
 
-/* ---- sessions --------------------------------------------------------------------------- */
+/* ---- sessions
+ * --------------------------------------------------------------------------- */
 
 struct pln_session {
     pln_env *env;
@@ -146,13 +149,13 @@ struct pln_session {
     int n_threads;
     bool all_values;
     uint64_t seed;
-    uint32_t devices; /* RT_DEVICE bits */
+    uint32_t devices;                 /* RT_DEVICE bits */
     uint64_t run_bytes, tensor_bytes; /* limits */
     pln_io_info *io[2];
     size_t n_io[2];
     pln_value **io_values[2];
     const pln_type **io_types[2];
-    uint8_t *const_read; /* by value: a plan reads the constant as it is */
+    uint8_t *const_read;  /* by value: a plan reads the constant as it is */
     pthread_mutex_t lock; /* guards plans, their caches, shared, constants' memory */
     bool lock_made;
     rt_cache plans;
@@ -164,7 +167,8 @@ struct pln_session {
     pln_session_options options;
 };
 
-/* ---- runs --------------------------------------------------------------------------------- */
+/* ---- runs
+ * --------------------------------------------------------------------------------- */
 
 #define RT_SPARES 3
 
@@ -174,10 +178,10 @@ typedef struct rt_heap {
 } rt_heap;
 
 struct rt_frame {
-    rt_plan *plan; /* referenced */
-    pln_tensor *t;    /* [n_slots] structs */
-    pln_tensor **at;  /* [n_slots] the tensors in use */
-    rt_heap *heap;    /* [n_slots] */
+    rt_plan *plan;     /* referenced */
+    pln_tensor *t;     /* [n_slots] structs */
+    pln_tensor **at;   /* [n_slots] the tensors in use */
+    rt_heap *heap;     /* [n_slots] */
     pln_tensor **args; /* for the step that runs */
     void *temp;        /* what the structs' data point into */
     uint64_t temp_serial;
@@ -216,7 +220,7 @@ struct pln_run {
     uint64_t temp_serial[RT_MAX_DEPTH]; /* changes with the block */
     unsigned depth;
     rt_block *scratch, *spare; /* the latest first */
-    pln_arena *arena; /* of one step */
+    pln_arena *arena;          /* of one step */
     int64_t *key;
     size_t key_cap;
     uint64_t random, clock, live_bytes;
@@ -240,9 +244,9 @@ typedef struct rt_exec {
 pln_status rt_session_general(pln_session *s, pln_session **out, pln_error *err);
 
 /* device.c */
-#define RT_DEVICE_REF  1u
-#define RT_DEVICE_CPU  2u
-#define RT_DEVICE_LIB  4u /* those that are opened: dnnl */
+#define RT_DEVICE_REF 1u
+#define RT_DEVICE_CPU 2u
+#define RT_DEVICE_LIB 4u /* those that are opened: dnnl */
 pln_status rt_devices_parse(const char *option, uint32_t *mask, pln_error *err);
 /* Candidate i for a node, best first: false after the last. ref is not among them. */
 bool rt_device_impl(const pln_session *s, const pln_node *n, unsigned i,
@@ -270,13 +274,13 @@ typedef struct rt_planner {
     rt_plan *plan;
     pln_arena *tmp;
     bool main;
-    const pln_type **type;    /* by value id; NULL: not known yet */
-    pln_tensor **cst;         /* by value id: known contents, borrowed */
-    const pln_symval **sym;   /* by value id */
-    uint8_t *layout;          /* by value id, of values from outside */
-    uint32_t *slot[2];        /* by layout and value id */
-    uint8_t *mark;            /* by value id: RT_USED and the like */
-    bool *constant;           /* by value id: known, and the same for all shapes */
+    const pln_type **type;  /* by value id; NULL: not known yet */
+    pln_tensor **cst;       /* by value id: known contents, borrowed */
+    const pln_symval **sym; /* by value id */
+    uint8_t *layout;        /* by value id, of values from outside */
+    uint32_t *slot[2];      /* by layout and value id */
+    uint8_t *mark;          /* by value id: RT_USED and the like */
+    bool *constant;         /* by value id: known, and the same for all shapes */
     struct rt_item *items;
     size_t n_items;
     rt_slot *slots;
@@ -302,14 +306,15 @@ typedef struct rt_item {
     pln_infer infer; /* for costs */
 } rt_item;
 
-#define RT_USED 1u /* by a step of this plan */
-#define RT_LATER 2u /* by a continuation */
-#define RT_RESULT 4u /* an output of the graph */
-#define RT_KEEP 16u   /* a large folded value that must stay */
-#define RT_PENDING 8u /* produced by a node that is still to be planned */
+#define RT_USED    1u  /* by a step of this plan */
+#define RT_LATER   2u  /* by a continuation */
+#define RT_RESULT  4u  /* an output of the graph */
+#define RT_KEEP    16u /* a large folded value that must stay */
+#define RT_PENDING 8u  /* produced by a node that is still to be planned */
 
 pln_status rt_plan_infer(rt_planner *p, pln_node *const *nodes, size_t n, pln_error *err);
-pln_status rt_captures(pln_arena *arena, const pln_node *n, pln_value ***out, uint32_t *n_out);
+pln_status rt_captures(pln_arena *arena, const pln_node *n, pln_value ***out,
+                       uint32_t *n_out);
 bool rt_type_is_known(const pln_type *t);
 pln_type *rt_type_of(pln_arena *arena, const pln_tensor *t);
 pln_tensor *rt_value_const(const pln_value *v);
@@ -323,8 +328,25 @@ void rt_drop_folded(rt_planner *p);
 /* plan_bind.c */
 /* first: not a continuation */
 pln_status rt_plan_bind(rt_planner *p, bool first, pln_error *err);
-uint32_t rt_slot_new(rt_planner *p, const pln_value *v, const pln_type *t, uint8_t layout);
+
+/* plan_slots.c; slot 0 means no memory. */
+uint32_t rt_slot_add(rt_planner *p, const pln_value *v, pln_tensor *desc, rt_where where);
+uint32_t rt_slot_new(rt_planner *p, const pln_value *v, const pln_type *t,
+                     uint8_t layout);
 rt_step *rt_step_new(rt_planner *p, rt_step_kind kind, uint32_t n_in, uint32_t n_out);
+/* The value's slot as it was made: channels-last if it has been made so. */
+pln_status rt_slot_native(rt_planner *p, const pln_value *v, uint32_t *out,
+                          pln_error *err);
+/* Its slot in a layout; a conversion is added where it is not there yet. */
+pln_status rt_slot_in(rt_planner *p, const pln_value *v, uint8_t layout, uint32_t *out,
+                      pln_error *err);
+/* Its slot as a tensor of its own: for results and for what keeps references. */
+pln_status rt_slot_own(rt_planner *p, const pln_value *v, uint32_t *out, pln_error *err);
+/* The slot's memory lives until the graph is done. */
+void rt_slot_keep(rt_planner *p, uint32_t s);
+pln_tensor *rt_desc_new(pln_arena *arena, const pln_type *t, uint8_t layout);
+double rt_desc_bytes(const pln_tensor *const *t, uint32_t n);
+bool rt_type_fits_arena(const pln_type *t);
 
 /* plan_memory.c */
 pln_status rt_plan_memory(rt_planner *p, pln_error *err);
@@ -370,7 +392,7 @@ void rt_scratch_reset(pln_run *run, rt_mark m);
 void rt_scratch_free(pln_run *run);
 
 /* profile.c */
-void rt_profile_add(pln_run *run, const rt_step *step, const rt_plan *plan, uint64_t start,
-                    uint64_t end);
+void rt_profile_add(pln_run *run, const rt_step *step, const rt_plan *plan,
+                    uint64_t start, uint64_t end);
 
 #endif

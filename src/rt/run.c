@@ -6,8 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-#define MAX_ROOT_PLANS  16
-#define MAX_PLANS       8
+#define MAX_ROOT_PLANS 16
+#define MAX_PLANS      8
 
 uint64_t rt_now_ns(void)
 {
@@ -39,19 +39,20 @@ static pln_status check_late(pln_call *c, const rt_frame *f, const rt_step *step
             continue;
         if (t->kind != d->kind || t->dtype != d->dtype || t->rank != d->rank ||
             (d->rank && memcmp(t->dims, d->dims, (size_t)d->rank * sizeof *d->dims)))
-            return pln_call_fail(c, err, PLN_E_RUN, "output %u differs from what its node "
-                                 "declares", i);
+            return pln_call_fail(c, err, PLN_E_RUN,
+                                 "output %u differs from what its node "
+                                 "declares",
+                                 i);
     }
     return PLN_OK;
 }
 
 /* Bodies find the values that they capture in run->now; afterwards it is as before. */
-static pln_status call_with_captures(pln_run *run, rt_frame *f, rt_step *step, pln_call *c,
-                                     pln_error *err)
+static pln_status call_with_captures(pln_run *run, rt_frame *f, rt_step *step,
+                                     pln_call *c, pln_error *err)
 {
     const rt_plan *plan = f->plan;
-    pln_tensor **before =
-        rt_scratch(run, step->n_captures * sizeof *before);
+    pln_tensor **before = rt_scratch(run, step->n_captures * sizeof *before);
     if (!before)
         return pln_oom(err);
     for (uint32_t i = 0; i < step->n_captures; i++) {
@@ -125,7 +126,8 @@ static pln_status run_copy(pln_run *run, rt_frame *f, const rt_step *step, pln_e
         return PLN_OK;
     }
     if (f->plan->slots[s].late)
-        PLN_TRY(rt_frame_heap(run, f, s, (pln_dtype)src->dtype, src->rank, src->dims, err));
+        PLN_TRY(
+            rt_frame_heap(run, f, s, (pln_dtype)src->dtype, src->rank, src->dims, err));
     pln_tensor_copy(f->at[s], 0, src, 0, pln_tensor_size(src));
     return PLN_OK;
 }

@@ -25,8 +25,8 @@ static pln_status shape_differs(pln_call *c, uint32_t i, const pln_tensor *want,
         memcpy(got.dims, dims, (size_t)rank * sizeof *dims);
     pln_tensor_print_shape(&a, want);
     pln_tensor_print_shape(&b, &got);
-    const pln_status st = pln_call_fail(c, err, PLN_E_RUN, "output %u is %s, expected %s", i,
-                                        b.data ? b.data : "", a.data ? a.data : "");
+    const pln_status st = pln_call_fail(c, err, PLN_E_RUN, "output %u is %s, expected %s",
+                                        i, b.data ? b.data : "", a.data ? a.data : "");
     pln_text_done(&a);
     pln_text_done(&b);
     return st;
@@ -59,7 +59,8 @@ static pln_status service_output(pln_call *c, uint32_t i, pln_dtype dt, int rank
     return PLN_OK;
 }
 
-static pln_status service_set_output(pln_call *c, uint32_t i, pln_tensor *t, pln_error *err)
+static pln_status service_set_output(pln_call *c, uint32_t i, pln_tensor *t,
+                                     pln_error *err)
 {
     rt_exec *e = c->driver;
     const uint32_t slot = i < c->n_out ? e->step->out[i] : 0;
@@ -78,7 +79,8 @@ static pln_status service_set_output(pln_call *c, uint32_t i, pln_tensor *t, pln
     return PLN_OK;
 }
 
-/* ---- scratch ------------------------------------------------------------------------------ */
+/* ---- scratch
+ * ------------------------------------------------------------------------------ */
 
 static rt_block *new_block(pln_run *run, size_t size)
 {
@@ -162,7 +164,8 @@ static void *service_scratch(pln_call *c, size_t size)
     return rt_scratch(((rt_exec *)c->driver)->run, size);
 }
 
-/* ---- bodies --------------------------------------------------------------------------------- */
+/* ---- bodies
+ * --------------------------------------------------------------------------------- */
 
 static rt_body *body_of(pln_session *s, rt_step *step, const pln_graph *g)
 {

@@ -1,6 +1,7 @@
 /* Sessions: a private copy of the model, made ready to be planned.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "src/ir/env.h"
+#include "src/ir/inline.h"
 #include "src/ir/optimize.h"
 #include "src/rt/session.h"
 #include "src/util/parallel.h"
@@ -8,10 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Until they are everywhere. */
-pln_status pln_model_inline(pln_model *m, pln_error *err) __attribute__((weak));
-
-/* ---- constants of the session's own ------------------------------------------------------- */
+/* ---- constants of the session's own
+ * ------------------------------------------------------- */
 
 /* A tensor that shares the bytes of t but has its own state: materializing or dropping it
  * does not touch the model that the session was made from. */
@@ -78,7 +77,8 @@ static pln_status privatize_graph(pln_graph *g, void *user)
     return PLN_OK;
 }
 
-/* ---- what can't be run --------------------------------------------------------------------- */
+/* ---- what can't be run
+ * --------------------------------------------------------------------- */
 
 static pln_status check_node(pln_node *n, pln_error *err)
 {
@@ -106,7 +106,8 @@ static pln_status check_graph(pln_graph *g, void *user)
     return PLN_OK;
 }
 
-/* ---- inputs and outputs --------------------------------------------------------------------- */
+/* ---- inputs and outputs
+ * --------------------------------------------------------------------- */
 
 static const char *dim_name(pln_arena *arena, pln_dim d)
 {
@@ -123,8 +124,9 @@ static const char *dim_name(pln_arena *arena, pln_dim d)
 /* Fills the public description of a value of type t. */
 bool rt_io_fill(pln_arena *arena, const char *name, const pln_type *t, pln_io_info *out)
 {
-    *out = (pln_io_info){ .name = name, .name_len = pln_name_len(name), .kind = t->kind,
-                          .rank = -1 };
+    *out = (pln_io_info){
+        .name = name, .name_len = pln_name_len(name), .kind = t->kind, .rank = -1
+    };
     const pln_type *e = t;
     while (e && (e->kind == PLN_KIND_SEQUENCE || e->kind == PLN_KIND_OPTIONAL) && e->elem)
         e = e->elem;
@@ -182,16 +184,19 @@ static pln_status list_io(pln_session *s, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- making --------------------------------------------------------------------------------- */
+/* ---- making
+ * --------------------------------------------------------------------------------- */
 
-static pln_status take_options(pln_session *s, const pln_session_options *o, pln_error *err)
+static pln_status take_options(pln_session *s, const pln_session_options *o,
+                               pln_error *err)
 {
     s->n_threads = o->threads > 0 ? o->threads : pln_parallel_default_threads();
     s->all_values = o->all_values;
     s->seed = o->seed;
     PLN_TRY(rt_devices_parse(o->device, &s->devices, err));
     s->options = *o;
-    if (o->device && !(s->options.device = pln_arena_str(s->arena, o->device, strlen(o->device))))
+    if (o->device &&
+        !(s->options.device = pln_arena_str(s->arena, o->device, strlen(o->device))))
         return pln_oom(err);
     return PLN_OK;
 }
@@ -221,14 +226,14 @@ static pln_status fix_defaults(pln_session *s, const pln_model *model, pln_error
 }
 
 static pln_status prepare_model(pln_session *s, const pln_model *model,
-                                const pln_session_options *o, bool general, pln_error *err)
+                                const pln_session_options *o, bool general,
+                                pln_error *err)
 {
     PLN_TRY(pln_model_clone(model, &s->model, err));
     if (!general && has_defaults(model))
         PLN_TRY(fix_defaults(s, model, err));
     PLN_TRY(pln_graph_walk(s->model->graph, privatize_graph, err));
-    if (pln_model_inline)
-        PLN_TRY(pln_model_inline(s->model, err));
+    PLN_TRY(pln_model_inline(s->model, err));
     PLN_TRY(pln_graph_walk(s->model->graph, check_graph, err));
     PLN_TRY(optimize(s, o, err));
     PLN_TRY(pln_graph_walk(s->model->graph, check_graph, err));

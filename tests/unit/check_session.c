@@ -11,7 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- an allocator that counts and fails ---------------------------------------------------- */
+/* ---- an allocator that counts and fails
+ * ---------------------------------------------------- */
 
 typedef struct counter {
     _Atomic long live, calls, fail_at; /* fail_at < 0: never */
@@ -22,7 +23,8 @@ static void *count_alloc(void *user, size_t size, size_t align)
     counter *c = user;
     const long n = atomic_fetch_add(&c->calls, 1);
     void *p = NULL;
-    if ((c->fail_at >= 0 && n >= c->fail_at) || posix_memalign(&p, align < 8 ? 8 : align, size))
+    if ((c->fail_at >= 0 && n >= c->fail_at) ||
+        posix_memalign(&p, align < 8 ? 8 : align, size))
         return NULL;
     atomic_fetch_add(&c->live, 1);
     return p;
@@ -44,7 +46,8 @@ static pln_env *counting_env(counter *c)
     return pln_env_new(&d, &env, NULL) == PLN_OK ? env : NULL;
 }
 
-/* ---- models ---------------------------------------------------------------------------------- */
+/* ---- models
+ * ---------------------------------------------------------------------------------- */
 
 static pln_value *input(pln_model *m, const char *name, pln_dtype dt, int rank,
                         const int64_t *dims)
@@ -152,14 +155,17 @@ static void teardown(fixture *f)
     pln_error_free(f->err);
 }
 
-/* ---- tests ------------------------------------------------------------------------------------- */
+/* ---- tests
+ * -------------------------------------------------------------------------------------
+ */
 
 START_TEST(shapes_change)
 {
     fixture f = setup(2);
     const int64_t sizes[] = { 1, 5, 3, 5, 1, 128, 0, 2 };
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-        ck_assert_msg(run_on(f.run, sizes[i], f.err) == PLN_OK, "%s", pln_error_text(f.err));
+        ck_assert_msg(run_on(f.run, sizes[i], f.err) == PLN_OK, "%s",
+                      pln_error_text(f.err));
         pln_tensor *y = pln_run_output(f.run, "y"), *z = pln_run_output(f.run, "z");
         pln_tensor *s = pln_run_output_at(f.run, 2);
         ck_assert_int_eq(y->dims[0], sizes[i]);
@@ -377,8 +383,10 @@ START_TEST(any_allocation_may_fail)
     for (long n = 0; n < all.calls; n++) {
         counter c = { .fail_at = n };
         const pln_status st = whole_life(&c);
-        ck_assert_msg(st == PLN_E_NOMEM || st == PLN_OK, "allocation %ld: status %d", n, st);
-        ck_assert_msg(c.live == 0, "allocation %ld: %ld blocks are left", n, (long)c.live);
+        ck_assert_msg(st == PLN_E_NOMEM || st == PLN_OK, "allocation %ld: status %d", n,
+                      st);
+        ck_assert_msg(c.live == 0, "allocation %ld: %ld blocks are left", n,
+                      (long)c.live);
     }
 }
 END_TEST
@@ -415,8 +423,8 @@ START_TEST(packed_constants_follow_the_shape)
     ck_assert_int_eq(pln_model_new(NULL, &m, err), PLN_OK);
     pln_model_set_opset(m, "", 21);
     pln_value *x = input(m, "x", PLN_DT_F32, 2, dims), *b = constant(m, "b", 1, row);
-    pln_value *zeros = node(m, "", "ConstantOfShape", "c", node(m, "", "Shape", "n", x, NULL),
-                            NULL);
+    pln_value *zeros =
+        node(m, "", "ConstantOfShape", "c", node(m, "", "Shape", "n", x, NULL), NULL);
     pln_value *rows = node(m, "", "Add", "rows", zeros, b);
     pln_value *xt = node(m, "", "Transpose", "xt", x, NULL);
     ck_assert(output(m, node(m, "", "MatMul", "y", xt, rows)));
@@ -429,7 +437,8 @@ START_TEST(packed_constants_follow_the_shape)
         for (int64_t k = 0; k < sizes[i]; k++)
             sum += PLN_DATA(float, in)[k * 64 + 3];
         const float want = sum * PLN_DATA(float, b->cst)[5];
-        ck_assert(fabsf(PLN_DATA(float, pln_run_output(run, "y"))[3 * 64 + 5] - want) < 1e-4f);
+        ck_assert(fabsf(PLN_DATA(float, pln_run_output(run, "y"))[3 * 64 + 5] - want) <
+                  1e-4f);
         pln_tensor_unref(in);
     }
     pln_run_free(run);
@@ -449,7 +458,8 @@ START_TEST(defaults_are_replaced)
     const int64_t dims[] = { -1, 64 }, one[] = { 1, 64 };
     ck_assert_int_eq(pln_model_new(NULL, &m, err), PLN_OK);
     pln_model_set_opset(m, "", 21);
-    pln_value *x = input(m, "x", PLN_DT_F32, 2, dims), *d = input(m, "d", PLN_DT_F32, 2, one);
+    pln_value *x = input(m, "x", PLN_DT_F32, 2, dims),
+              *d = input(m, "d", PLN_DT_F32, 2, one);
     pln_tensor *t = make_x(1);
     pln_value_set_const(d, pln_tensor_ref(t));
     d->overridable = true;
