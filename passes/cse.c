@@ -107,8 +107,8 @@ static bool same_attrs(const pln_node *a, const pln_node *b)
 
 static bool same_node(const pln_node *a, const pln_node *b)
 {
-    if (a->op_type != b->op_type || a->domain != b->domain || a->overload != b->overload ||
-        a->n_in != b->n_in || a->n_out != b->n_out)
+    if (a->op_type != b->op_type || a->domain != b->domain ||
+        a->overload != b->overload || a->n_in != b->n_in || a->n_out != b->n_out)
         return false;
     if (memcmp(a->in, b->in, a->n_in * sizeof *a->in))
         return false;
@@ -193,10 +193,10 @@ static pln_status visit_const(table *t, pln_value *v, pln_error *err)
     PLN_TRY(pln_tensor_materialize(v->cst, err));
     size_t bytes = 0;
     pln_dims_bytes((pln_dtype)v->cst->dtype, v->cst->rank, v->cst->dims, &bytes);
-    const uint64_t h = pln_hash(hash_tensor(PLN_HASH_SEED + 1, v->cst), v->cst->data, bytes);
+    const uint64_t h =
+        pln_hash(hash_tensor(PLN_HASH_SEED + 1, v->cst), v->cst->data, bytes);
     for (entry *e = pln_map_get(&t->map, key_of(h)); e; e = e->next) {
-        if (!e->cst || !same_tensor(e->cst->cst, v->cst) ||
-            !pln_pass_begin(t->ctx, NULL))
+        if (!e->cst || !same_tensor(e->cst->cst, v->cst) || !pln_pass_begin(t->ctx, NULL))
             continue;
         pln_value_replace_uses(v, e->cst);
         return PLN_OK;

@@ -10,19 +10,19 @@
 #include "src/ir/eval.h"
 #include "src/util/map.h"
 
-
 /* name, bit, help */
-#define SWITCHES(X)                                                                        \
-    X("print", PLN_DEBUG_PRINT, "print[=PASS]  the graph after every pass, or that one")   \
-    X("validate", PLN_DEBUG_VALIDATE, "validate      check the graph after every pass")    \
-    X("roundtrip", PLN_DEBUG_ROUNDTRIP,                                                    \
-      "roundtrip     print and parse the graph after every pass")                          \
-    X("numeric", PLN_DEBUG_NUMERIC,                                                        \
-      "numeric       run the graph before and after every pass, and compare")              \
-    X("limit", PLN_DEBUG_LIMIT, "limit=N       stop after the N-th rewrite")               \
-    X("explain", PLN_DEBUG_EXPLAIN,                                                        \
-      "explain       rewrites, near misses and refusals of rules")                         \
-    X("time", PLN_DEBUG_TIME, "time          what each pass took, and the operators at the end")
+#define SWITCHES(X)                                                                      \
+    X("print", PLN_DEBUG_PRINT, "print[=PASS]  the graph after every pass, or that one") \
+    X("validate", PLN_DEBUG_VALIDATE, "validate      check the graph after every pass")  \
+    X("roundtrip", PLN_DEBUG_ROUNDTRIP,                                                  \
+      "roundtrip     print and parse the graph after every pass")                        \
+    X("numeric", PLN_DEBUG_NUMERIC,                                                      \
+      "numeric       run the graph before and after every pass, and compare")            \
+    X("limit", PLN_DEBUG_LIMIT, "limit=N       stop after the N-th rewrite")             \
+    X("explain", PLN_DEBUG_EXPLAIN,                                                      \
+      "explain       rewrites, near misses and refusals of rules")                       \
+    X("time", PLN_DEBUG_TIME,                                                            \
+      "time          what each pass took, and the operators at the end")
 
 static const struct {
     const char *name;
@@ -86,8 +86,9 @@ void pln_pass_explain(pln_pass_ctx *ctx, const pln_node *n, const char *rule,
         return;
     if (n)
         pln_node_where(n, where, sizeof where);
-    const char *name = rule ? rule : ctx->rule && ctx->rule->name ? ctx->rule->name
-                                                                  : ctx->pass->name;
+    const char *name = rule                           ? rule
+                       : ctx->rule && ctx->rule->name ? ctx->rule->name
+                                                      : ctx->pass->name;
     if (why)
         fprintf(stderr, "pass %s: %s: no: %s\n", name, n ? where : "graph", why);
     else
@@ -95,7 +96,8 @@ void pln_pass_explain(pln_pass_ctx *ctx, const pln_node *n, const char *rule,
                 (unsigned long long)ctx->n_rewrites, n ? where : "a constant");
 }
 
-/* ---- after a pass ------------------------------------------------------------------------- */
+/* ---- after a pass
+ * ------------------------------------------------------------------------- */
 
 static pln_status print_graph(pln_pass_ctx *ctx, pln_error *err)
 {
@@ -106,7 +108,8 @@ static pln_status print_graph(pln_pass_ctx *ctx, pln_error *err)
     return PLN_OK;
 }
 
-static pln_status count_faults(pln_pass_ctx *ctx, char **findings, size_t *n, pln_error *err)
+static pln_status count_faults(pln_pass_ctx *ctx, char **findings, size_t *n,
+                               pln_error *err)
 {
     const pln_status st = pln_model_check(ctx->model, findings, n, err);
     return st == PLN_E_UNSUPPORTED ? PLN_OK : st; /* no checker in this build */
@@ -225,8 +228,8 @@ static pln_status compare(const pln_graph *g, uint32_t o, pln_tensor *a, pln_ten
         const double x = pln_tensor_get_f64(a, i), y = pln_tensor_get_f64(b, i);
         if (x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= 1e-4 * top)
             continue;
-        return pln_fail(err, PLN_E_RUN, "after %s: output '%s' [%lld] is %g, was %g", pass,
-                        g->output_names[o], (long long)i, y, x);
+        return pln_fail(err, PLN_E_RUN, "after %s: output '%s' [%lld] is %g, was %g",
+                        pass, g->output_names[o], (long long)i, y, x);
     }
     return PLN_OK;
 }

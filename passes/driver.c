@@ -26,7 +26,8 @@ static unsigned char *state_of(worklist *w, const pln_node *n)
     static unsigned char nowhere;
     if (n->id >= w->state_cap) {
         const size_t old = w->state_cap;
-        if (!pln_grow(w->alloc, (void **)&w->state, &w->state_cap, (size_t)n->id + 1, 1)) {
+        if (!pln_grow(w->alloc, (void **)&w->state, &w->state_cap, (size_t)n->id + 1,
+                      1)) {
             w->failed = true;
             return &nowhere;
         }
@@ -40,8 +41,8 @@ static void push(worklist *w, pln_node *n)
     unsigned char *s = n ? state_of(w, n) : NULL;
     if (!s || *s)
         return;
-    if (w->n == w->cap && !pln_grow(w->alloc, (void **)&w->item, &w->cap, w->n + 1,
-                                    sizeof *w->item)) {
+    if (w->n == w->cap &&
+        !pln_grow(w->alloc, (void **)&w->item, &w->cap, w->n + 1, sizeof *w->item)) {
         w->failed = true;
         return;
     }
@@ -96,7 +97,8 @@ static void push_around(worklist *w, const pln_patch *p)
     }
 }
 
-/* ---- one rule at one node --------------------------------------------------------------- */
+/* ---- one rule at one node
+ * --------------------------------------------------------------- */
 
 typedef struct compiled {
     const pln_rule *rule;
@@ -144,8 +146,9 @@ static pln_status try_rule(worklist *w, const compiled *c, pln_node *n, pln_erro
     if (st != PLN_OK) {
         pln_patch_abort(&p);
         if (st != PLN_E_UNSUPPORTED)
-            return err && err->code ? st : pln_fail(err, st, "%s: out of memory",
-                                                    ctx->pass->name);
+            return err && err->code
+                       ? st
+                       : pln_fail(err, st, "%s: out of memory", ctx->pass->name);
         return refused(ctx, c->rule, n, why[0] ? why : m.why);
     }
     PLN_TRY(pln_patch_apply(&p, on_dead, w, err));
@@ -160,7 +163,8 @@ static bool rule_is_on(const pln_pass_ctx *ctx, const pln_rule *r)
            pln_pass_allows_opset(ctx, r->opset);
 }
 
-static pln_status compile_rules(pln_pass_ctx *ctx, compiled **out, size_t *n, pln_error *err)
+static pln_status compile_rules(pln_pass_ctx *ctx, compiled **out, size_t *n,
+                                pln_error *err)
 {
     compiled *c = PLN_NEW_ARRAY(ctx->scratch, compiled, ctx->pass->n_rules + 1);
     if (!c)
@@ -179,14 +183,14 @@ static pln_status compile_rules(pln_pass_ctx *ctx, compiled **out, size_t *n, pl
     return PLN_OK;
 }
 
-/* Rules by the operator at their root: a chain for each operator name, in the order of the
- * table. */
+/* Rules by the operator at their root: a chain for each operator name, in the order of
+ * the table. */
 typedef struct root_index {
     pln_map map;
     struct root_entry {
         const compiled *rule;
         struct root_entry *next;
-    } *entries;
+    } * entries;
     size_t n;
 } root_index;
 
@@ -207,8 +211,8 @@ static pln_status index_add(root_index *x, pln_pass_ctx *ctx, const compiled *c,
     return PLN_OK;
 }
 
-static pln_status index_rules(root_index *x, pln_pass_ctx *ctx, const compiled *c, size_t n,
-                              pln_error *err)
+static pln_status index_rules(root_index *x, pln_pass_ctx *ctx, const compiled *c,
+                              size_t n, pln_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         const pln_pat *root = &c[i].pattern.pat[c[i].pattern.root];
@@ -232,8 +236,9 @@ static pln_status run_worklist(worklist *w, const root_index *x, pln_graph *g,
             if (w->failed)
                 return pln_oom(err);
             if (st == PLN_OK && ++applied > budget) {
-                pln_log(g->model->env, PLN_LOG_WARN, "pass %s: stopped after %llu rewrites",
-                        w->ctx->pass->name, (unsigned long long)applied);
+                pln_log(g->model->env, PLN_LOG_WARN,
+                        "pass %s: stopped after %llu rewrites", w->ctx->pass->name,
+                        (unsigned long long)applied);
                 return PLN_OK;
             }
             if (st == PLN_OK)
@@ -264,7 +269,8 @@ pln_status pln_rules_run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)
     return st;
 }
 
-/* ---- a pass over a model --------------------------------------------------------------------- */
+/* ---- a pass over a model
+ * --------------------------------------------------------------------- */
 
 typedef struct pass_walk {
     pln_pass_ctx *ctx;
@@ -282,8 +288,6 @@ static pln_status run_on_graph(pln_graph *g, void *user)
 static bool pass_is_on(const pln_pass_ctx *ctx, const pln_pass *p)
 {
     if (pln_pass_is_disabled(ctx, p->name))
-        return false;
-    if (p->session_only && !ctx->options->session)
         return false;
     return !p->run ||
            (p->contract <= ctx->options->contract && p->target <= ctx->options->target);

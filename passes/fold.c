@@ -1,10 +1,10 @@
 /* fold: computes what depends on constants alone, by the reference kernels.
  *
- * A result that is larger than what it makes unnecessary counts against a budget. Where it
- * is too large it is still kept aside while the pass runs, so that something small behind it
- * can be folded. Never folded: random operators, quantization (its nodes say what the file
- * means), and narrow weights that are widened before use (they are a compression).
- * SPDX-License-Identifier: Apache-2.0 */
+ * A result that is larger than what it makes unnecessary counts against a budget. Where
+ * it is too large it is still kept aside while the pass runs, so that something small
+ * behind it can be folded. Never folded: random operators, quantization (its nodes say
+ * what the file means), and narrow weights that are widened before use (they are a
+ * compression). SPDX-License-Identifier: Apache-2.0 */
 #include "passes/pass.h"
 
 #include <string.h>
@@ -13,9 +13,9 @@
 #include "src/util/map.h"
 #include "src/util/size.h"
 
-#define MAX_ASIDE     (UINT64_C(64) << 20) /* bytes of one result kept aside */
-#define NARROW_COUNT  1024                 /* elements: smaller ones are no weights */
-#define FREE_GROWTH   256                  /* bytes that don't count */
+#define MAX_ASIDE    (UINT64_C(64) << 20) /* bytes of one result kept aside */
+#define NARROW_COUNT 1024                 /* elements: smaller ones are no weights */
+#define FREE_GROWTH  256                  /* bytes that don't count */
 
 extern const pln_pass pln_pass_unpack;
 

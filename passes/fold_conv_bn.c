@@ -1,5 +1,5 @@
-/* fold-conv-bn: a batch normalization, or a scale and offset for each channel, goes into the
- * weights and the bias of the Conv, ConvTranspose or Gemm before it.
+/* fold-conv-bn: a batch normalization, or a scale and offset for each channel, goes into
+ * the weights and the bias of the Conv, ConvTranspose or Gemm before it.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/pass.h"
 
@@ -21,7 +21,8 @@ static bool new_affine(affine *a, pln_arena *arena, int64_t n)
     return a->mul && a->add;
 }
 
-/* ---- the product ---------------------------------------------------------------------- */
+/* ---- the product ----------------------------------------------------------------------
+ */
 
 /* Where the output channel of weight element i is found: (i / inner) % along, plus a part
  * for each group of a transposed convolution. */
@@ -44,14 +45,17 @@ static bool conv_channels(const pln_node *n, const pln_tensor *w, channels *c)
     for (int i = 2; i < w->rank; i++)
         spatial *= w->dims[i];
     if (pln_node_is(n, "Conv")) {
-        *c = (channels){ .n = w->dims[0], .inner = spatial * w->dims[1],
+        *c = (channels){ .n = w->dims[0],
+                         .inner = spatial * w->dims[1],
                          .along = w->dims[0] };
         return c->inner > 0;
     }
     const int64_t groups = pln_node_get_int(n, "group", 1);
     if (groups < 1 || w->dims[0] % groups)
         return false;
-    *c = (channels){ .n = w->dims[1] * groups, .inner = spatial, .along = w->dims[1],
+    *c = (channels){ .n = w->dims[1] * groups,
+                     .inner = spatial,
+                     .along = w->dims[1],
                      .group_size = w->dims[0] / groups * w->dims[1] * spatial,
                      .per_group = w->dims[1] };
     return c->inner > 0 && c->group_size > 0;
@@ -63,7 +67,8 @@ static bool gemm_channels(const pln_node *n, const pln_tensor *w, channels *c)
         pln_node_get_float(n, "beta", 1) != 1)
         return false;
     const bool t = pln_node_get_int(n, "transB", 0) != 0;
-    *c = (channels){ .n = w->dims[t ? 0 : 1], .inner = t ? w->dims[1] : 1,
+    *c = (channels){ .n = w->dims[t ? 0 : 1],
+                     .inner = t ? w->dims[1] : 1,
                      .along = w->dims[t ? 0 : 1] };
     return c->inner > 0;
 }
@@ -71,12 +76,13 @@ static bool gemm_channels(const pln_node *n, const pln_tensor *w, channels *c)
 static bool find_channels(const pln_node *n, channels *c)
 {
     const pln_tensor *w = n->in[1]->cst;
-    const bool ok = pln_node_is(n, "Gemm") ? gemm_channels(n, w, c)
-                                           : conv_channels(n, w, c);
+    const bool ok =
+        pln_node_is(n, "Gemm") ? gemm_channels(n, w, c) : conv_channels(n, w, c);
     return ok && c->n > 0 && c->n == c->along * (c->group_size ? c->n / c->along : 1);
 }
 
-/* ---- what follows ------------------------------------------------------------------------ */
+/* ---- what follows
+ * ------------------------------------------------------------------------ */
 
 static pln_tensor *float_vector(const pln_value *v, int64_t n)
 {
@@ -104,8 +110,8 @@ static pln_status read_batch_norm(pln_match *m, affine *a)
     }
     const double eps = pln_node_get_float(bn, "epsilon", 1e-5f);
     for (int64_t i = 0; i < a->n; i++) {
-        const double f = pln_tensor_get_f64(t[0], i) /
-                         sqrt(pln_tensor_get_f64(t[3], i) + eps);
+        const double f =
+            pln_tensor_get_f64(t[0], i) / sqrt(pln_tensor_get_f64(t[3], i) + eps);
         a->mul[i] = f;
         a->add[i] = pln_tensor_get_f64(t[1], i) - pln_tensor_get_f64(t[2], i) * f;
         if (!isfinite(a->mul[i]) || !isfinite(a->add[i]))
@@ -115,7 +121,8 @@ static pln_status read_batch_norm(pln_match *m, affine *a)
 }
 
 /* A constant that varies along the channel axis alone, or not at all. */
-static bool lies_on_channels(const pln_tensor *t, int out_rank, int channel_axis, int64_t n)
+static bool lies_on_channels(const pln_tensor *t, int out_rank, int channel_axis,
+                             int64_t n)
 {
     const int shift = out_rank - t->rank;
     if (shift < 0)
@@ -138,7 +145,8 @@ static pln_status read_binary(pln_match *m, affine *a)
     if (rank < 2 || !pln_value_same_type(y, pln_match_val(m, "y")))
         return pln_match_refuse(m, "the constant makes the result larger");
     if (!pln_dtype_is_float((pln_dtype)t->dtype) ||
-        !lies_on_channels(t, rank, axis, a->n) || pln_tensor_materialize(t, NULL) != PLN_OK)
+        !lies_on_channels(t, rank, axis, a->n) ||
+        pln_tensor_materialize(t, NULL) != PLN_OK)
         return pln_match_refuse(m, "the constant is not one value for each channel");
     const bool one = pln_tensor_size(t) == 1;
     for (int64_t i = 0; i < a->n; i++) {
@@ -153,7 +161,8 @@ static pln_status read_binary(pln_match *m, affine *a)
     return PLN_OK;
 }
 
-/* ---- check and build ---------------------------------------------------------------------- */
+/* ---- check and build
+ * ---------------------------------------------------------------------- */
 
 static pln_status read_affine(pln_match *m, channels *c, affine *a)
 {
@@ -257,11 +266,17 @@ static pln_status build(pln_match *m, pln_patch *p)
 #define PRODUCT "y=Conv|ConvTranspose|Gemm!(x, w#, b?#)"
 
 static const pln_rule rules[] = {
-    { .name = "conv-bn", .match = "BatchNormalization(" PRODUCT ", ...)", .build = build,
+    { .name = "conv-bn",
+      .match = "BatchNormalization(" PRODUCT ", ...)",
+      .build = build,
       .contract = PLN_REASSOC },
-    { .name = "conv-affine", .match = "Add|Mul~(" PRODUCT ", c#)", .build = build,
+    { .name = "conv-affine",
+      .match = "Add|Mul~(" PRODUCT ", c#)",
+      .build = build,
       .contract = PLN_REASSOC },
-    { .name = "conv-affine", .match = "Sub|Div(" PRODUCT ", c#)", .build = build,
+    { .name = "conv-affine",
+      .match = "Sub|Div(" PRODUCT ", c#)",
+      .build = build,
       .contract = PLN_REASSOC },
 };
 

@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- activations ---------------------------------------------------------------------------- */
+/* ---- activations
+ * ---------------------------------------------------------------------------- */
 
 /* Unary operators and the attributes that are the alpha and beta of their post-op. */
 static const struct {
@@ -28,7 +29,8 @@ static const struct {
     { "Neg", "neg", NULL, NULL, 0, 0 },
 };
 
-static bool push(pln_chain *c, const char *name, float alpha, float beta, pln_value *operand)
+static bool push(pln_chain *c, const char *name, float alpha, float beta,
+                 pln_value *operand)
 {
     if (c->n_post == PLN_CHAIN_MAX)
         return false;
@@ -41,12 +43,12 @@ static bool take_unary(pln_chain *c, const pln_node *n)
     for (size_t i = 0; i < sizeof unary / sizeof unary[0]; i++) {
         if (!pln_node_is(n, unary[i].op))
             continue;
-        const float alpha = unary[i].alpha ? pln_node_get_float(n, unary[i].alpha,
-                                                                unary[i].alpha_default)
-                                           : unary[i].alpha_default;
-        const float beta = unary[i].beta ? pln_node_get_float(n, unary[i].beta,
-                                                              unary[i].beta_default)
-                                         : unary[i].beta_default;
+        const float alpha =
+            unary[i].alpha ? pln_node_get_float(n, unary[i].alpha, unary[i].alpha_default)
+                           : unary[i].alpha_default;
+        const float beta =
+            unary[i].beta ? pln_node_get_float(n, unary[i].beta, unary[i].beta_default)
+                          : unary[i].beta_default;
         return push(c, unary[i].post, alpha, beta, NULL);
     }
     if (!pln_node_is(n, "Gelu"))
@@ -67,7 +69,8 @@ static bool take_clip(pln_chain *c, const pln_node *n)
     return push(c, "clip", (float)lo, (float)hi, NULL);
 }
 
-/* ---- scalars and operands ------------------------------------------------------------------- */
+/* ---- scalars and operands
+ * ------------------------------------------------------------------- */
 
 static bool push_linear(pln_chain *c, double mul, double add)
 {
@@ -108,8 +111,8 @@ static bool take_scalar(pln_chain *c, const pln_node *n, bool first, double v)
 static const struct {
     const char *op, *left, *right;
 } binary[] = {
-    { "Add", "add", "add" }, { "Sub", "sub", "rsub" }, { "Mul", "mul", "mul" },
-    { "Div", "div", NULL },  { "Max", "max", "max" },  { "Min", "min", "min" },
+    { "Add", "add", "add" },    { "Sub", "sub", "rsub" }, { "Mul", "mul", "mul" },
+    { "Div", "div", NULL },     { "Max", "max", "max" },  { "Min", "min", "min" },
     { "PRelu", "prelu", NULL },
 };
 
@@ -137,8 +140,7 @@ static pln_dim channels_of(const pln_chain *c)
 static bool take_bias(pln_chain *c, const pln_node *n, pln_value *other)
 {
     if (c->base[c->bias_at] || c->n_post || !pln_node_is(n, "Add") ||
-        other->type.dtype != PLN_DT_F32 ||
-        pln_node_get_float(c->product, "beta", 1) != 1)
+        other->type.dtype != PLN_DT_F32 || pln_node_get_float(c->product, "beta", 1) != 1)
         return false;
     const pln_dim channels = channels_of(c);
     const int rank = pln_value_rank(other);
@@ -167,7 +169,8 @@ static bool take_binary(pln_chain *c, const pln_node *n)
     return take_operand(c, n, first, other);
 }
 
-/* ---- gates: x * f(x) with two uses of x ----------------------------------------------------- */
+/* ---- gates: x * f(x) with two uses of x
+ * ----------------------------------------------------- */
 
 static bool take_gate(pln_chain *c, pln_node **last)
 {
@@ -192,7 +195,8 @@ static bool take_gate(pln_chain *c, pln_node **last)
     return ok;
 }
 
-/* ---- the chain ------------------------------------------------------------------------------- */
+/* ---- the chain
+ * ------------------------------------------------------------------------------- */
 
 static bool read_posts(pln_chain *c)
 {
@@ -219,8 +223,13 @@ static bool read_posts(pln_chain *c)
 void pln_chain_start(pln_chain *c, pln_node *last, const char *op, int channel_axis,
                      uint32_t n_base, uint32_t bias_at)
 {
-    *c = (pln_chain){ .product = last, .op = op, .channel_axis = channel_axis, .alpha = 1,
-                      .n_base = n_base, .bias_at = bias_at, .plain = true,
+    *c = (pln_chain){ .product = last,
+                      .op = op,
+                      .channel_axis = channel_axis,
+                      .alpha = 1,
+                      .n_base = n_base,
+                      .bias_at = bias_at,
+                      .plain = true,
                       .out = last->out[0] };
 }
 
@@ -246,8 +255,8 @@ static bool take_next(pln_chain *c)
     pln_node *n = pln_value_only_user(c->out);
     if (n && (n->graph != c->product->graph || !n->n_out || !n->out[0]))
         return false;
-    const bool took = n ? take_unary(c, n) || take_clip(c, n) || take_binary(c, n)
-                        : take_gate(c, &n);
+    const bool took =
+        n ? take_unary(c, n) || take_clip(c, n) || take_binary(c, n) : take_gate(c, &n);
     if (!took || n->out[0]->type.dtype != PLN_DT_F32) {
         *c = saved;
         return false;

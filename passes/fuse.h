@@ -17,18 +17,18 @@ typedef struct pln_post {
 /* A product under way: what the fused node will be. */
 typedef struct pln_chain {
     pln_node *product;
-    const char *op;       /* of the planish domain */
-    int channel_axis;     /* of the bias: 1 for convolutions, -1 for matrices */
+    const char *op;   /* of the planish domain */
+    int channel_axis; /* of the bias: 1 for convolutions, -1 for matrices */
     pln_value *base[PLN_CHAIN_BASE]; /* inputs before the operands of post-ops */
     uint32_t n_base, bias_at;        /* how many, and which of them is the bias */
-    bool plain;           /* no attributes alpha, transA and transB */
-    float alpha;          /* of matrix products */
+    bool plain;                      /* no attributes alpha, transA and transB */
+    float alpha;                     /* of matrix products */
     bool trans_a, trans_b;
-    bool changed_inputs;  /* something before the product goes in */
+    bool changed_inputs; /* something before the product goes in */
     pln_post post[PLN_CHAIN_MAX];
     int n_post;
-    int n_taken;          /* nodes behind the product that go in */
-    pln_value *out;       /* what the chain gives so far */
+    int n_taken;    /* nodes behind the product that go in */
+    pln_value *out; /* what the chain gives so far */
 } pln_chain;
 
 /* Starts from a product or a fused one; false: its types don't allow it. */

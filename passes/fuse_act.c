@@ -12,7 +12,8 @@ static pln_status one_node(pln_match *m, pln_patch *p, const char *op, pln_node 
     return PLN_OK;
 }
 
-/* Spelled-out forms may mix types through constants of their own; single operators don't. */
+/* Spelled-out forms may mix types through constants of their own; single operators don't.
+ */
 static pln_status is_float(pln_match *m)
 {
     const pln_value *x = pln_match_val(m, "x");
@@ -110,18 +111,27 @@ static pln_status clip(pln_match *m, pln_patch *p)
 }
 
 /* The three ways to multiply x, (1 + E) and 1/2. */
-#define GELU(id, e, make)                                                                  \
-    { .name = id, .match = "Mul~(Mul~!(x, Add~!(" e ", 1)), 0.5)", .check = is_float,      \
-      .build = make, .contract = PLN_REASSOC, .opset = 20 },                               \
-    { .name = id, .match = "Mul~(x, Mul~!(Add~!(" e ", 1), 0.5))", .check = is_float,      \
-      .build = make, .contract = PLN_REASSOC, .opset = 20 },                               \
-    { .name = id, .match = "Mul~(Mul~!(x, 0.5), Add~!(" e ", 1))", .check = is_float,      \
-      .build = make, .contract = PLN_REASSOC, .opset = 20 }
+#define GELU(id, e, make)                                                               \
+    { .name = id,                                                                       \
+      .match = "Mul~(Mul~!(x, Add~!(" e ", 1)), 0.5)",                                  \
+      .check = is_float,                                                                \
+      .build = make,                                                                    \
+      .contract = PLN_REASSOC,                                                          \
+      .opset = 20 },                                                                    \
+        { .name = id,                                                                   \
+          .match = "Mul~(x, Mul~!(Add~!(" e ", 1), 0.5))",                              \
+          .check = is_float,                                                            \
+          .build = make,                                                                \
+          .contract = PLN_REASSOC,                                                      \
+          .opset = 20 },                                                                \
+    {                                                                                   \
+        .name = id, .match = "Mul~(Mul~!(x, 0.5), Add~!(" e ", 1))", .check = is_float, \
+        .build = make, .contract = PLN_REASSOC, .opset = 20                             \
+    }
 
-#define ERF_DIV "Erf!(Div!(x, 1.4142135623730951))"
-#define ERF_MUL "Erf!(Mul~!(x, 0.7071067811865476))"
-#define TANH(cube) \
-    "Tanh!(Mul~!(Add~!(x, Mul~!(" cube ", 0.044715)), 0.7978845608028654))"
+#define ERF_DIV    "Erf!(Div!(x, 1.4142135623730951))"
+#define ERF_MUL    "Erf!(Mul~!(x, 0.7071067811865476))"
+#define TANH(cube) "Tanh!(Mul~!(Add~!(x, Mul~!(" cube ", 0.044715)), 0.7978845608028654))"
 #define TANH_FACTORED \
     "Tanh!(Mul~!(Mul~!(x, 0.7978845608028654), Add~!(Mul~!(Mul~!(x, 0.044715), x), 1)))"
 
@@ -133,36 +143,91 @@ static const pln_rule rules[] = {
     GELU("gelu-tanh", TANH("Pow!(x, 3)"), gelu_tanh),
     GELU("gelu-tanh", TANH("Mul~!(x, Mul!(x, x))"), gelu_tanh),
     GELU("gelu-tanh", TANH_FACTORED, gelu_tanh),
-    { .name = "hard-swish", .match = "Mul~(x, HardSigmoid!<alpha=0.16666667, beta=0.5>(x))",
-      .check = is_float, .build = hard_swish, .contract = PLN_REASSOC, .opset = 14 },
-    { .name = "hard-swish", .match = "Div(Mul~!(x, " RELU6 "), 6)", .check = is_float,
-      .build = hard_swish, .contract = PLN_REASSOC, .opset = 14 },
-    { .name = "hard-swish", .match = "Mul~(Mul~!(x, " RELU6 "), 0.16666666666666666)",
-      .check = is_float, .build = hard_swish, .contract = PLN_REASSOC, .opset = 14 },
-    { .name = "hard-swish", .match = "Mul~(x, Div!(" RELU6 ", 6))", .check = is_float,
-      .build = hard_swish, .contract = PLN_REASSOC, .opset = 14 },
-    { .name = "hard-swish", .match = "Mul~(x, Mul~!(" RELU6 ", 0.16666666666666666))",
-      .check = is_float, .build = hard_swish, .contract = PLN_REASSOC, .opset = 14 },
-    { .name = "hard-sigmoid", .match = "Div(" RELU6 ", 6)", .check = is_float,
-      .build = hard_sigmoid, .contract = PLN_REASSOC },
-    { .name = "hard-sigmoid", .match = "Mul~(" RELU6 ", 0.16666666666666666)",
-      .check = is_float, .build = hard_sigmoid, .contract = PLN_REASSOC },
-    { .name = "swish", .match = "Mul~(x, Sigmoid!(x))", .check = is_float, .build = swish,
-      .contract = PLN_REASSOC, .opset = 24 },
-    { .name = "swish", .match = "Mul~(x, Sigmoid!(Mul~!(x, a#)))", .check = is_float,
-      .build = swish, .contract = PLN_REASSOC, .opset = 24 },
-    { .name = "mish", .match = "Mul~(x, Tanh!(Softplus!(x)))", .check = is_float,
-      .build = mish, .contract = PLN_REASSOC, .opset = 18 },
-    { .name = "softplus", .match = "Log(Add~!(Exp!(x), 1))", .check = is_float,
-      .build = softplus, .contract = PLN_REASSOC },
-    { .name = "sigmoid", .match = "Div(1, Add~!(Exp!(Neg!(x)), 1))", .check = is_float,
-      .build = sigmoid, .contract = PLN_REASSOC },
-    { .name = "sigmoid", .match = "Reciprocal(Add~!(Exp!(Neg!(x)), 1))", .check = is_float,
-      .build = sigmoid, .contract = PLN_REASSOC },
-    { .name = "leaky-relu", .match = "Max~(x, Mul~!(x, a#))", .check = is_float,
-      .build = leaky_relu, .contract = PLN_REASSOC, .opset = 6 },
-    { .name = "clip", .match = "Min~(Max~!(x, lo#), hi#)", .check = is_float,
-      .build = clip, .contract = PLN_EXACT, .opset = 11 },
+    { .name = "hard-swish",
+      .match = "Mul~(x, HardSigmoid!<alpha=0.16666667, beta=0.5>(x))",
+      .check = is_float,
+      .build = hard_swish,
+      .contract = PLN_REASSOC,
+      .opset = 14 },
+    { .name = "hard-swish",
+      .match = "Div(Mul~!(x, " RELU6 "), 6)",
+      .check = is_float,
+      .build = hard_swish,
+      .contract = PLN_REASSOC,
+      .opset = 14 },
+    { .name = "hard-swish",
+      .match = "Mul~(Mul~!(x, " RELU6 "), 0.16666666666666666)",
+      .check = is_float,
+      .build = hard_swish,
+      .contract = PLN_REASSOC,
+      .opset = 14 },
+    { .name = "hard-swish",
+      .match = "Mul~(x, Div!(" RELU6 ", 6))",
+      .check = is_float,
+      .build = hard_swish,
+      .contract = PLN_REASSOC,
+      .opset = 14 },
+    { .name = "hard-swish",
+      .match = "Mul~(x, Mul~!(" RELU6 ", 0.16666666666666666))",
+      .check = is_float,
+      .build = hard_swish,
+      .contract = PLN_REASSOC,
+      .opset = 14 },
+    { .name = "hard-sigmoid",
+      .match = "Div(" RELU6 ", 6)",
+      .check = is_float,
+      .build = hard_sigmoid,
+      .contract = PLN_REASSOC },
+    { .name = "hard-sigmoid",
+      .match = "Mul~(" RELU6 ", 0.16666666666666666)",
+      .check = is_float,
+      .build = hard_sigmoid,
+      .contract = PLN_REASSOC },
+    { .name = "swish",
+      .match = "Mul~(x, Sigmoid!(x))",
+      .check = is_float,
+      .build = swish,
+      .contract = PLN_REASSOC,
+      .opset = 24 },
+    { .name = "swish",
+      .match = "Mul~(x, Sigmoid!(Mul~!(x, a#)))",
+      .check = is_float,
+      .build = swish,
+      .contract = PLN_REASSOC,
+      .opset = 24 },
+    { .name = "mish",
+      .match = "Mul~(x, Tanh!(Softplus!(x)))",
+      .check = is_float,
+      .build = mish,
+      .contract = PLN_REASSOC,
+      .opset = 18 },
+    { .name = "softplus",
+      .match = "Log(Add~!(Exp!(x), 1))",
+      .check = is_float,
+      .build = softplus,
+      .contract = PLN_REASSOC },
+    { .name = "sigmoid",
+      .match = "Div(1, Add~!(Exp!(Neg!(x)), 1))",
+      .check = is_float,
+      .build = sigmoid,
+      .contract = PLN_REASSOC },
+    { .name = "sigmoid",
+      .match = "Reciprocal(Add~!(Exp!(Neg!(x)), 1))",
+      .check = is_float,
+      .build = sigmoid,
+      .contract = PLN_REASSOC },
+    { .name = "leaky-relu",
+      .match = "Max~(x, Mul~!(x, a#))",
+      .check = is_float,
+      .build = leaky_relu,
+      .contract = PLN_REASSOC,
+      .opset = 6 },
+    { .name = "clip",
+      .match = "Min~(Max~!(x, lo#), hi#)",
+      .check = is_float,
+      .build = clip,
+      .contract = PLN_EXACT,
+      .opset = 11 },
 };
 
 const pln_pass pln_pass_fuse_act = {

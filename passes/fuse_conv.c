@@ -17,8 +17,11 @@ static pln_status build(pln_match *m, pln_patch *p)
 }
 
 static const pln_rule rules[] = {
-    { .match = "Conv|ConvTranspose|planish.FusedConv|planish.FusedConvTranspose(x, w, ...)",
-      .build = build, .contract = PLN_REASSOC, .target = PLN_TARGET_PLANISH },
+    { .match =
+          "Conv|ConvTranspose|planish.FusedConv|planish.FusedConvTranspose(x, w, ...)",
+      .build = build,
+      .contract = PLN_REASSOC,
+      .target = PLN_TARGET_PLANISH },
 };
 
 const pln_pass pln_pass_fuse_conv = {

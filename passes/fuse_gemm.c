@@ -1,5 +1,5 @@
-/* fuse-gemm: a Gemm takes activation, residual and scalars behind it as planish.FusedGemm.
- * SPDX-License-Identifier: Apache-2.0 */
+/* fuse-gemm: a Gemm takes activation, residual and scalars behind it as
+ * planish.FusedGemm. SPDX-License-Identifier: Apache-2.0 */
 #include "passes/fuse.h"
 
 static pln_status build(pln_match *m, pln_patch *p)
@@ -12,7 +12,9 @@ static pln_status build(pln_match *m, pln_patch *p)
 }
 
 static const pln_rule rules[] = {
-    { .match = "Gemm|planish.FusedGemm(a, b, ...)", .build = build, .contract = PLN_REASSOC,
+    { .match = "Gemm|planish.FusedGemm(a, b, ...)",
+      .build = build,
+      .contract = PLN_REASSOC,
       .target = PLN_TARGET_PLANISH },
 };
 

@@ -1,5 +1,5 @@
-/* fuse-matmul: a MatMul of any rank takes bias, activation, residual and scalars behind it,
- * and scalars and transpositions before it, as planish.FusedMatMul.
+/* fuse-matmul: a MatMul of any rank takes bias, activation, residual and scalars behind
+ * it, and scalars and transpositions before it, as planish.FusedMatMul.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/fuse.h"
 
@@ -23,7 +23,8 @@ static bool swaps_last_two(const pln_node *n)
 static bool take_transpose(pln_value **v)
 {
     const pln_node *n = (*v)->def;
-    if (!n || !pln_node_is(n, "Transpose") || pln_value_is_const(*v) || !swaps_last_two(n))
+    if (!n || !pln_node_is(n, "Transpose") || pln_value_is_const(*v) ||
+        !swaps_last_two(n))
         return false;
     *v = n->in[0];
     return true;
@@ -35,7 +36,8 @@ static pln_status take_inner_swap(pln_patch *p, pln_chain *c)
 {
     int64_t perm[PLN_MAX_RANK];
     pln_node *n = c->base[1]->def;
-    const pln_attr *a = n && pln_node_is(n, "Transpose") ? pln_node_find_attr(n, "perm") : NULL;
+    const pln_attr *a =
+        n && pln_node_is(n, "Transpose") ? pln_node_find_attr(n, "perm") : NULL;
     const int rank = a ? (int)a->n : 0;
     if (rank < 3 || rank > PLN_MAX_RANK || a->ints[rank - 2] != rank - 1 ||
         !pln_value_is_single_use(c->base[1]) || n->graph != c->product->graph)
@@ -101,8 +103,10 @@ static pln_status build(pln_match *m, pln_patch *p)
 }
 
 static const pln_rule rules[] = {
-    { .match = "MatMul|planish.FusedMatMul(a, b, ...)", .build = build,
-      .contract = PLN_REASSOC, .target = PLN_TARGET_PLANISH },
+    { .match = "MatMul|planish.FusedMatMul(a, b, ...)",
+      .build = build,
+      .contract = PLN_REASSOC,
+      .target = PLN_TARGET_PLANISH },
 };
 
 const pln_pass pln_pass_fuse_matmul = {

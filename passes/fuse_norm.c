@@ -114,7 +114,8 @@ static pln_status rms_norm(pln_match *m, pln_patch *p)
     return build_norm(m, p, "RMSNormalization");
 }
 
-/* ---- softmax ------------------------------------------------------------------------------- */
+/* ---- softmax
+ * ------------------------------------------------------------------------------- */
 
 static pln_status check_softmax(pln_match *m)
 {
@@ -144,23 +145,31 @@ static pln_status softmax(pln_match *m, pln_patch *p)
 }
 
 /* x - mean(x), however often it was written, and its mean square. */
-#define CENTRED "Sub(x, ReduceMean<keepdims=1>(x, a#))"
-#define VAR_POW "ReduceMean<keepdims=1>(Pow(" CENTRED ", 2), b#)"
-#define VAR_MUL "ReduceMean<keepdims=1>(Mul(d=" CENTRED ", d), b#)"
+#define CENTRED  "Sub(x, ReduceMean<keepdims=1>(x, a#))"
+#define VAR_POW  "ReduceMean<keepdims=1>(Pow(" CENTRED ", 2), b#)"
+#define VAR_MUL  "ReduceMean<keepdims=1>(Mul(d=" CENTRED ", d), b#)"
 #define STD(var) "Sqrt(Add~(" var ", e#))"
-#define MS_POW  "ReduceMean<keepdims=1>(Pow(x, 2), a#)"
-#define MS_MUL  "ReduceMean<keepdims=1>(Mul(x, x), a#)"
+#define MS_POW   "ReduceMean<keepdims=1>(Pow(x, 2), a#)"
+#define MS_MUL   "ReduceMean<keepdims=1>(Mul(x, x), a#)"
 
-#define LAYER_NORM(unit)                                                                   \
-    { .name = "layer-norm", .match = "Add~(Mul~!(" unit ", g#), c#)", .check = check_norm, \
-      .build = layer_norm, .contract = PLN_REASSOC, .opset = 17 },                         \
-    { .name = "layer-norm", .match = "Mul~(" unit ", g#)",                                 \
-      .check = check_norm_scale_only, .build = layer_norm, .contract = PLN_REASSOC,        \
-      .opset = 17 }
+#define LAYER_NORM(unit)                                                              \
+    { .name = "layer-norm",                                                           \
+      .match = "Add~(Mul~!(" unit ", g#), c#)",                                       \
+      .check = check_norm,                                                            \
+      .build = layer_norm,                                                            \
+      .contract = PLN_REASSOC,                                                        \
+      .opset = 17 },                                                                  \
+    {                                                                                 \
+        .name = "layer-norm", .match = "Mul~(" unit ", g#)",                          \
+        .check = check_norm_scale_only, .build = layer_norm, .contract = PLN_REASSOC, \
+        .opset = 17                                                                   \
+    }
 
-#define RMS_NORM(unit)                                                                     \
-    { .name = "rms-norm", .match = "Mul~(" unit ", g#)", .check = check_rms,               \
-      .build = rms_norm, .contract = PLN_REASSOC, .opset = 23 }
+#define RMS_NORM(unit)                                                         \
+    {                                                                          \
+        .name = "rms-norm", .match = "Mul~(" unit ", g#)", .check = check_rms, \
+        .build = rms_norm, .contract = PLN_REASSOC, .opset = 23                \
+    }
 
 static const pln_rule rules[] = {
     LAYER_NORM("Div!(" CENTRED ", " STD(VAR_POW) ")"),
@@ -177,7 +186,10 @@ static const pln_rule rules[] = {
     { .name = "softmax",
       .match = "Div(e=Exp(Sub!(x, ReduceMax<keepdims=1>(x, a#))), "
                "ReduceSum<keepdims=1>(e, b#))",
-      .check = check_softmax, .build = softmax, .contract = PLN_REASSOC, .opset = 13 },
+      .check = check_softmax,
+      .build = softmax,
+      .contract = PLN_REASSOC,
+      .opset = 13 },
 };
 
 const pln_pass pln_pass_fuse_norm = {

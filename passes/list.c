@@ -4,21 +4,21 @@
 
 #include <string.h>
 
-#define PLN_PASSES(X)  \
-    X(noop)            \
-    X(fold)            \
-    X(shape)           \
-    X(cse)             \
-    X(dce)             \
-    X(sink_transpose)  \
-    X(fold_conv_bn)    \
-    X(fuse_norm)       \
-    X(fuse_act)        \
-    X(fuse_matmul)     \
-    X(fuse_gemm)       \
-    X(fuse_conv)       \
-    X(lower_qdq)       \
-    X(unpack)          \
+#define PLN_PASSES(X) \
+    X(noop)           \
+    X(fold)           \
+    X(shape)          \
+    X(cse)            \
+    X(dce)            \
+    X(sink_transpose) \
+    X(fold_conv_bn)   \
+    X(fuse_norm)      \
+    X(fuse_act)       \
+    X(fuse_matmul)    \
+    X(fuse_gemm)      \
+    X(fuse_conv)      \
+    X(lower_qdq)      \
+    X(unpack)         \
     X(state_fused)
 
 #define X(name) extern const pln_pass pln_pass_##name;
@@ -29,7 +29,7 @@ static const pln_pass *const all[] = {
 #define X(name) &pln_pass_##name,
     PLN_PASSES(X)
 #undef X
-    NULL,
+        NULL,
 };
 
 const pln_pass *pln_pass_at(size_t i)

@@ -1,7 +1,7 @@
 /* lower-qdq: products between DequantizeLinear and QuantizeLinear become products of
- * integers, planish.QMatMul and planish.QConv; products behind DynamicQuantizeLinear become
- * planish.DynamicQuantMatMul. The sums are the same; only the float steps around them differ.
- * SPDX-License-Identifier: Apache-2.0 */
+ * integers, planish.QMatMul and planish.QConv; products behind DynamicQuantizeLinear
+ * become planish.DynamicQuantMatMul. The sums are the same; only the float steps around
+ * them differ. SPDX-License-Identifier: Apache-2.0 */
 #include "passes/fuse.h"
 #include "passes/pass.h"
 
@@ -22,15 +22,16 @@ static bool is_scalar(const pln_value *v)
 static const pln_node *dequantizer(const pln_value *v, int axis)
 {
     const pln_node *n = v ? v->def : NULL;
-    if (!n || !pln_node_is(n, "DequantizeLinear") || pln_node_get_int(n, "block_size", 0) ||
-        n->in[1]->type.dtype != PLN_DT_F32)
+    if (!n || !pln_node_is(n, "DequantizeLinear") ||
+        pln_node_get_int(n, "block_size", 0) || n->in[1]->type.dtype != PLN_DT_F32)
         return NULL;
     if (is_scalar(n->in[1]))
         return n;
     const int rank = pln_value_rank(n->in[0]);
     int64_t at = pln_node_get_int(n, "axis", 1);
     at += at < 0 ? rank : 0;
-    return axis >= 0 && rank > axis && at == axis && pln_value_rank(n->in[1]) == 1 ? n : NULL;
+    return axis >= 0 && rank > axis && at == axis && pln_value_rank(n->in[1]) == 1 ? n
+                                                                                   : NULL;
 }
 
 static pln_value *zero_of(const pln_node *n)
@@ -38,7 +39,8 @@ static pln_value *zero_of(const pln_node *n)
     return n->n_in > 2 ? n->in[2] : NULL;
 }
 
-/* ---- the bias ---------------------------------------------------------------------------- */
+/* ---- the bias
+ * ---------------------------------------------------------------------------- */
 
 /* An int32 bias counts in steps of the sums when its scale is the product of theirs. */
 static bool counts_in_sums(const pln_node *bias, const pln_value *a_scale,
@@ -77,7 +79,8 @@ static bool take_bias(pln_match *m, pln_value *bias, pln_chain *q)
     return false;
 }
 
-/* ---- QDQ units ------------------------------------------------------------------------------ */
+/* ---- QDQ units
+ * ------------------------------------------------------------------------------ */
 
 /* The axis of output channels in the weights. */
 static int weight_axis(const pln_chain *c, bool conv)
@@ -164,7 +167,8 @@ static pln_status lower(pln_match *m, pln_patch *p)
     return c.trans_b ? pln_node_set_int(n, "transB", 1) : PLN_OK;
 }
 
-/* ---- dynamic quantization --------------------------------------------------------------------- */
+/* ---- dynamic quantization
+ * --------------------------------------------------------------------- */
 
 static pln_status check_dynamic(pln_match *m)
 {
@@ -180,7 +184,8 @@ static pln_status check_dynamic(pln_match *m)
     const int64_t n = w->cst->dims[1], n_scales = pln_value_count(ws);
     if ((n_scales != 1 && (n_scales != n || pln_value_rank(ws) != 1)) ||
         (wz && pln_value_count(wz) != 1 && pln_value_count(wz) != n))
-        return pln_match_refuse(m, "its weights have other scales than one or one a column");
+        return pln_match_refuse(m,
+                                "its weights have other scales than one or one a column");
     if (m->root->out[0]->type.dtype != PLN_DT_F32 || ws->type.dtype != PLN_DT_F32)
         return pln_match_refuse(m, "not float");
     if (!pln_value_same_type(m->root->out[0], pln_match_val(m, "f")))
@@ -206,11 +211,19 @@ static pln_status dynamic(pln_match *m, pln_patch *p)
 static const pln_rule rules[] = {
     { .name = "qdq-unit",
       .match = "MatMul|Gemm|planish.FusedMatMul|planish.FusedGemm(a, b, ...)",
-      .build = lower, .contract = PLN_REASSOC, .target = PLN_TARGET_PLANISH },
-    { .name = "qdq-conv", .match = "Conv|planish.FusedConv(a, b, ...)", .build = lower,
-      .contract = PLN_REASSOC, .target = PLN_TARGET_PLANISH },
-    { .name = "dynamic-quant", .match = "Mul~(" SUMS ", Mul~(s, ws#))",
-      .check = check_dynamic, .build = dynamic, .contract = PLN_REASSOC,
+      .build = lower,
+      .contract = PLN_REASSOC,
+      .target = PLN_TARGET_PLANISH },
+    { .name = "qdq-conv",
+      .match = "Conv|planish.FusedConv(a, b, ...)",
+      .build = lower,
+      .contract = PLN_REASSOC,
+      .target = PLN_TARGET_PLANISH },
+    { .name = "dynamic-quant",
+      .match = "Mul~(" SUMS ", Mul~(s, ws#))",
+      .check = check_dynamic,
+      .build = dynamic,
+      .contract = PLN_REASSOC,
       .target = PLN_TARGET_PLANISH },
 };
 

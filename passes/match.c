@@ -20,7 +20,8 @@ typedef struct goal {
 
 static bool solve(pln_match *m, const goal *g);
 
-static bool miss(pln_match *m, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static bool miss(pln_match *m, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 static bool miss(pln_match *m, const char *fmt, ...)
 {
     if (m->n_nodes <= m->best || m->n_nodes < 2)
@@ -160,7 +161,8 @@ static bool solve_node(pln_match *m, const goal *g, const pln_pat *p, pln_node *
         return false;
     m->nodes[m->n_nodes++] = n;
     const int again = (p->flags & PLN_PAT_REPEAT) && g->repeats + 1 < PLN_REPEAT_MAX
-                          ? g->repeats + 1 : 0;
+                          ? g->repeats + 1
+                          : 0;
     if (again && solve_args(m, p, n, g->next, false, again))
         return true;
     if (solve_args(m, p, n, g->next, false, 0))
@@ -211,8 +213,8 @@ static bool solve_any(pln_match *m, const goal *g, const pln_pat *p)
     return false;
 }
 
-/* Short literals (0.5, 6) are exact; others stand for a real number that the constant is a
- * rounding of. */
+/* Short literals (0.5, 6) are exact; others stand for a real number that the constant is
+ * a rounding of. */
 static bool number_is(double v, double want, pln_dtype dt)
 {
     if ((double)(float)want == want)

@@ -2,14 +2,12 @@
  *
  *     act=Relu|Gelu(Add~!(mm=MatMul!(x, w#), b#))
  *
- * A pattern names operators (upper case, `domain.Op` for other domains) with their inputs:
- *     x          any value; the same name twice must be the same value
- *     x#         a constant            x?       may be absent
- *     0.5        a constant whose every element is 0.5; numbers that float can't hold
- *                exactly match what rounds to them
- *     _          any value, not bound  ...      any further inputs
- *     name=P     binds what P matches: the node and its value
- *     A|B        either operator       Op~(..)  the first two inputs may swap
+ * A pattern names operators (upper case, `domain.Op` for other domains) with their
+ * inputs: x          any value; the same name twice must be the same value x#         a
+ * constant            x?       may be absent 0.5        a constant whose every element is
+ * 0.5; numbers that float can't hold exactly match what rounds to them _          any
+ * value, not bound  ...      any further inputs name=P     binds what P matches: the node
+ * and its value A|B        either operator       Op~(..)  the first two inputs may swap
  *     Op!(..)    its result has this one use, and is no output of a graph
  *     Op?(P, ..) may be left out: then P is matched in its place
  *     Op*(P)     any number of them, one after the other
@@ -76,13 +74,13 @@ typedef struct pln_match {
     pln_node *node[PLN_MATCH_MAX];
     int n_nodes; /* operators of the match, the root first */
     pln_node *nodes[PLN_MATCH_MAX];
-    int steps;    /* work done: bounds backtracking */
-    int best;     /* most operators that matched before a failure */
+    int steps;     /* work done: bounds backtracking */
+    int best;      /* most operators that matched before a failure */
     char why[160]; /* why it failed there, or was refused */
 } pln_match;
 
-/* Tries the pattern with its root at node n. A failure after at least two operators leaves
- * its reason in m->why. */
+/* Tries the pattern with its root at node n. A failure after at least two operators
+ * leaves its reason in m->why. */
 bool pln_match_at(const pln_pattern *p, pln_node *n, pln_pass_ctx *ctx, pln_match *m);
 
 /* NULL when the name is not bound (an optional part that is absent). */
@@ -92,7 +90,8 @@ pln_node *pln_match_node(const pln_match *m, const char *name);
 pln_status pln_match_refuse(pln_match *m, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* ---- questions that checks ask ------------------------------------------------------------ */
+/* ---- questions that checks ask
+ * ------------------------------------------------------------ */
 
 /* A constant all of whose elements are the same number. */
 bool pln_value_is_splat(const pln_value *v, double *out);
@@ -113,7 +112,8 @@ pln_node *pln_value_only_user(const pln_value *v);
 /* Attribute with its default where absent. */
 int64_t pln_node_get_int(const pln_node *n, const char *name, int64_t otherwise);
 float pln_node_get_float(const pln_node *n, const char *name, float otherwise);
-const char *pln_node_get_string(const pln_node *n, const char *name, const char *otherwise);
+const char *pln_node_get_string(const pln_node *n, const char *name,
+                                const char *otherwise);
 bool pln_node_is(const pln_node *n, const char *op_type); /* of ai.onnx */
 bool pln_node_is_in(const pln_node *n, const char *domain, const char *op_type);
 

@@ -32,7 +32,8 @@ static pln_status is_same_type(pln_match *m)
     return PLN_OK;
 }
 
-/* ---- dropout, cast ------------------------------------------------------------------------ */
+/* ---- dropout, cast
+ * ------------------------------------------------------------------------ */
 
 static pln_status is_inference(pln_match *m)
 {
@@ -59,15 +60,20 @@ static bool is_widening(pln_dtype from, pln_dtype to)
     static const struct {
         pln_dtype from, to;
     } pairs[] = {
-        { PLN_DT_F16, PLN_DT_F32 },  { PLN_DT_F16, PLN_DT_F64 },  { PLN_DT_BF16, PLN_DT_F32 },
-        { PLN_DT_BF16, PLN_DT_F64 }, { PLN_DT_F32, PLN_DT_F64 },  { PLN_DT_S8, PLN_DT_S16 },
-        { PLN_DT_S8, PLN_DT_S32 },   { PLN_DT_S8, PLN_DT_S64 },   { PLN_DT_S16, PLN_DT_S32 },
-        { PLN_DT_S16, PLN_DT_S64 },  { PLN_DT_S32, PLN_DT_S64 },  { PLN_DT_U8, PLN_DT_S16 },
-        { PLN_DT_U8, PLN_DT_S32 },   { PLN_DT_U8, PLN_DT_S64 },   { PLN_DT_U8, PLN_DT_U16 },
-        { PLN_DT_U8, PLN_DT_U32 },   { PLN_DT_U8, PLN_DT_U64 },   { PLN_DT_U16, PLN_DT_S32 },
-        { PLN_DT_U16, PLN_DT_S64 },  { PLN_DT_U16, PLN_DT_U32 },  { PLN_DT_U32, PLN_DT_S64 },
-        { PLN_DT_U32, PLN_DT_U64 },  { PLN_DT_S32, PLN_DT_F64 },  { PLN_DT_BOOL, PLN_DT_S32 },
-        { PLN_DT_BOOL, PLN_DT_S64 }, { PLN_DT_BOOL, PLN_DT_F32 }, { PLN_DT_BOOL, PLN_DT_U8 },
+        { PLN_DT_F16, PLN_DT_F32 },  { PLN_DT_F16, PLN_DT_F64 },
+        { PLN_DT_BF16, PLN_DT_F32 }, { PLN_DT_BF16, PLN_DT_F64 },
+        { PLN_DT_F32, PLN_DT_F64 },  { PLN_DT_S8, PLN_DT_S16 },
+        { PLN_DT_S8, PLN_DT_S32 },   { PLN_DT_S8, PLN_DT_S64 },
+        { PLN_DT_S16, PLN_DT_S32 },  { PLN_DT_S16, PLN_DT_S64 },
+        { PLN_DT_S32, PLN_DT_S64 },  { PLN_DT_U8, PLN_DT_S16 },
+        { PLN_DT_U8, PLN_DT_S32 },   { PLN_DT_U8, PLN_DT_S64 },
+        { PLN_DT_U8, PLN_DT_U16 },   { PLN_DT_U8, PLN_DT_U32 },
+        { PLN_DT_U8, PLN_DT_U64 },   { PLN_DT_U16, PLN_DT_S32 },
+        { PLN_DT_U16, PLN_DT_S64 },  { PLN_DT_U16, PLN_DT_U32 },
+        { PLN_DT_U32, PLN_DT_S64 },  { PLN_DT_U32, PLN_DT_U64 },
+        { PLN_DT_S32, PLN_DT_F64 },  { PLN_DT_BOOL, PLN_DT_S32 },
+        { PLN_DT_BOOL, PLN_DT_S64 }, { PLN_DT_BOOL, PLN_DT_F32 },
+        { PLN_DT_BOOL, PLN_DT_U8 },
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         if (pairs[i].from == from && pairs[i].to == to)
@@ -85,7 +91,8 @@ static pln_status is_cast_and_back(pln_match *m)
     return PLN_OK;
 }
 
-/* ---- transpose, reshape -------------------------------------------------------------------- */
+/* ---- transpose, reshape
+ * -------------------------------------------------------------------- */
 
 /* The permutation of a Transpose; false: its rank is not known. */
 static bool perm_of(const pln_node *n, int64_t *perm, int *rank)
@@ -196,7 +203,8 @@ static pln_status are_same_axes(pln_match *m)
     return PLN_OK;
 }
 
-/* ---- arithmetic ------------------------------------------------------------------------------- */
+/* ---- arithmetic
+ * ------------------------------------------------------------------------------- */
 
 static pln_status is_neutral_one(pln_match *m)
 {
@@ -221,7 +229,8 @@ static pln_status is_neutral_addend(pln_match *m)
     return is_same_type(m);
 }
 
-/* ---- pads, slices, tiles ------------------------------------------------------------------------ */
+/* ---- pads, slices, tiles
+ * ------------------------------------------------------------------------ */
 
 static pln_status is_splat_of(pln_match *m, const char *name, double want)
 {
@@ -259,7 +268,8 @@ static pln_status has_one_output(pln_match *m)
     return is_same_type(m);
 }
 
-/* ---- broadcasts ------------------------------------------------------------------------------------ */
+/* ---- broadcasts
+ * ------------------------------------------------------------------------------------ */
 
 static pln_status without_expand(pln_match *m, pln_patch *p)
 {
@@ -287,41 +297,76 @@ static pln_status choose_branch(pln_match *m, pln_patch *p)
 
 static const pln_rule rules[] = {
     { .name = "identity", .match = "Identity(x)", .build = give_x },
-    { .name = "dropout", .match = "Dropout(x, ratio?, training?)", .check = is_inference,
+    { .name = "dropout",
+      .match = "Dropout(x, ratio?, training?)",
+      .check = is_inference,
       .build = give_x },
-    { .name = "cast-same", .match = "Cast|CastLike(x, ...)", .check = is_cast_to_same,
+    { .name = "cast-same",
+      .match = "Cast|CastLike(x, ...)",
+      .check = is_cast_to_same,
       .build = give_x },
-    { .name = "cast-and-back", .match = "Cast(wide=Cast(x))", .check = is_cast_and_back,
+    { .name = "cast-and-back",
+      .match = "Cast(wide=Cast(x))",
+      .check = is_cast_and_back,
       .build = give_x },
-    { .name = "transpose-identity", .match = "Transpose(x)",
-      .check = is_identity_transpose, .build = give_x },
-    { .name = "transpose-transpose", .match = "Transpose(inner=Transpose(x))",
+    { .name = "transpose-identity",
+      .match = "Transpose(x)",
+      .check = is_identity_transpose,
+      .build = give_x },
+    { .name = "transpose-transpose",
+      .match = "Transpose(inner=Transpose(x))",
       .build = one_transpose },
-    { .name = "reshape-same", .match = "Reshape|Flatten|Expand(x, ...)",
-      .check = is_same_type, .build = give_x },
+    { .name = "reshape-same",
+      .match = "Reshape|Flatten|Expand(x, ...)",
+      .check = is_same_type,
+      .build = give_x },
     { .name = "reshape-reshape",
       .match = "Reshape(inner=Reshape|Flatten|Squeeze|Unsqueeze(x, ...), s#)",
-      .check = is_free_of_zeros, .build = reshape_x },
-    { .name = "squeeze-unsqueeze", .match = "Unsqueeze(inner=Squeeze(x, a#), b#)",
-      .check = are_same_axes, .build = give_x },
-    { .name = "unsqueeze-squeeze", .match = "Squeeze(inner=Unsqueeze(x, a#), b#)",
-      .check = are_same_axes, .build = give_x },
-    { .name = "mul-one", .match = "Mul~(x, c#)", .check = is_neutral_one, .build = give_x },
-    { .name = "div-one", .match = "Div|Pow(x, c#)", .check = is_neutral_one,
+      .check = is_free_of_zeros,
+      .build = reshape_x },
+    { .name = "squeeze-unsqueeze",
+      .match = "Unsqueeze(inner=Squeeze(x, a#), b#)",
+      .check = are_same_axes,
       .build = give_x },
-    { .name = "add-zero", .match = "Add~(x, c#)", .check = is_neutral_addend,
+    { .name = "unsqueeze-squeeze",
+      .match = "Squeeze(inner=Unsqueeze(x, a#), b#)",
+      .check = are_same_axes,
       .build = give_x },
-    { .name = "sub-zero", .match = "Sub(x, c#)", .check = is_neutral_addend,
+    { .name = "mul-one",
+      .match = "Mul~(x, c#)",
+      .check = is_neutral_one,
       .build = give_x },
-    { .name = "pad-zero", .match = "Pad(x, p#, ...)", .check = is_unpadded,
+    { .name = "div-one",
+      .match = "Div|Pow(x, c#)",
+      .check = is_neutral_one,
       .build = give_x },
-    { .name = "slice-whole", .match = "Slice(x, starts, ends, axes?, steps?)",
-      .check = is_whole_slice, .build = give_x },
+    { .name = "add-zero",
+      .match = "Add~(x, c#)",
+      .check = is_neutral_addend,
+      .build = give_x },
+    { .name = "sub-zero",
+      .match = "Sub(x, c#)",
+      .check = is_neutral_addend,
+      .build = give_x },
+    { .name = "pad-zero",
+      .match = "Pad(x, p#, ...)",
+      .check = is_unpadded,
+      .build = give_x },
+    { .name = "slice-whole",
+      .match = "Slice(x, starts, ends, axes?, steps?)",
+      .check = is_whole_slice,
+      .build = give_x },
     { .name = "concat-one", .match = "Concat|Sum|Max|Min|Mean(x)", .build = give_x },
-    { .name = "split-one", .match = "Split(x, ...)", .check = has_one_output,
+    { .name = "split-one",
+      .match = "Split(x, ...)",
+      .check = has_one_output,
       .build = give_x },
-    { .name = "tile-one", .match = "Tile(x, r#)", .check = is_tiled_once, .build = give_x },
-    { .name = "relu-relu", .match = "Relu(x=Relu|Sigmoid|Softmax|HardSigmoid|Exp(_))",
+    { .name = "tile-one",
+      .match = "Tile(x, r#)",
+      .check = is_tiled_once,
+      .build = give_x },
+    { .name = "relu-relu",
+      .match = "Relu(x=Relu|Sigmoid|Softmax|HardSigmoid|Exp(_))",
       .build = give_x },
     { .name = "clip-none", .match = "Clip(x)", .build = give_x },
     { .name = "twice", .match = "Neg(Neg(x))", .build = give_x },

@@ -35,7 +35,6 @@ typedef struct pln_pass {
     pln_status (*run)(pln_pass_ctx *ctx, pln_graph *g, pln_error *err);
     pln_contract contract; /* of run */
     pln_target target;     /* of run */
-    bool session_only;     /* its result is good for running here only, not for a file */
 } pln_pass;
 
 #define PLN_RULES(r) .rules = (r), .n_rules = sizeof(r) / sizeof((r)[0])
@@ -58,7 +57,7 @@ typedef struct pln_debug {
 typedef struct pln_pass_options {
     pln_contract contract; /* most that is allowed */
     pln_target target;
-    bool session;  /* for running here: no opset to keep to, weights may grow */
+    bool session; /* for running here: no opset to keep to, weights may grow */
     const char *disable;
     const char *debug; /* NULL: the environment's PLN_DEBUG */
     uint64_t fold_growth;
@@ -85,7 +84,7 @@ struct pln_pass_ctx {
     uint64_t fold_left;  /* bytes that folding may still add */
     struct pln_pass_stat *stats;
     size_t n_stats;
-    bool changed; /* in this run of the pass */
+    bool changed;    /* in this run of the pass */
     size_t n_faults; /* that the validator found before the first pass */
 };
 
@@ -100,7 +99,8 @@ bool pln_pass_allows_opset(const pln_pass_ctx *ctx, int opset);
 void pln_pass_explain(pln_pass_ctx *ctx, const pln_node *n, const char *rule,
                       const char *why);
 
-/* ---- driver ------------------------------------------------------------------------- */
+/* ---- driver -------------------------------------------------------------------------
+ */
 
 /* Runs one pass over the main graph, function bodies and everything below. */
 pln_status pln_pass_run(pln_pass_ctx *ctx, const pln_pass *pass, pln_error *err);
@@ -109,7 +109,8 @@ pln_status pln_rules_run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err);
 const pln_pass *pln_pass_find(const char *name, size_t len);
 const pln_pass *pln_pass_at(size_t i); /* NULL after the last */
 
-/* ---- pipeline ------------------------------------------------------------------------- */
+/* ---- pipeline -------------------------------------------------------------------------
+ */
 
 /* The passes of a level (0 to 3), for a file or for a session. */
 const char *pln_pipeline_of_level(int level, bool session);
@@ -122,12 +123,13 @@ pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
                                 const pln_pass_options *options, pln_text *report,
                                 pln_error *err);
 
-/* Infers types, with symbols for sizes that have no name; pln_sizes_forget takes those away
- * from the interface. */
+/* Infers types, with symbols for sizes that have no name; pln_sizes_forget takes those
+ * away from the interface. */
 pln_status pln_sizes_infer(pln_model *m, pln_error *err);
 void pln_sizes_forget(pln_model *m);
 
-/* ---- debug ------------------------------------------------------------------------------ */
+/* ---- debug
+ * ------------------------------------------------------------------------------ */
 
 pln_status pln_debug_parse(const char *text, pln_debug *out, pln_error *err);
 /* Around every pass. `*before` holds what numeric needs. */

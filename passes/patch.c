@@ -1,5 +1,5 @@
-/* Patches: new nodes are built unused beside the old ones, checked, and only then wired in.
- * SPDX-License-Identifier: Apache-2.0 */
+/* Patches: new nodes are built unused beside the old ones, checked, and only then wired
+ * in. SPDX-License-Identifier: Apache-2.0 */
 #include "passes/pass.h"
 
 #include <stdio.h>
@@ -26,8 +26,8 @@ pln_node *pln_patch_add_in(pln_patch *p, const char *domain, const char *op_type
         return failed(p, PLN_E_UNSUPPORTED);
     while (n_in && !in[n_in - 1])
         n_in--;
-    pln_node *n = pln_graph_add_node(p->graph, p->before, domain, op_type, "", in, n_in,
-                                     n_out);
+    pln_node *n =
+        pln_graph_add_node(p->graph, p->before, domain, op_type, "", in, n_in, n_out);
     if (!n)
         return failed(p, PLN_E_NOMEM);
     p->node[p->n_nodes++] = n;
@@ -125,7 +125,8 @@ void pln_patch_replace_proven(pln_patch *p, pln_value *old, pln_value *with)
     replace(p, old, with, true);
 }
 
-/* ---- checks --------------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------------
+ */
 
 static pln_status no(char *why, size_t size, const char *text, const pln_value *v)
 {
@@ -185,7 +186,8 @@ static const pln_node *user_in(const pln_graph *g, const pln_use *u)
     return at ? n : NULL;
 }
 
-/* Nothing between the old definition and the place of the new nodes may need the value. */
+/* Nothing between the old definition and the place of the new nodes may need the value.
+ */
 static bool order_holds(const pln_patch *p, const pln_value *old, const pln_value *with)
 {
     if (!old->def || old->def == p->before || !is_new(p, with))
@@ -264,7 +266,8 @@ pln_status pln_patch_check(pln_patch *p, char *why, size_t why_size, pln_error *
     return PLN_OK;
 }
 
-/* ---- applying ----------------------------------------------------------------------------- */
+/* ---- applying
+ * ----------------------------------------------------------------------------- */
 
 static void take_name(pln_value *from, pln_value *to)
 {
@@ -305,8 +308,8 @@ static void take_node_name(pln_patch *p)
     p->node[0]->name = p->old[0]->def->name;
 }
 
-pln_status pln_patch_apply(pln_patch *p, void (*dead)(void *user, pln_node *n), void *user,
-                           pln_error *err)
+pln_status pln_patch_apply(pln_patch *p, void (*dead)(void *user, pln_node *n),
+                           void *user, pln_error *err)
 {
     pln_node *defs[PLN_PATCH_MAX];
     for (int i = 0; i < p->n_replaced; i++)
@@ -345,7 +348,8 @@ void pln_patch_abort(pln_patch *p)
     p->n_nodes = p->n_csts = p->n_replaced = 0;
 }
 
-/* ---- dead nodes ------------------------------------------------------------------------------ */
+/* ---- dead nodes
+ * ------------------------------------------------------------------------------ */
 
 bool pln_node_is_dead(const pln_node *n)
 {

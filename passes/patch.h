@@ -1,5 +1,5 @@
-/* A patch: new nodes beside the old graph, and which old values they replace. Nothing that
- * was there changes before every check has passed; a refused patch leaves no trace.
+/* A patch: new nodes beside the old graph, and which old values they replace. Nothing
+ * that was there changes before every check has passed; a refused patch leaves no trace.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLN_PASSES_PATCH_H
 #define PLN_PASSES_PATCH_H
@@ -25,7 +25,8 @@ typedef struct pln_patch {
 } pln_patch;
 
 void pln_patch_begin(pln_patch *p, pln_pass_ctx *ctx, pln_node *before);
-/* A new node; attributes are set on it directly. NULL: no memory, remembered in failed. */
+/* A new node; attributes are set on it directly. NULL: no memory, remembered in failed.
+ */
 pln_node *pln_patch_add(pln_patch *p, const char *op_type, pln_value *const *in,
                         uint32_t n_in, uint32_t n_out);
 pln_node *pln_patch_add_in(pln_patch *p, const char *domain, const char *op_type,
@@ -52,8 +53,8 @@ pln_status pln_patch_check(pln_patch *p, char *why, size_t why_size, pln_error *
 /* Applies a checked patch and removes the nodes that nobody needs any more, beginning at
  * those that defined what was replaced. `dead` (may be NULL) is told of each removed node
  * before it goes. */
-pln_status pln_patch_apply(pln_patch *p, void (*dead)(void *user, pln_node *n), void *user,
-                           pln_error *err);
+pln_status pln_patch_apply(pln_patch *p, void (*dead)(void *user, pln_node *n),
+                           void *user, pln_error *err);
 /* Removes what was added. */
 void pln_patch_abort(pln_patch *p);
 

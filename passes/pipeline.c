@@ -20,7 +20,8 @@
 /* A file keeps the form in which its weights are stored; a session unpacks them. */
 const char *pln_pipeline_of_level(int level, bool session)
 {
-    static const char *const file[] = { "", CLEAN, CLEAN2, CLEAN2 "," FUSE ",dce,state-fused" };
+    static const char *const file[] = { "", CLEAN, CLEAN2,
+                                        CLEAN2 "," FUSE ",dce,state-fused" };
     if (session)
         return CLEAN2 "," FUSE ",lower-qdq,unpack," FOLD "," FUSE ",cse,dce";
     return file[level < 0 ? 0 : level > 3 ? 3 : level];
@@ -33,7 +34,8 @@ pln_contract pln_contract_of_level(int level, bool allow_approx)
     return level >= 2 ? PLN_REASSOC : PLN_EXACT;
 }
 
-/* ---- running the text ------------------------------------------------------------------ */
+/* ---- running the text
+ * ------------------------------------------------------------------ */
 
 typedef struct reader {
     pln_pass_ctx *ctx;
@@ -121,15 +123,17 @@ pln_status pln_pipeline_run(pln_pass_ctx *ctx, const char *text, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- all at once -------------------------------------------------------------------------- */
+/* ---- all at once
+ * -------------------------------------------------------------------------- */
 
 static void report_stats(const pln_pass_ctx *ctx, pln_text *out)
 {
     pln_text_str(out, "[");
     for (size_t i = 0; i < ctx->n_stats; i++) {
         const pln_pass_stat *s = &ctx->stats[i];
-        pln_text_printf(out, "%s{\"name\":\"%s\",\"runs\":%u,\"applied\":%llu,"
-                             "\"refused\":%llu,\"nodes\":%lld,\"ms\":",
+        pln_text_printf(out,
+                        "%s{\"name\":\"%s\",\"runs\":%u,\"applied\":%llu,"
+                        "\"refused\":%llu,\"nodes\":%lld,\"ms\":",
                         i ? "," : "", s->pass->name, s->runs,
                         (unsigned long long)s->applied, (unsigned long long)s->refused,
                         (long long)s->nodes);
@@ -151,7 +155,9 @@ pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
                                 pln_error *err)
 {
     pln_pass_stat stats[MAX_STATS];
-    pln_pass_ctx ctx = { .model = model, .options = options, .stats = stats,
+    pln_pass_ctx ctx = { .model = model,
+                         .options = options,
+                         .stats = stats,
                          .fold_left = fold_budget(options) };
     const char *debug = options->debug ? options->debug : getenv("PLN_DEBUG");
     PLN_TRY(pln_debug_parse(debug, &ctx.debug, err));

@@ -7,8 +7,8 @@
 
 #include "passes/match.h"
 
-/* Below this an activation that is rounded to 8 bits by its extremes loses too much: a few
- * outliers take the whole range. */
+/* Below this an activation that is rounded to 8 bits by its extremes loses too much: a
+ * few outliers take the whole range. */
 #define MIN_INPUT_DB 20.0
 
 static const char *const products[] = { "MatMul", "Gemm", "Conv" };
@@ -21,7 +21,8 @@ static bool is_product(const pln_node *n)
     return false;
 }
 
-/* ---- finding ------------------------------------------------------------------------------ */
+/* ---- finding
+ * ------------------------------------------------------------------------------ */
 
 static bool is_listed(const char *list, const char *name)
 {
@@ -65,8 +66,8 @@ static const char *why_not(const pln_quant *q, const pln_node *n)
         return "its input is constant";
     if (n->in[0]->type.dtype != PLN_DT_F32)
         return "its input is not known to be float";
-    if (pln_node_is(n, "Gemm") && (pln_node_get_float(n, "alpha", 1) != 1 ||
-                                   pln_node_get_float(n, "beta", 1) != 1))
+    if (pln_node_is(n, "Gemm") &&
+        (pln_node_get_float(n, "alpha", 1) != 1 || pln_node_get_float(n, "beta", 1) != 1))
         return "it scales its operands";
     return NULL;
 }
@@ -105,7 +106,8 @@ pln_status pln_quant_find(pln_quant *q, pln_model *model, const pln_quantize_opt
     return PLN_OK;
 }
 
-/* ---- ranges ------------------------------------------------------------------------------- */
+/* ---- ranges
+ * ------------------------------------------------------------------------------- */
 
 void pln_quant_see(pln_quant_input *in, const pln_tensor *t)
 {
@@ -134,7 +136,9 @@ static void choose_scale(pln_quant_input *in, pln_dtype dt)
     if (!(in->scale >= 1e-30f))
         in->scale = 1;
     const double zero = nearbyint(lowest - in->min / in->scale);
-    in->zero = (int32_t)(zero < lowest ? lowest : zero > lowest + 255 ? lowest + 255 : zero);
+    in->zero = (int32_t)(zero < lowest         ? lowest
+                         : zero > lowest + 255 ? lowest + 255
+                                               : zero);
 }
 
 static double rounding_db(const pln_quant_input *in)
@@ -162,7 +166,8 @@ static void decide(pln_quant *q)
     }
 }
 
-/* ---- rewriting ------------------------------------------------------------------------------ */
+/* ---- rewriting
+ * ------------------------------------------------------------------------------ */
 
 static pln_value *add_const(pln_quant *q, pln_tensor *t_take, const char *of,
                             const char *what)
@@ -207,8 +212,8 @@ static pln_value *add_op(pln_quant *q, pln_node *before, const char *op,
     pln_graph *g = q->model->graph;
     const char *hint = pln_arena_printf(q->arena, "%.160s_%s", of, op);
     const char *name = hint ? pln_graph_fresh_name(g, hint) : NULL;
-    pln_node *n = name ? pln_graph_add_node(g, before, "", op, name, in, in[2] ? 3 : 2, 1)
-                       : NULL;
+    pln_node *n =
+        name ? pln_graph_add_node(g, before, "", op, name, in, in[2] ? 3 : 2, 1) : NULL;
     bool changed;
     if (!n || (axis >= 0 && pln_node_set_int(n, "axis", axis) != PLN_OK) ||
         !pln_value_rename(n->out[0], name) || pln_node_infer(n, &changed, NULL) != PLN_OK)
@@ -246,9 +251,10 @@ static pln_status quantize_input(pln_quant *q, pln_quant_unit *u, pln_error *err
     return pln_node_set_input(u->node, 0, in->dequantized);
 }
 
-/* Float weights become int8 ones behind a DequantizeLinear, for all their users at once. */
-static pln_status quantize_weights(pln_quant *q, pln_quant_unit *u, pln_tensor **scale_out,
-                                   pln_error *err)
+/* Float weights become int8 ones behind a DequantizeLinear, for all their users at once.
+ */
+static pln_status quantize_weights(pln_quant *q, pln_quant_unit *u,
+                                   pln_tensor **scale_out, pln_error *err)
 {
     pln_value *w = u->node->in[1];
     pln_tensor *weights = NULL, *scale = NULL;
@@ -259,12 +265,14 @@ static pln_status quantize_weights(pln_quant *q, pln_quant_unit *u, pln_tensor *
         *scale_out = dq->in[1]->cst;
         return PLN_OK;
     }
-    PLN_TRY(pln_quant_weights(q->model->alloc, w->cst, axis, limit, &weights, &scale, err));
+    PLN_TRY(
+        pln_quant_weights(q->model->alloc, w->cst, axis, limit, &weights, &scale, err));
     pln_value *in[3] = { add_const(q, weights, w->name, "quantized"),
                          add_const(q, scale, w->name, "scale"), NULL };
     in[2] = add_zeros(q, PLN_DT_S8, scale, w->name);
     pln_node *before = q->model->graph->first;
-    pln_value *out = in[2] ? add_op(q, before, "DequantizeLinear", in, axis, w->name) : NULL;
+    pln_value *out =
+        in[2] ? add_op(q, before, "DequantizeLinear", in, axis, w->name) : NULL;
     if (!out)
         return pln_oom(err);
     *scale_out = in[1]->cst;
@@ -274,8 +282,8 @@ static pln_status quantize_weights(pln_quant *q, pln_quant_unit *u, pln_tensor *
     return PLN_OK;
 }
 
-/* int32 with the scale of the integer product. Biases that are no constant vector, or don't
- * fit, stay float: every runtime takes them so. */
+/* int32 with the scale of the integer product. Biases that are no constant vector, or
+ * don't fit, stay float: every runtime takes them so. */
 static pln_status quantize_bias(pln_quant *q, pln_quant_unit *u, const pln_tensor *scale,
                                 pln_error *err)
 {
@@ -335,7 +343,8 @@ pln_status pln_quant_apply(pln_quant *q, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- report ------------------------------------------------------------------------------------ */
+/* ---- report
+ * ------------------------------------------------------------------------------------ */
 
 static void report_unit(const pln_quant_unit *u, pln_text *out)
 {

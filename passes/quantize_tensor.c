@@ -75,7 +75,8 @@ pln_status pln_quant_bias(const pln_allocator *a, pln_tensor *b, float input_sca
     *q = *q_scale = NULL;
     const int64_t n = pln_tensor_size(b), n_scale = pln_tensor_size(scale);
     PLN_TRY(pln_tensor_materialize(b, err));
-    pln_status st = pln_tensor_make(a, PLN_DT_F32, scale->rank, scale->dims, q_scale, err);
+    pln_status st =
+        pln_tensor_make(a, PLN_DT_F32, scale->rank, scale->dims, q_scale, err);
     if (st == PLN_OK)
         st = pln_tensor_make(a, PLN_DT_S32, 1, &n, q, err);
     for (int64_t i = 0; st == PLN_OK && i < n_scale; i++)

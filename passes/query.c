@@ -102,7 +102,8 @@ float pln_node_get_float(const pln_node *n, const char *name, float otherwise)
     return a && a->type == PLN_ATTR_FLOAT ? a->f : otherwise;
 }
 
-const char *pln_node_get_string(const pln_node *n, const char *name, const char *otherwise)
+const char *pln_node_get_string(const pln_node *n, const char *name,
+                                const char *otherwise)
 {
     const pln_attr *a = pln_node_find_attr(n, name);
     return a && a->type == PLN_ATTR_STRING ? a->s : otherwise;

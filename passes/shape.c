@@ -1,6 +1,6 @@
 /* shape: uses what inference knows of shape tensors. One whose contents are known numbers
- * becomes a constant; the target of a Reshape whose sizes are those of its input becomes one
- * with 0 and -1 in their places, so that nothing needs to be computed for it.
+ * becomes a constant; the target of a Reshape whose sizes are those of its input becomes
+ * one with 0 and -1 in their places, so that nothing needs to be computed for it.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/pass.h"
 
@@ -24,8 +24,8 @@ static pln_tensor *tensor_of(const pln_value *v)
 {
     pln_tensor *t = NULL;
     const int64_t dims[1] = { v->sym->n };
-    if (pln_tensor_make(v->graph->model->alloc, v->type.dtype, pln_value_rank(v), dims, &t,
-                        NULL) != PLN_OK)
+    if (pln_tensor_make(v->graph->model->alloc, v->type.dtype, pln_value_rank(v), dims,
+                        &t, NULL) != PLN_OK)
         return NULL;
     for (int64_t i = 0; i < v->sym->n; i++)
         pln_tensor_set_i64(t, i, v->sym->v[i].value);
@@ -33,7 +33,8 @@ static pln_tensor *tensor_of(const pln_value *v)
 }
 
 /* Checks and applies; a refusal is no error. */
-static pln_status finish(pln_pass_ctx *ctx, pln_patch *p, const pln_node *n, pln_error *err)
+static pln_status finish(pln_pass_ctx *ctx, pln_patch *p, const pln_node *n,
+                         pln_error *err)
 {
     char why[128] = "";
     pln_status st = pln_patch_check(p, why, sizeof why, err);

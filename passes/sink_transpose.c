@@ -1,10 +1,10 @@
-/* sink-transpose: a Transpose before an elementwise operator moves behind it, where it meets
- * the Transpose that undoes it, or the next operator.
+/* sink-transpose: a Transpose before an elementwise operator moves behind it, where it
+ * meets the Transpose that undoes it, or the next operator.
  *
  *     Relu(Transpose(x)) => Transpose(Relu(x))
- *     Add(Transpose(x), c) => Transpose(Add(x, c'))    c' is the constant, transposed back
- *     Add(Transpose(x), Transpose(y)) => Transpose(Add(x, y))
- * SPDX-License-Identifier: Apache-2.0 */
+ *     Add(Transpose(x), c) => Transpose(Add(x, c'))    c' is the constant, transposed
+ * back Add(Transpose(x), Transpose(y)) => Transpose(Add(x, y)) SPDX-License-Identifier:
+ * Apache-2.0 */
 #include "passes/pass.h"
 
 #include <string.h>
@@ -55,8 +55,8 @@ static pln_status unary(pln_match *m, pln_patch *p)
     return finish(m, p, in, m->root->n_in, perm, rank);
 }
 
-/* The constant as it lies before the transposition: c'[.., i_perm[k], ..] = c[.., i_k, ..]
- * over as many dimensions as the transposed value has. */
+/* The constant as it lies before the transposition: c'[.., i_perm[k], ..] = c[.., i_k,
+ * ..] over as many dimensions as the transposed value has. */
 static pln_status constant_before(pln_match *m, pln_patch *p, pln_value *c,
                                   const int64_t *perm, int rank, pln_value **out)
 {
@@ -117,24 +117,31 @@ static pln_status both(pln_match *m, pln_patch *p)
     int64_t a[PLN_MAX_RANK], b[PLN_MAX_RANK];
     int ra, rb;
     pln_value *in[2] = { pln_match_val(m, "x"), pln_match_val(m, "y") };
-    if (!perm_of(pln_match_node(m, "t"), a, &ra) || !perm_of(pln_match_node(m, "u"), b, &rb) ||
-        ra != rb || memcmp(a, b, (size_t)ra * sizeof a[0]) != 0)
+    if (!perm_of(pln_match_node(m, "t"), a, &ra) ||
+        !perm_of(pln_match_node(m, "u"), b, &rb) || ra != rb ||
+        memcmp(a, b, (size_t)ra * sizeof a[0]) != 0)
         return pln_match_refuse(m, "the two are transposed differently");
     return finish(m, p, in, 2, a, ra);
 }
 
-#define UNARY "Relu|LeakyRelu|Sigmoid|Tanh|Gelu|HardSwish|HardSigmoid|Erf|Exp|Sqrt|Neg|Abs|" \
-              "Softplus|Mish|Elu|Swish"
+#define UNARY                                                                      \
+    "Relu|LeakyRelu|Sigmoid|Tanh|Gelu|HardSwish|HardSigmoid|Erf|Exp|Sqrt|Neg|Abs|" \
+    "Softplus|Mish|Elu|Swish"
 
 static const pln_rule rules[] = {
     { .name = "unary", .match = UNARY "(t=Transpose!(x))", .build = unary },
     { .name = "clip", .match = "Clip|Cast(t=Transpose!(x), ...)", .build = unary },
-    { .name = "constant", .match = "Add|Mul|Max|Min~(t=Transpose!(x), c#)",
+    { .name = "constant",
+      .match = "Add|Mul|Max|Min~(t=Transpose!(x), c#)",
       .build = with_constant },
-    { .name = "constant", .match = "Sub|Div|Pow|PRelu(t=Transpose!(x), c#)",
+    { .name = "constant",
+      .match = "Sub|Div|Pow|PRelu(t=Transpose!(x), c#)",
       .build = with_constant },
-    { .name = "constant", .match = "Sub|Div(c#, t=Transpose!(x))", .build = with_constant },
-    { .name = "both", .match = "Add|Mul|Sub|Div|Max|Min(t=Transpose(x), u=Transpose(y))",
+    { .name = "constant",
+      .match = "Sub|Div(c#, t=Transpose!(x))",
+      .build = with_constant },
+    { .name = "both",
+      .match = "Add|Mul|Sub|Div|Max|Min(t=Transpose(x), u=Transpose(y))",
       .build = both },
 };
 

@@ -1,7 +1,7 @@
-/* state-fused: gives the fused operators of a file their meaning as model-local functions of
- * standard operators, so that other runtimes, which inline those, can run the file. This
- * library goes by its own rows and does not look at them.
- * SPDX-License-Identifier: Apache-2.0 */
+/* state-fused: gives the fused operators of a file their meaning as model-local functions
+ * of standard operators, so that other runtimes, which inline those, can run the file.
+ * This library goes by its own rows and does not look at them. SPDX-License-Identifier:
+ * Apache-2.0 */
 #include "passes/pass.h"
 
 #include <math.h>
@@ -42,7 +42,8 @@ static pln_node *op(body *b, const char *type, pln_value *x, pln_value *y, pln_v
 {
     pln_value *in[3] = { x, y, z };
     const uint32_t n = z ? 3 : y ? 2 : 1;
-    pln_node *node = b->failed ? NULL : pln_graph_add_node(b->g, NULL, "", type, NULL, in, n, 1);
+    pln_node *node =
+        b->failed ? NULL : pln_graph_add_node(b->g, NULL, "", type, NULL, in, n, 1);
     b->failed |= !node;
     return node;
 }
@@ -60,8 +61,9 @@ static pln_value *op2(body *b, const char *type, pln_value *x, pln_value *y)
 static pln_value *number(body *b, float f)
 {
     pln_tensor *t = NULL;
-    pln_node *n = b->failed ? NULL : pln_graph_add_node(b->g, NULL, "", "Constant", NULL, NULL,
-                                                        0, 1);
+    pln_node *n = b->failed
+                      ? NULL
+                      : pln_graph_add_node(b->g, NULL, "", "Constant", NULL, NULL, 0, 1);
     if (!n || pln_tensor_from_f32(b->m->alloc, 0, &f, 1, &t) != PLN_OK ||
         pln_node_set_tensor(n, "value", t) != PLN_OK)
         b->failed = true;
@@ -69,7 +71,8 @@ static pln_value *number(body *b, float f)
     return named(b, n);
 }
 
-/* ---- post-ops ------------------------------------------------------------------------------ */
+/* ---- post-ops
+ * ------------------------------------------------------------------------------ */
 
 static pln_value *with_float(body *b, const char *type, pln_value *x, const char *attr,
                              float f, const char *attr2, float f2)
@@ -90,7 +93,8 @@ static pln_value *clip(body *b, pln_value *x, float lo, float hi)
 static pln_value *gelu(body *b, pln_value *x)
 {
     pln_value *e = op1(b, "Erf", op2(b, "Mul", x, number(b, 0.70710678f)));
-    return op2(b, "Mul", op2(b, "Mul", x, number(b, 0.5f)), op2(b, "Add", e, number(b, 1)));
+    return op2(b, "Mul", op2(b, "Mul", x, number(b, 0.5f)),
+               op2(b, "Add", e, number(b, 1)));
 }
 
 static pln_value *gelu_tanh(body *b, pln_value *x)
@@ -98,7 +102,8 @@ static pln_value *gelu_tanh(body *b, pln_value *x)
     pln_value *cube = op2(b, "Mul", x, op2(b, "Mul", x, x));
     pln_value *s = op2(b, "Add", x, op2(b, "Mul", cube, number(b, 0.044715f)));
     pln_value *t = op1(b, "Tanh", op2(b, "Mul", s, number(b, 0.79788456f)));
-    return op2(b, "Mul", op2(b, "Mul", x, number(b, 0.5f)), op2(b, "Add", t, number(b, 1)));
+    return op2(b, "Mul", op2(b, "Mul", x, number(b, 0.5f)),
+               op2(b, "Add", t, number(b, 1)));
 }
 
 static pln_value *linear(body *b, pln_value *x, float alpha, float beta)
@@ -107,16 +112,17 @@ static pln_value *linear(body *b, pln_value *x, float alpha, float beta)
     return beta != 0 ? op2(b, "Add", y, number(b, beta)) : y;
 }
 
-/* Post-ops that are one operator: with the value alone, or before or behind the operand. */
+/* Post-ops that are one operator: with the value alone, or before or behind the operand.
+ */
 static const struct {
     const char *post, *op;
     int operand; /* 0: none, 1: behind, -1: before */
 } plain[] = {
-    { "relu", "Relu", 0 },   { "sigmoid", "Sigmoid", 0 }, { "tanh", "Tanh", 0 },
-    { "exp", "Exp", 0 },     { "sqrt", "Sqrt", 0 },       { "abs", "Abs", 0 },
+    { "relu", "Relu", 0 },   { "sigmoid", "Sigmoid", 0 },   { "tanh", "Tanh", 0 },
+    { "exp", "Exp", 0 },     { "sqrt", "Sqrt", 0 },         { "abs", "Abs", 0 },
     { "neg", "Neg", 0 },     { "softplus", "Softplus", 0 }, { "add", "Add", 1 },
-    { "sub", "Sub", 1 },     { "rsub", "Sub", -1 },       { "mul", "Mul", 1 },
-    { "div", "Div", 1 },     { "max", "Max", 1 },         { "min", "Min", 1 },
+    { "sub", "Sub", 1 },     { "rsub", "Sub", -1 },         { "mul", "Mul", 1 },
+    { "div", "Div", 1 },     { "max", "Max", 1 },           { "min", "Min", 1 },
     { "prelu", "PRelu", 1 },
 };
 
@@ -128,8 +134,8 @@ static bool takes_operand(const char *post)
     return false;
 }
 
-static pln_value *post_op(body *b, const char *post, float alpha, float beta, pln_value *x,
-                          pln_value *operand)
+static pln_value *post_op(body *b, const char *post, float alpha, float beta,
+                          pln_value *x, pln_value *operand)
 {
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++) {
         if (strcmp(plain[i].post, post) != 0)
@@ -146,7 +152,8 @@ static pln_value *post_op(body *b, const char *post, float alpha, float beta, pl
     if (!strcmp(post, "hard_sigmoid"))
         return with_float(b, "HardSigmoid", x, "alpha", alpha, "beta", beta);
     if (!strcmp(post, "hard_swish"))
-        return op2(b, "Mul", x, with_float(b, "HardSigmoid", x, "alpha", alpha, "beta", beta));
+        return op2(b, "Mul", x,
+                   with_float(b, "HardSigmoid", x, "alpha", alpha, "beta", beta));
     if (!strcmp(post, "swish"))
         return op2(b, "Mul", x, op1(b, "Sigmoid", linear(b, x, alpha, 0)));
     if (!strcmp(post, "mish"))
@@ -182,7 +189,8 @@ static pln_value *all_posts(body *b, const pln_node *n, pln_value *x)
     return x;
 }
 
-/* ---- products ------------------------------------------------------------------------------- */
+/* ---- products
+ * ------------------------------------------------------------------------------- */
 
 static pln_value *swapped(body *b, pln_value *v, int rank)
 {
@@ -205,10 +213,12 @@ static pln_value *matmul(body *b, const pln_node *n)
         x = swapped(b, x, pln_value_rank(n->in[0]));
     if (pln_node_get_int(n, "transB", 0))
         w = swapped(b, w, pln_value_rank(n->in[1]));
-    pln_value *y = linear(b, op2(b, "MatMul", x, w), pln_node_get_float(n, "alpha", 1), 0);
+    pln_value *y =
+        linear(b, op2(b, "MatMul", x, w), pln_node_get_float(n, "alpha", 1), 0);
     if (n->n_in < 3 || !n->in[2])
         return y;
-    return op2(b, "Add", y, linear(b, b->g->inputs[2], pln_node_get_float(n, "beta", 1), 0));
+    return op2(b, "Add", y,
+               linear(b, b->g->inputs[2], pln_node_get_float(n, "beta", 1), 0));
 }
 
 static pln_value *same_product(body *b, const pln_node *n, const char *type)
@@ -228,7 +238,8 @@ static pln_value *product(body *b, const pln_node *n)
     return same_product(b, n, n->op_type + strlen("Fused"));
 }
 
-/* ---- functions ------------------------------------------------------------------------------- */
+/* ---- functions
+ * ------------------------------------------------------------------------------- */
 
 static bool is_fused(const pln_node *n)
 {
@@ -283,7 +294,8 @@ static bool name_inputs(body *b, const pln_node *n)
 
 static pln_status make_function(pln_model *m, const pln_node *n, const char *overload)
 {
-    body b = { .m = m, .g = pln_graph_new(m, NULL, NULL),
+    body b = { .m = m,
+               .g = pln_graph_new(m, NULL, NULL),
                .opset = pln_model_opset(m, "") };
     pln_function *f = PLN_NEW(m->arena, pln_function);
     const char **attrs = PLN_NEW_ARRAY(m->arena, const char *, n->n_attrs + 1);
@@ -296,9 +308,14 @@ static pln_status make_function(pln_model *m, const pln_node *n, const char *ove
     for (uint32_t i = 0; i < n->n_attrs; i++)
         attrs[i] = n->attrs[i]->name;
     *opset = (pln_opset){ pln_model_name(m, ""), b.opset };
-    *f = (pln_function){ .name = n->op_type, .domain = n->domain, .overload = overload,
-                         .body = b.g, .attr_names = attrs, .n_attr_names = n->n_attrs,
-                         .opsets = opset, .n_opsets = 1 };
+    *f = (pln_function){ .name = n->op_type,
+                         .domain = n->domain,
+                         .overload = overload,
+                         .body = b.g,
+                         .attr_names = attrs,
+                         .n_attr_names = n->n_attrs,
+                         .opsets = opset,
+                         .n_opsets = 1 };
     return add_function(m, f);
 }
 

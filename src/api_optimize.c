@@ -8,7 +8,8 @@
 #include "src/ir/optimize.h"
 #include "src/util/text.h"
 
-/* ---- all or nothing -------------------------------------------------------------------- */
+/* ---- all or nothing
+ * -------------------------------------------------------------------- */
 
 static void adopt(pln_model *m)
 {
@@ -160,8 +161,8 @@ pln_status pln_model_optimize_for_session(pln_model *model, pln_error *err)
     pln_model *copy = NULL;
     pln_error local = { .code = PLN_OK };
     PLN_TRY(pln_model_clone(model, &copy, err));
-    pln_status st = pln_model_run_passes(copy, pln_pipeline_of_level(3, true), &p, NULL,
-                                         &local);
+    pln_status st =
+        pln_model_run_passes(copy, pln_pipeline_of_level(3, true), &p, NULL, &local);
     if (st == PLN_OK)
         pln_model_swap(model, copy);
     else if (st != PLN_E_NOMEM)
@@ -170,7 +171,8 @@ pln_status pln_model_optimize_for_session(pln_model *model, pln_error *err)
     return st == PLN_E_NOMEM ? pln_oom(err) : PLN_OK;
 }
 
-/* ---- lists --------------------------------------------------------------------------------- */
+/* ---- lists
+ * --------------------------------------------------------------------------------- */
 
 static const char *const contract_names[] = { "exact", "reassoc", "approx" };
 
@@ -179,9 +181,9 @@ static void list_rules(pln_text *out, const pln_pass *p)
     pln_text_str(out, ",\"rules\":[");
     for (size_t i = 0; i < p->n_rules; i++) {
         const pln_rule *r = &p->rules[i];
-        pln_text_printf(out, "%s{\"name\":\"%s\",\"contract\":\"%s\",\"match\":",
-                        i ? "," : "", r->name ? r->name : p->name,
-                        contract_names[r->contract]);
+        pln_text_printf(out,
+                        "%s{\"name\":\"%s\",\"contract\":\"%s\",\"match\":", i ? "," : "",
+                        r->name ? r->name : p->name, contract_names[r->contract]);
         pln_text_json(out, r->match, strlen(r->match));
         pln_text_printf(out, ",\"opset\":%d,\"target\":\"%s\"}", r->opset,
                         target_names[r->target]);

@@ -17,10 +17,11 @@ static pln_status prepare(pln_model *m, pln_error *err)
     return pln_model_run_passes(m, PREPARE, &o, NULL, err);
 }
 
-/* ---- calibration -------------------------------------------------------------------------- */
+/* ---- calibration
+ * -------------------------------------------------------------------------- */
 
-static const pln_tensor *seen_value(pln_run *run, const pln_value *v, const pln_feed *feeds,
-                                    size_t n)
+static const pln_tensor *seen_value(pln_run *run, const pln_value *v,
+                                    const pln_feed *feeds, size_t n)
 {
     if (v->kind == PLN_VALUE_INPUT)
         for (size_t i = 0; i < n; i++)
@@ -66,7 +67,8 @@ static pln_status calibrate(pln_quant *q, pln_error *err)
     return st;
 }
 
-/* ---- options --------------------------------------------------------------------------------- */
+/* ---- options
+ * --------------------------------------------------------------------------------- */
 
 static pln_status read_options(const pln_quantize_options *in, pln_quantize_options *out,
                                pln_error *err)
@@ -80,7 +82,8 @@ static pln_status read_options(const pln_quantize_options *in, pln_quantize_opti
         return pln_fail(err, PLN_E_USAGE, "mode %d is unknown", (int)out->mode);
     if (out->activations != PLN_DT_NONE && out->activations != PLN_DT_U8 &&
         out->activations != PLN_DT_S8)
-        return pln_fail(err, PLN_E_UNSUPPORTED, "activations of %s: uint8 and int8 are built in",
+        return pln_fail(err, PLN_E_UNSUPPORTED,
+                        "activations of %s: uint8 and int8 are built in",
                         pln_dtype_name(out->activations));
     if (out->weights != PLN_DT_NONE && out->weights != PLN_DT_S8)
         return pln_fail(err, PLN_E_UNSUPPORTED, "weights of %s: int8 is built in",
@@ -88,8 +91,8 @@ static pln_status read_options(const pln_quantize_options *in, pln_quantize_opti
     return PLN_OK;
 }
 
-/* Operators whose older meaning no newer one has carry it in an attribute of ours. Where the
- * two agree (a flattening Softmax over the last of its dimensions) it goes. */
+/* Operators whose older meaning no newer one has carry it in an attribute of ours. Where
+ * the two agree (a flattening Softmax over the last of its dimensions) it goes. */
 static pln_status say_anew(pln_graph *g, void *user)
 {
     pln_error *err = user;
@@ -109,8 +112,8 @@ static pln_status say_anew(pln_graph *g, void *user)
     return PLN_OK;
 }
 
-/* Scales for each channel came with opset 13, quantization with 10: an older model is written
- * for that one, with every node said anew. */
+/* Scales for each channel came with opset 13, quantization with 10: an older model is
+ * written for that one, with every node said anew. */
 static pln_status raise_opset(pln_model *m, const pln_quantize_options *o, pln_error *err)
 {
     const int64_t want = o->per_tensor ? 10 : 13;

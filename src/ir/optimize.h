@@ -5,11 +5,12 @@
 
 #include "src/ir/graph.h"
 
-/* Rewrites for running here: the fused operators, whatever the file's opset. Should a pass
- * fail, the model stays as it was, and the log says so. */
+/* Rewrites for running here: the fused operators, whatever the file's opset. Should a
+ * pass fail, the model stays as it was, and the log says so. */
 pln_status pln_model_optimize_for_session(pln_model *model, pln_error *err);
 
-/* a gets the contents of b, and b those of a: the end of a rewrite that worked on a copy. */
+/* a gets the contents of b, and b those of a: the end of a rewrite that worked on a copy.
+ */
 void pln_model_swap(pln_model *a, pln_model *b);
 
 #endif

@@ -5,9 +5,9 @@
  *
  *     fuse-matmul target=planish
  *
- * target=onnx|ort|planish, level=N (instead of the pipeline's contracts), approx, disable=NAME.
- * Comparison ignores blanks and comments. Each case runs twice: the second time must change
- * nothing. `--update` writes what comes out into the files.
+ * target=onnx|ort|planish, level=N (instead of the pipeline's contracts), approx,
+ * disable=NAME. Comparison ignores blanks and comments. Each case runs twice: the second
+ * time must change nothing. `--update` writes what comes out into the files.
  *
  * usage: check_golden [--update] FILE...
  * SPDX-License-Identifier: Apache-2.0 */
@@ -19,8 +19,8 @@
 
 typedef struct golden {
     const char *path;
-    char *text;                   /* the whole file */
-    char *line, *before, *after;  /* parts of it, NUL-terminated */
+    char *text;                  /* the whole file */
+    char *line, *before, *after; /* parts of it, NUL-terminated */
     pln_optimize_options options;
 } golden;
 
@@ -122,7 +122,8 @@ static bool same_text(const char *a, const char *b)
     }
 }
 
-static pln_status optimize_text(const char *in, const golden *g, char **out, pln_error *err)
+static pln_status optimize_text(const char *in, const golden *g, char **out,
+                                pln_error *err)
 {
     pln_model *m = NULL;
     pln_print_options po = PLN_PRINT_OPTIONS_INIT;

@@ -68,14 +68,17 @@ END_TEST
 
 START_TEST(mistakes)
 {
-    static const char *const bad[] = { "", "x", "Add(x", "Add(x,)y", "Add~(x)", "Relu?()",
-                                       "a=a=Relu(x)", "Add<axis>(x)", "Add<a=>(x)",
-                                       "Relu(..., x)", "3" };
+    static const char *const bad[] = {
+        "",        "x",           "Add(x",        "Add(x,)y",   "Add~(x)",
+        "Relu?()", "a=a=Relu(x)", "Add<axis>(x)", "Add<a=>(x)", "Relu(..., x)",
+        "3"
+    };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         pln_pattern p;
         pln_error err = { .code = PLN_OK };
         ck_assert_msg(pln_pattern_compile(bad[i], model->names, arena, &p, &err) ==
-                          PLN_E_FORMAT, "'%s' compiles", bad[i]);
+                          PLN_E_FORMAT,
+                      "'%s' compiles", bad[i]);
         ck_assert_ptr_nonnull(strstr(err.text, "column"));
     }
 }
