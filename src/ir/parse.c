@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "src/ir/env.h"
 #include "src/ir/parse_impl.h"
 #include "src/ir/text_words.h"
 
