@@ -379,9 +379,9 @@ static pln_status run(pln_call *c, pln_error *err)
         pln_parallel_for(c->n_threads, g->n * g->m,
                          1 + 8192 / (g->out_size * g->taps), run_depthwise, &j);
     else if (s->turned)
-        run_turned(&j, s->slots);
+        run_turned(&j, c->n_threads);
     else
-        pln_parallel_for(s->slots, s->slots, 1, run_slots, &j);
+        pln_parallel_for(c->n_threads, s->slots, 1, run_slots, &j);
     const int64_t cols = e.rank ? e.dims[e.rank - 1] : 1;
     for (int64_t r = 0; !flat && r < pln_tensor_size(y) / cols; r++)
         pln_epilogue_row(&e, (float *)y->data + r * cols, r, 0, cols);

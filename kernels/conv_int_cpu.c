@@ -328,7 +328,7 @@ static pln_status run(pln_call *c, pln_error *err)
     PLN_TRY(set_ending(c, s, &j, err));
     if (pln_tensor_size(c->out[0]) == 0)
         return PLN_OK;
-    pln_parallel_for(s->slots, s->slots, 1, run_slots, &j);
+    pln_parallel_for(c->n_threads, s->slots, 1, run_slots, &j);
     return PLN_OK;
 }
 

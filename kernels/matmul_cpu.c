@@ -238,7 +238,7 @@ static pln_status run(pln_call *c, pln_error *err)
                             .epilogue = as_rows ? &e : NULL };
     const double work = (double)g->m * (double)g->n * (double)(g->k + 1);
     if (t.slots > 1 && work * (double)g->batch > 1e5) {
-        pln_parallel_for(t.slots, t.slots, 1, run_slots, &t);
+        pln_parallel_for(c->n_threads, t.slots, 1, run_slots, &t);
     } else {
         for (int64_t i = 0; i < g->batch; i++) {
             pln_gemm_job j = t.job;
