@@ -244,14 +244,14 @@ static pln_status load(pln_loader *l, pln_graph *g, pln_node *n, Onnx__Attribute
             return PLN_E_NOMEM;
         p->has_ref_attr_name = 0;
         p->has_name = 0;
-        p->has_type = p->has_type && type == PLN_ATTR_NONE;
+        p->has_type = p->has_type && a->type == PLN_ATTR_NONE;
         return has_other_values(p, PLN_ATTR_NONE)
                    ? pln_fail(l->err, PLN_E_FORMAT, "it has a reference and a value")
                    : PLN_OK;
     }
     PLN_TRY(load_value(l, g, n, p, a));
     p->has_name = 0;
-    p->has_type = p->has_type && type == PLN_ATTR_NONE;
+    p->has_type = p->has_type && a->type == PLN_ATTR_NONE;
     return PLN_OK;
 }
 

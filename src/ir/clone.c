@@ -59,7 +59,7 @@ static const pln_symval *symval(cloner *c, const pln_symval *s)
 
 static bool copy_value(cloner *c, pln_value *d, const pln_value *s)
 {
-    if (*s->name && !pln_value_rename(d, name(c, s->name)))
+    if (pln_name_len(s->name) && !pln_value_rename(d, name(c, s->name)))
         return false;
     d->overridable = s->overridable;
     d->is_sparse = s->is_sparse;

@@ -61,7 +61,7 @@ pln_value *pln_value_new(pln_graph *g, pln_value_kind kind, const char *name)
     v->kind = (uint8_t)kind;
     v->type = pln_type_unknown();
     v->name = pln_model_name(m, "");
-    if (!v->name || (name && *name && !pln_value_rename(v, name)))
+    if (!v->name || (name && pln_name_len(name) && !pln_value_rename(v, name)))
         return NULL;
     v->id = m->n_values++;
     v->prev = g->last_value;
@@ -235,9 +235,10 @@ bool pln_value_rename(pln_value *v, const char *name)
     const char *was = v->name;
     if (was == name)
         return true;
-    if (*name && (pln_map_get(&g->by_name, name) || !pln_map_put(&g->by_name, name, v)))
+    if (pln_name_len(name) &&
+        (pln_map_get(&g->by_name, name) || !pln_map_put(&g->by_name, name, v)))
         return false;
-    if (*was && pln_map_get(&g->by_name, was) == v)
+    if (pln_name_len(was) && pln_map_get(&g->by_name, was) == v)
         pln_map_remove(&g->by_name, was);
     v->name = name;
     return true;

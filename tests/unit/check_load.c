@@ -502,8 +502,11 @@ static void *metered_alloc(void *user, size_t size, size_t align)
     meter_state *m = user;
     if (m->left-- <= 0)
         return NULL;
+    void *p = NULL;
+    if (posix_memalign(&p, align < 16 ? 16 : align, size ? size : 1))
+        return NULL;
     m->live++;
-    return aligned_alloc(align < 16 ? 16 : align, (size + align + 15) & ~(align | 15));
+    return p;
 }
 static void metered_free(void *user, void *p)
 {
