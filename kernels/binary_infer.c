@@ -30,6 +30,40 @@ pln_status pln_infer_fold_sym(pln_infer *inf, pln_dim (*fn)(pln_syms *, pln_dim,
     return PLN_OK;
 }
 
+/* A new node before n, with one named output. */
+static pln_value *insert(pln_node *n, const char *op, pln_value *a, pln_value *b)
+{
+    pln_value *in[2] = { a, b };
+    pln_node *u =
+        a ? pln_graph_add_node(n->graph, n, "", op, "", in, b ? 2 : 1, 1) : NULL;
+    if (!u || !pln_value_rename(u->out[0], pln_graph_fresh_name(n->graph, "aligned")))
+        return NULL;
+    return u->out[0];
+}
+
+static pln_value *constant(pln_node *n, const int64_t *v, int64_t count)
+{
+    pln_tensor *t = NULL;
+    if (pln_tensor_from_i64(n->graph->model->alloc, 1, v, count, &t) != PLN_OK)
+        return NULL;
+    return pln_graph_add_initializer(n->graph, pln_graph_fresh_name(n->graph, "axes"), t);
+}
+
+/* The rank of the first input is not known yet: its shape tells how many dimensions of 1
+ * the second one needs behind its own. */
+static pln_status align_by_shape(pln_node *n, int64_t first_behind, pln_error *err)
+{
+    const int64_t one = 1, zero = 0;
+    pln_value *rank = insert(n, "Shape", insert(n, "Shape", n->in[0], NULL), NULL);
+    pln_value *behind = insert(n, "Sub", rank, constant(n, &first_behind, 1));
+    pln_value *ones = insert(n, "Tile", constant(n, &one, 1), behind);
+    pln_value *shape = insert(n, "Concat", insert(n, "Shape", n->in[1], NULL), ones);
+    pln_value *aligned = shape ? insert(n, "Reshape", n->in[1], shape) : NULL;
+    if (!aligned || pln_node_set_int(shape->def, "axis", zero) != PLN_OK)
+        return pln_oom(err);
+    return pln_node_set_input(n, 1, aligned);
+}
+
 /* The second input's dimensions met the first's from `axis` on; now they are aligned at
  * the end, so that it needs dimensions of 1 behind its own. */
 pln_status pln_raise_align_second(pln_node *n, int64_t axis, pln_error *err)
@@ -39,7 +73,9 @@ pln_status pln_raise_align_second(pln_node *n, int64_t axis, pln_error *err)
     const int ra = n->in[0]->type.shape.rank, rb = b->type.shape.rank;
     if (rb == 0 || axis + rb == 0)
         return PLN_OK;
-    if (rb == PLN_RANK_UNKNOWN || (axis >= 0 && ra == PLN_RANK_UNKNOWN))
+    if (rb != PLN_RANK_UNKNOWN && axis >= 0 && ra == PLN_RANK_UNKNOWN)
+        return align_by_shape(n, axis + rb, err);
+    if (rb == PLN_RANK_UNKNOWN)
         return pln_fail(
             err, PLN_E_UNSUPPORTED,
             "%s: attribute axis of an old version, and the ranks are not known",
@@ -79,7 +115,23 @@ static pln_status raise_7(pln_node *n, pln_error *err)
     return PLN_OK;
 }
 
-const pln_version_change pln_versions_broadcast[] = { { 7, raise_7, NULL }, { 0 } };
+/* Without the attribute both shapes had to be equal; only the second one broadcast. */
+static pln_status lower_7(pln_node *n, pln_error *err)
+{
+    char where[160];
+    if (n->n_in != 2 || !n->in[0] || !n->in[1])
+        return PLN_OK;
+    const pln_shape a = n->in[0]->type.shape, b = n->in[1]->type.shape;
+    if (pln_shape_equal(a, b))
+        return PLN_OK;
+    if (a.rank != PLN_RANK_UNKNOWN && b.rank != PLN_RANK_UNKNOWN && b.rank > a.rank)
+        return pln_fail(err, PLN_E_UNSUPPORTED,
+                        "%s: only the second input broadcasts before version 7",
+                        pln_node_where(n, where, sizeof where));
+    return pln_node_set_int(n, "broadcast", 1);
+}
+
+const pln_version_change pln_versions_broadcast[] = { { 7, raise_7, lower_7 }, { 0 } };
 
 static pln_status raise_6(pln_node *n, pln_error *err)
 {
