@@ -365,7 +365,7 @@ pln_status pln_move_output(pln_call *c, uint32_t i, pln_dtype dt, int rank,
 {
     const pln_tensor *t = c->out[i];
     if (t->data && t->kind == PLN_KIND_TENSOR && t->dtype == dt && t->rank == rank &&
-        memcmp(t->dims, dims, (size_t)rank * sizeof *dims) == 0)
+        (!rank || !memcmp(t->dims, dims, (size_t)rank * sizeof *dims)))
         return PLN_OK;
     return pln_call_output(c, i, dt, rank, dims, err);
 }
