@@ -586,10 +586,11 @@ static pln_status scan_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* Version 8 had a batch dimension and sequence lengths, which a body can't express. */
+/* Version 8 had a batch dimension and sequence lengths, which Scan has no place for. */
 static pln_status scan_raise_9(pln_node *n, pln_error *err)
 {
-    return pln_lower_fail(n, err, "version 8, with a batch dimension, is not supported");
+    pln_node_set_op(n, "planish", "BatchScan");
+    return PLN_OK;
 }
 
 static pln_status scan_lower_9(pln_node *n, pln_error *err)
