@@ -96,8 +96,7 @@ void pln_pass_explain(pln_pass_ctx *ctx, const pln_node *n, const char *rule,
                 (unsigned long long)ctx->n_rewrites, n ? where : "a constant");
 }
 
-/* ---- after a pass
- * ------------------------------------------------------------------------- */
+/* ---- after a pass --------------------------------------------------------------- */
 
 static pln_status print_graph(pln_pass_ctx *ctx, pln_error *err)
 {

@@ -97,8 +97,7 @@ static void push_around(worklist *w, const pln_patch *p)
     }
 }
 
-/* ---- one rule at one node
- * --------------------------------------------------------------- */
+/* ---- one rule at one node ------------------------------------------------------- */
 
 typedef struct compiled {
     const pln_rule *rule;
@@ -269,8 +268,7 @@ pln_status pln_rules_run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)
     return st;
 }
 
-/* ---- a pass over a model
- * --------------------------------------------------------------------- */
+/* ---- a pass over a model -------------------------------------------------------- */
 
 typedef struct pass_walk {
     pln_pass_ctx *ctx;

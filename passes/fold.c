@@ -4,7 +4,8 @@
  * it is too large it is still kept aside while the pass runs, so that something small
  * behind it can be folded. Never folded: random operators, quantization (its nodes say
  * what the file means), and narrow weights that are widened before use (they are a
- * compression). SPDX-License-Identifier: Apache-2.0 */
+ * compression).
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/pass.h"
 
 #include <string.h>

@@ -21,8 +21,7 @@ static bool new_affine(affine *a, pln_arena *arena, int64_t n)
     return a->mul && a->add;
 }
 
-/* ---- the product ----------------------------------------------------------------------
- */
+/* ---- the product ---------------------------------------------------------------- */
 
 /* Where the output channel of weight element i is found: (i / inner) % along, plus a part
  * for each group of a transposed convolution. */
@@ -81,8 +80,7 @@ static bool find_channels(const pln_node *n, channels *c)
     return ok && c->n > 0 && c->n == c->along * (c->group_size ? c->n / c->along : 1);
 }
 
-/* ---- what follows
- * ------------------------------------------------------------------------ */
+/* ---- what follows --------------------------------------------------------------- */
 
 static pln_tensor *float_vector(const pln_value *v, int64_t n)
 {
@@ -161,8 +159,7 @@ static pln_status read_binary(pln_match *m, affine *a)
     return PLN_OK;
 }
 
-/* ---- check and build
- * ---------------------------------------------------------------------- */
+/* ---- check and build ------------------------------------------------------------ */
 
 static pln_status read_affine(pln_match *m, channels *c, affine *a)
 {

@@ -5,8 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- activations
- * ---------------------------------------------------------------------------- */
+/* ---- activations ---------------------------------------------------------------- */
 
 /* Unary operators and the attributes that are the alpha and beta of their post-op. */
 static const struct {
@@ -69,8 +68,7 @@ static bool take_clip(pln_chain *c, const pln_node *n)
     return push(c, "clip", (float)lo, (float)hi, NULL);
 }
 
-/* ---- scalars and operands
- * ------------------------------------------------------------------- */
+/* ---- scalars and operands ------------------------------------------------------- */
 
 static bool push_linear(pln_chain *c, double mul, double add)
 {
@@ -169,8 +167,7 @@ static bool take_binary(pln_chain *c, const pln_node *n)
     return take_operand(c, n, first, other);
 }
 
-/* ---- gates: x * f(x) with two uses of x
- * ----------------------------------------------------- */
+/* ---- gates: x * f(x) with two uses of x ----------------------------------------- */
 
 static bool take_gate(pln_chain *c, pln_node **last)
 {
@@ -195,8 +192,7 @@ static bool take_gate(pln_chain *c, pln_node **last)
     return ok;
 }
 
-/* ---- the chain
- * ------------------------------------------------------------------------------- */
+/* ---- the chain ------------------------------------------------------------------ */
 
 static bool read_posts(pln_chain *c)
 {

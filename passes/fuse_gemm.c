@@ -1,5 +1,6 @@
 /* fuse-gemm: a Gemm takes activation, residual and scalars behind it as
- * planish.FusedGemm. SPDX-License-Identifier: Apache-2.0 */
+ * planish.FusedGemm.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/fuse.h"
 
 static pln_status build(pln_match *m, pln_patch *p)

@@ -114,8 +114,7 @@ static pln_status rms_norm(pln_match *m, pln_patch *p)
     return build_norm(m, p, "RMSNormalization");
 }
 
-/* ---- softmax
- * ------------------------------------------------------------------------------- */
+/* ---- softmax -------------------------------------------------------------------- */
 
 static pln_status check_softmax(pln_match *m)
 {

@@ -1,7 +1,8 @@
 /* lower-qdq: products between DequantizeLinear and QuantizeLinear become products of
  * integers, planish.QMatMul and planish.QConv; products behind DynamicQuantizeLinear
  * become planish.DynamicQuantMatMul. The sums are the same; only the float steps around
- * them differ. SPDX-License-Identifier: Apache-2.0 */
+ * them differ.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/fuse.h"
 #include "passes/pass.h"
 
@@ -39,8 +40,7 @@ static pln_value *zero_of(const pln_node *n)
     return n->n_in > 2 ? n->in[2] : NULL;
 }
 
-/* ---- the bias
- * ---------------------------------------------------------------------------- */
+/* ---- the bias ------------------------------------------------------------------- */
 
 /* An int32 bias counts in steps of the sums when its scale is the product of theirs. */
 static bool counts_in_sums(const pln_node *bias, const pln_value *a_scale,
@@ -79,8 +79,7 @@ static bool take_bias(pln_match *m, pln_value *bias, pln_chain *q)
     return false;
 }
 
-/* ---- QDQ units
- * ------------------------------------------------------------------------------ */
+/* ---- QDQ units ------------------------------------------------------------------ */
 
 /* The axis of output channels in the weights. */
 static int weight_axis(const pln_chain *c, bool conv)
@@ -167,8 +166,7 @@ static pln_status lower(pln_match *m, pln_patch *p)
     return c.trans_b ? pln_node_set_int(n, "transB", 1) : PLN_OK;
 }
 
-/* ---- dynamic quantization
- * --------------------------------------------------------------------- */
+/* ---- dynamic quantization ------------------------------------------------------- */
 
 static pln_status check_dynamic(pln_match *m)
 {

@@ -2,12 +2,14 @@
  *
  *     act=Relu|Gelu(Add~!(mm=MatMul!(x, w#), b#))
  *
- * A pattern names operators (upper case, `domain.Op` for other domains) with their
- * inputs: x          any value; the same name twice must be the same value x#         a
- * constant            x?       may be absent 0.5        a constant whose every element is
- * 0.5; numbers that float can't hold exactly match what rounds to them _          any
- * value, not bound  ...      any further inputs name=P     binds what P matches: the node
- * and its value A|B        either operator       Op~(..)  the first two inputs may swap
+ * A pattern names operators (upper case, `domain.Op` for other domains) with their inputs:
+ *     x          any value; the same name twice must be the same value
+ *     x#         a constant            x?       may be absent
+ *     0.5        a constant whose every element is 0.5; numbers that float can't hold
+ *                exactly match what rounds to them
+ *     _          any value, not bound  ...      any further inputs
+ *     name=P     binds what P matches: the node and its value
+ *     A|B        either operator       Op~(..)  the first two inputs may swap
  *     Op!(..)    its result has this one use, and is no output of a graph
  *     Op?(P, ..) may be left out: then P is matched in its place
  *     Op*(P)     any number of them, one after the other
@@ -90,8 +92,7 @@ pln_node *pln_match_node(const pln_match *m, const char *name);
 pln_status pln_match_refuse(pln_match *m, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* ---- questions that checks ask
- * ------------------------------------------------------------ */
+/* ---- questions that checks ask -------------------------------------------------- */
 
 /* A constant all of whose elements are the same number. */
 bool pln_value_is_splat(const pln_value *v, double *out);

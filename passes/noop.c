@@ -32,8 +32,7 @@ static pln_status is_same_type(pln_match *m)
     return PLN_OK;
 }
 
-/* ---- dropout, cast
- * ------------------------------------------------------------------------ */
+/* ---- dropout, cast -------------------------------------------------------------- */
 
 static pln_status is_inference(pln_match *m)
 {
@@ -91,8 +90,7 @@ static pln_status is_cast_and_back(pln_match *m)
     return PLN_OK;
 }
 
-/* ---- transpose, reshape
- * -------------------------------------------------------------------- */
+/* ---- transpose, reshape --------------------------------------------------------- */
 
 /* The permutation of a Transpose; false: its rank is not known. */
 static bool perm_of(const pln_node *n, int64_t *perm, int *rank)
@@ -203,8 +201,7 @@ static pln_status are_same_axes(pln_match *m)
     return PLN_OK;
 }
 
-/* ---- arithmetic
- * ------------------------------------------------------------------------------- */
+/* ---- arithmetic ----------------------------------------------------------------- */
 
 static pln_status is_neutral_one(pln_match *m)
 {
@@ -229,8 +226,7 @@ static pln_status is_neutral_addend(pln_match *m)
     return is_same_type(m);
 }
 
-/* ---- pads, slices, tiles
- * ------------------------------------------------------------------------ */
+/* ---- pads, slices, tiles -------------------------------------------------------- */
 
 static pln_status is_splat_of(pln_match *m, const char *name, double want)
 {
@@ -268,8 +264,7 @@ static pln_status has_one_output(pln_match *m)
     return is_same_type(m);
 }
 
-/* ---- broadcasts
- * ------------------------------------------------------------------------------------ */
+/* ---- broadcasts ----------------------------------------------------------------- */
 
 static pln_status without_expand(pln_match *m, pln_patch *p)
 {

@@ -99,8 +99,7 @@ bool pln_pass_allows_opset(const pln_pass_ctx *ctx, int opset);
 void pln_pass_explain(pln_pass_ctx *ctx, const pln_node *n, const char *rule,
                       const char *why);
 
-/* ---- driver -------------------------------------------------------------------------
- */
+/* ---- driver --------------------------------------------------------------------- */
 
 /* Runs one pass over the main graph, function bodies and everything below. */
 pln_status pln_pass_run(pln_pass_ctx *ctx, const pln_pass *pass, pln_error *err);
@@ -109,8 +108,7 @@ pln_status pln_rules_run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err);
 const pln_pass *pln_pass_find(const char *name, size_t len);
 const pln_pass *pln_pass_at(size_t i); /* NULL after the last */
 
-/* ---- pipeline -------------------------------------------------------------------------
- */
+/* ---- pipeline ------------------------------------------------------------------- */
 
 /* The passes of a level (0 to 3), for a file or for a session. */
 const char *pln_pipeline_of_level(int level, bool session);
@@ -128,8 +126,7 @@ pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
 pln_status pln_sizes_infer(pln_model *m, pln_error *err);
 void pln_sizes_forget(pln_model *m);
 
-/* ---- debug
- * ------------------------------------------------------------------------------ */
+/* ---- debug ---------------------------------------------------------------------- */
 
 pln_status pln_debug_parse(const char *text, pln_debug *out, pln_error *err);
 /* Around every pass. `*before` holds what numeric needs. */

@@ -1,5 +1,6 @@
 /* Patches: new nodes are built unused beside the old ones, checked, and only then wired
- * in. SPDX-License-Identifier: Apache-2.0 */
+ * in.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/pass.h"
 
 #include <stdio.h>
@@ -125,8 +126,7 @@ void pln_patch_replace_proven(pln_patch *p, pln_value *old, pln_value *with)
     replace(p, old, with, true);
 }
 
-/* ---- checks ---------------------------------------------------------------------------
- */
+/* ---- checks --------------------------------------------------------------------- */
 
 static pln_status no(char *why, size_t size, const char *text, const pln_value *v)
 {
@@ -266,8 +266,7 @@ pln_status pln_patch_check(pln_patch *p, char *why, size_t why_size, pln_error *
     return PLN_OK;
 }
 
-/* ---- applying
- * ----------------------------------------------------------------------------- */
+/* ---- applying ------------------------------------------------------------------- */
 
 static void take_name(pln_value *from, pln_value *to)
 {
@@ -348,8 +347,7 @@ void pln_patch_abort(pln_patch *p)
     p->n_nodes = p->n_csts = p->n_replaced = 0;
 }
 
-/* ---- dead nodes
- * ------------------------------------------------------------------------------ */
+/* ---- dead nodes ----------------------------------------------------------------- */
 
 bool pln_node_is_dead(const pln_node *n)
 {

@@ -34,8 +34,7 @@ pln_contract pln_contract_of_level(int level, bool allow_approx)
     return level >= 2 ? PLN_REASSOC : PLN_EXACT;
 }
 
-/* ---- running the text
- * ------------------------------------------------------------------ */
+/* ---- running the text ----------------------------------------------------------- */
 
 typedef struct reader {
     pln_pass_ctx *ctx;
@@ -123,8 +122,7 @@ pln_status pln_pipeline_run(pln_pass_ctx *ctx, const char *text, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- all at once
- * -------------------------------------------------------------------------- */
+/* ---- all at once ---------------------------------------------------------------- */
 
 static void report_stats(const pln_pass_ctx *ctx, pln_text *out)
 {

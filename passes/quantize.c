@@ -21,8 +21,7 @@ static bool is_product(const pln_node *n)
     return false;
 }
 
-/* ---- finding
- * ------------------------------------------------------------------------------ */
+/* ---- finding -------------------------------------------------------------------- */
 
 static bool is_listed(const char *list, const char *name)
 {
@@ -106,8 +105,7 @@ pln_status pln_quant_find(pln_quant *q, pln_model *model, const pln_quantize_opt
     return PLN_OK;
 }
 
-/* ---- ranges
- * ------------------------------------------------------------------------------- */
+/* ---- ranges --------------------------------------------------------------------- */
 
 void pln_quant_see(pln_quant_input *in, const pln_tensor *t)
 {
@@ -166,8 +164,7 @@ static void decide(pln_quant *q)
     }
 }
 
-/* ---- rewriting
- * ------------------------------------------------------------------------------ */
+/* ---- rewriting ------------------------------------------------------------------ */
 
 static pln_value *add_const(pln_quant *q, pln_tensor *t_take, const char *of,
                             const char *what)
@@ -343,8 +340,7 @@ pln_status pln_quant_apply(pln_quant *q, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- report
- * ------------------------------------------------------------------------------------ */
+/* ---- report --------------------------------------------------------------------- */
 
 static void report_unit(const pln_quant_unit *u, pln_text *out)
 {

@@ -3,8 +3,9 @@
  *
  * Three steps, the middle one of which is not in this layer: pln_quant_find lists the
  * units, the caller runs the model on calibration data and gives what it saw of each
- * unit's input to pln_quant_see, and pln_quant_apply rewrites. SPDX-License-Identifier:
- * Apache-2.0 */
+ * unit's input to pln_quant_see, and pln_quant_apply rewrites.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLN_PASSES_QUANTIZE_H
 #define PLN_PASSES_QUANTIZE_H
 
@@ -50,8 +51,7 @@ void pln_quant_see(pln_quant_input *in, const pln_tensor *t);
 pln_status pln_quant_apply(pln_quant *q, pln_error *err);
 void pln_quant_report(const pln_quant *q, pln_text *out);
 
-/* ---- tensors (quantize_tensor.c)
- * ---------------------------------------------------------- */
+/* ---- tensors (quantize_tensor.c) ------------------------------------------------ */
 
 /* Symmetric, one scale for each index of `axis` (axis < 0: one for all): q = round(w /
  * scale) in [-limit, limit]. */

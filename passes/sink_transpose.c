@@ -2,9 +2,10 @@
  * meets the Transpose that undoes it, or the next operator.
  *
  *     Relu(Transpose(x)) => Transpose(Relu(x))
- *     Add(Transpose(x), c) => Transpose(Add(x, c'))    c' is the constant, transposed
- * back Add(Transpose(x), Transpose(y)) => Transpose(Add(x, y)) SPDX-License-Identifier:
- * Apache-2.0 */
+ *     Add(Transpose(x), c) => Transpose(Add(x, c'))    c' is c, transposed back
+ *     Add(Transpose(x), Transpose(y)) => Transpose(Add(x, y))
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/pass.h"
 
 #include <string.h>

@@ -1,7 +1,8 @@
 /* Sizes that have no name get a symbol of their own while passes run, so that what has
  * such a size is known to agree: an unnamed size of an input, and one that depends on
  * contents. In the main graph alone, where a value is computed once; the file never shows
- * them. SPDX-License-Identifier: Apache-2.0 */
+ * them.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/pass.h"
 
 #include <stdio.h>
@@ -76,8 +77,7 @@ pln_status pln_sizes_infer(pln_model *m, pln_error *err)
     return st;
 }
 
-/* ---- the interface must not show them
- * ------------------------------------------------------ */
+/* ---- the interface must not show them ------------------------------------------- */
 
 static pln_dim is_own(void *user, const char *symbol)
 {

@@ -1,7 +1,8 @@
 /* state-fused: gives the fused operators of a file their meaning as model-local functions
  * of standard operators, so that other runtimes, which inline those, can run the file.
- * This library goes by its own rows and does not look at them. SPDX-License-Identifier:
- * Apache-2.0 */
+ * This library goes by its own rows and does not look at them.
+ *
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/pass.h"
 
 #include <math.h>
@@ -71,8 +72,7 @@ static pln_value *number(body *b, float f)
     return named(b, n);
 }
 
-/* ---- post-ops
- * ------------------------------------------------------------------------------ */
+/* ---- post-ops ------------------------------------------------------------------- */
 
 static pln_value *with_float(body *b, const char *type, pln_value *x, const char *attr,
                              float f, const char *attr2, float f2)
@@ -189,8 +189,7 @@ static pln_value *all_posts(body *b, const pln_node *n, pln_value *x)
     return x;
 }
 
-/* ---- products
- * ------------------------------------------------------------------------------- */
+/* ---- products ------------------------------------------------------------------- */
 
 static pln_value *swapped(body *b, pln_value *v, int rank)
 {
@@ -238,8 +237,7 @@ static pln_value *product(body *b, const pln_node *n)
     return same_product(b, n, n->op_type + strlen("Fused"));
 }
 
-/* ---- functions
- * ------------------------------------------------------------------------------- */
+/* ---- functions ------------------------------------------------------------------ */
 
 static bool is_fused(const pln_node *n)
 {

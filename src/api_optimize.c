@@ -8,8 +8,7 @@
 #include "src/ir/optimize.h"
 #include "src/util/text.h"
 
-/* ---- all or nothing
- * -------------------------------------------------------------------- */
+/* ---- all or nothing ------------------------------------------------------------- */
 
 static void adopt(pln_model *m)
 {
@@ -171,8 +170,7 @@ pln_status pln_model_optimize_for_session(pln_model *model, pln_error *err)
     return st == PLN_E_NOMEM ? pln_oom(err) : PLN_OK;
 }
 
-/* ---- lists
- * --------------------------------------------------------------------------------- */
+/* ---- lists ---------------------------------------------------------------------- */
 
 static const char *const contract_names[] = { "exact", "reassoc", "approx" };
 

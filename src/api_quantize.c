@@ -17,8 +17,7 @@ static pln_status prepare(pln_model *m, pln_error *err)
     return pln_model_run_passes(m, PREPARE, &o, NULL, err);
 }
 
-/* ---- calibration
- * -------------------------------------------------------------------------- */
+/* ---- calibration ---------------------------------------------------------------- */
 
 static const pln_tensor *seen_value(pln_run *run, const pln_value *v,
                                     const pln_feed *feeds, size_t n)
@@ -67,8 +66,7 @@ static pln_status calibrate(pln_quant *q, pln_error *err)
     return st;
 }
 
-/* ---- options
- * --------------------------------------------------------------------------------- */
+/* ---- options -------------------------------------------------------------------- */
 
 static pln_status read_options(const pln_quantize_options *in, pln_quantize_options *out,
                                pln_error *err)
