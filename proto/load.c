@@ -7,7 +7,7 @@
 #include "proto/wire.h"
 #include "src/ir/version.h"
 
-/* ---- the loader ----------------------------------------------------------------------------- */
+/* ---- the loader -------------------------------------------------------------------- */
 
 pln_status pln_loader_begin(pln_loader *l, const pln_allocator *a,
                             const pln_limits *limits, pln_error *err)
@@ -113,7 +113,7 @@ pln_status pln_load_put_back(pln_loader *l, ProtobufCMessage *m, const pln_cut *
     return PLN_OK;
 }
 
-/* ---- the model -------------------------------------------------------------------------------- */
+/* ---- the model --------------------------------------------------------------------- */
 
 static pln_status load_header(pln_loader *l, Onnx__ModelProto *p)
 {

@@ -29,7 +29,7 @@ static pln_status twice(pln_loader *l, const char *name)
     return pln_fail(l->err, PLN_E_FORMAT, "the name '%.100s' is given to two values", name);
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------ */
 
 /* Takes the type; what else the message says goes to *rest. */
 static pln_status value_info(pln_loader *l, Onnx__ValueInfoProto *p, pln_type *type,
@@ -172,7 +172,7 @@ static pln_status load_sparse_initializer(pln_loader *l, pln_graph *g,
     return v->tensor_extra.data ? PLN_OK : pln_oom(l->err);
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------ */
+/* ---- nodes ------------------------------------------------------------------------- */
 
 static pln_status node_failed(pln_loader *l, const pln_node *n, pln_status st)
 {
@@ -358,7 +358,7 @@ static pln_status load_nodes(pln_loader *l, pln_graph *g, Onnx__NodeProto **p, s
     return PLN_OK;
 }
 
-/* ---- graphs ------------------------------------------------------------------------------------ */
+/* ---- graphs ------------------------------------------------------------------------ */
 
 static pln_status add_output(pln_loader *l, pln_graph *g, ProtobufCBinaryData b,
                              pln_value **out)
@@ -457,7 +457,7 @@ pln_status pln_load_graph(pln_loader *l, pln_graph *g, Onnx__GraphProto *p)
     return load_graph_rest(l, g, p);
 }
 
-/* ---- functions ----------------------------------------------------------------------------------- */
+/* ---- functions --------------------------------------------------------------------- */
 
 static pln_status load_body(pln_loader *l, pln_graph *g, Onnx__FunctionProto *p)
 {

@@ -46,7 +46,7 @@ static size_t typed_entries(pln_dtype dt, size_t n)
     return pln_dtype_bits(dt) && pln_dtype_bits(dt) < 8 ? packed_bytes(dt, n) : n;
 }
 
-/* ---- decoding ------------------------------------------------------------------------------ */
+/* ---- decoding ---------------------------------------------------------------------- */
 
 static void spread_bits(pln_tensor *t, size_t entry, unsigned byte)
 {
@@ -131,7 +131,7 @@ static bool count_varints(const unsigned char *p, size_t len, size_t *count)
     return true;
 }
 
-/* ---- one tensor ------------------------------------------------------------------------------ */
+/* ---- one tensor -------------------------------------------------------------------- */
 
 typedef struct source {
     const Onnx__TensorProto *p;
@@ -268,7 +268,7 @@ static pln_status from_arrays(pln_loader *l, const source *s, pln_tensor **out)
     return PLN_OK;
 }
 
-/* ---- external data --------------------------------------------------------------------------- */
+/* ---- external data ----------------------------------------------------------------- */
 
 static bool key_is(ProtobufCBinaryData key, const char *name)
 {
@@ -353,7 +353,7 @@ static pln_status from_external(pln_loader *l, const source *s, pln_tensor **out
     return remember_place(l, &at, *out);
 }
 
-/* ---- all of it --------------------------------------------------------------------------------- */
+/* ---- all of it --------------------------------------------------------------------- */
 
 static unsigned count_sources(const source *s)
 {

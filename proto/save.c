@@ -16,7 +16,7 @@ enum { F_IR_VERSION = 1, F_PRODUCER = 2, F_PRODUCER_VERSION = 3, F_DOMAIN = 4,
        F_MODEL_VERSION = 5, F_DOC = 6, F_GRAPH = 7, F_OPSETS = 8, F_METADATA = 14,
        F_FUNCTIONS = 25 };
 
-/* ---- the message --------------------------------------------------------------------------------- */
+/* ---- the message ------------------------------------------------------------------- */
 
 static void write_header(pln_saver *s)
 {
@@ -97,7 +97,7 @@ static pln_status saver_begin(pln_saver *s, const pln_model *model, pln_error *e
     return s->names && s->described && s->is_output ? PLN_OK : pln_oom(err);
 }
 
-/* ---- what has to be changed before writing ---------------------------------------------------------- */
+/* ---- what has to be changed before writing ----------------------------------------- */
 
 static int64_t listed_version(const pln_opset *o, size_t n, const char *domain)
 {
@@ -163,7 +163,7 @@ static pln_status lowered(const pln_model *model, pln_model **copy, pln_error *e
     return st == PLN_E_NOMEM ? pln_oom(err) : st;
 }
 
-/* ---- to memory ------------------------------------------------------------------------------------------ */
+/* ---- to memory --------------------------------------------------------------------- */
 
 static pln_status save_memory(const pln_model *model, void **data, size_t *len,
                               pln_error *err)
@@ -190,7 +190,7 @@ pln_status pln_proto_save_memory(const pln_model *model, void **data, size_t *le
     return st;
 }
 
-/* ---- to a file -------------------------------------------------------------------------------------------- */
+/* ---- to a file --------------------------------------------------------------------- */
 
 typedef struct target {
     const char *path, *external;

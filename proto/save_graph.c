@@ -25,7 +25,7 @@ static void write_value_name(pln_saver *s, uint32_t number, const pln_value *v)
         pln_write_cstr(&s->w, number, name);
 }
 
-/* ---- attributes -------------------------------------------------------------------------------- */
+/* ---- attributes -------------------------------------------------------------------- */
 
 typedef pln_status (*write_fn)(pln_saver *s, const pln_attr *a, size_t i, pln_blob rest);
 
@@ -146,7 +146,7 @@ static pln_status write_attrs(pln_saver *s, uint32_t number, pln_attr *const *at
     return PLN_OK;
 }
 
-/* ---- nodes --------------------------------------------------------------------------------------- */
+/* ---- nodes ------------------------------------------------------------------------- */
 
 static void write_inputs(pln_saver *s, const pln_node *n, const pln_origin *o)
 {
@@ -203,7 +203,7 @@ static void write_identities(pln_saver *s, uint32_t number, const pln_graph *g)
             write_identity(s, number, g, i);
 }
 
-/* ---- values -------------------------------------------------------------------------------------- */
+/* ---- values ------------------------------------------------------------------------ */
 
 static void write_value_info(pln_saver *s, const char *name, const pln_type *type,
                              pln_blob rest)
@@ -369,7 +369,7 @@ static void write_value_infos(pln_saver *s, uint32_t number, const pln_graph *g)
             describe(s, number, v);
 }
 
-/* ---- names that have to be made up ----------------------------------------------------------------- */
+/* ---- names that have to be made up ------------------------------------------------- */
 
 static const char *fresh(pln_saver *s, const char *hint)
 {
@@ -427,7 +427,7 @@ static pln_status prepare(pln_saver *s, const pln_graph *g, bool is_graph)
     return PLN_OK;
 }
 
-/* ---- graphs and functions ---------------------------------------------------------------------------- */
+/* ---- graphs and functions ---------------------------------------------------------- */
 
 pln_status pln_save_graph(pln_saver *s, const pln_graph *g)
 {

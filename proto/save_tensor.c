@@ -13,7 +13,7 @@
 #define ALIGN_SMALL 64u
 #define LARGE_FROM  65536u
 
-/* ---- elements -------------------------------------------------------------------------------- */
+/* ---- elements ---------------------------------------------------------------------- */
 
 /* Elements of 4 or 2 bits, one a byte in memory, low bits first. */
 static const void *pack_bits(pln_writer *w, const pln_tensor *t, size_t *len)
@@ -145,7 +145,7 @@ static pln_status write_elements(pln_writer *w, const pln_tensor *t)
     return PLN_OK;
 }
 
-/* ---- messages ---------------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------- */
 
 pln_status pln_write_tensor(pln_writer *w, const char *name, const pln_tensor *t,
                             pln_blob rest)

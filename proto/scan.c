@@ -81,7 +81,7 @@ static pln_status cut(scanner *s, uint32_t marker, uint32_t field, const unsigne
     return PLN_OK;
 }
 
-/* ---- what a field may look like ----------------------------------------------------------- */
+/* ---- what a field may look like ---------------------------------------------------- */
 
 static unsigned wire_type_of(ProtobufCType type)
 {
@@ -139,7 +139,7 @@ static pln_status check_once(scanner *s, const pln_field *f,
     return PLN_OK;
 }
 
-/* ---- tensors -------------------------------------------------------------------------------- */
+/* ---- tensors ----------------------------------------------------------------------- */
 
 typedef struct data_fields {
     uint32_t count[MAX_DATA_FIELD + 1];
@@ -171,7 +171,7 @@ static bool is_cut(const pln_field *f, data_fields *n)
     return n->count[f->number] == 1;
 }
 
-/* ---- messages ------------------------------------------------------------------------------- */
+/* ---- messages ---------------------------------------------------------------------- */
 
 static pln_status scan_message(scanner *s, pln_wire w,
                                const ProtobufCMessageDescriptor *type);

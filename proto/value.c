@@ -11,7 +11,7 @@
 enum { OF_NONE = 0, OF_TENSOR = 1, OF_SPARSE = 2, OF_SEQUENCE = 3, OF_MAP = 4,
        OF_OPTIONAL = 5 };
 
-/* ---- reading --------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------- */
 
 static pln_status read_sequence(pln_loader *l, Onnx__SequenceProto *p, pln_tensor **out);
 static pln_status read_map(pln_loader *l, Onnx__MapProto *p, pln_tensor **out);
@@ -216,7 +216,7 @@ pln_status pln_value_read(const pln_allocator *a, const pln_limits *limits, pln_
     return st;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------ */
+/* ---- writing ----------------------------------------------------------------------- */
 
 static const pln_blob nothing = { NULL, 0 };
 

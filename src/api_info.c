@@ -27,7 +27,7 @@ typedef struct facts {
     pln_text *out;
 } facts;
 
-/* ---- shapes with numbers ------------------------------------------------------------------- */
+/* ---- shapes with numbers ----------------------------------------------------------- */
 
 static pln_dim one(void *user, const char *symbol)
 {
@@ -62,7 +62,7 @@ static double elements_of(const pln_value *v)
     return size ? bytes_of(v) / (double)size : 0;
 }
 
-/* ---- weights ----------------------------------------------------------------------------------- */
+/* ---- weights ----------------------------------------------------------------------- */
 
 static void count_weight(facts *f, const pln_tensor *t)
 {
@@ -85,7 +85,7 @@ static void count_weights(facts *f, const pln_graph *g)
             count_weight(f, v->cst);
 }
 
-/* ---- operators ----------------------------------------------------------------------------------- */
+/* ---- operators --------------------------------------------------------------------- */
 
 static const char *op_as_read(const pln_node *n)
 {
@@ -175,7 +175,7 @@ static pln_status count_graph(pln_graph *g, void *user)
     return st;
 }
 
-/* ---- activations ----------------------------------------------------------------------------------- */
+/* ---- activations ------------------------------------------------------------------- */
 
 /* The last node of g that needs a value, uses in bodies counted for their owners; NULL: an
  * output of the graph, needed to the end. */
@@ -260,7 +260,7 @@ static double peak_of(facts *f, const pln_graph *g, uint32_t *order)
     return peak;
 }
 
-/* ---- as text --------------------------------------------------------------------------------------------- */
+/* ---- as text ----------------------------------------------------------------------- */
 
 static void put_name(pln_text *t, const char *key, const char *interned)
 {

@@ -112,7 +112,7 @@ PLN_API pln_status pln_model_load_memory(pln_env *env, const void *data, size_t 
     return st;
 }
 
-/* ---- inputs and outputs ------------------------------------------------------------------------ */
+/* ---- inputs and outputs ------------------------------------------------------------ */
 
 PLN_API size_t pln_model_count(const pln_model *model, pln_io io)
 {
@@ -135,7 +135,7 @@ PLN_API pln_status pln_model_io(const pln_model *model, pln_io io, size_t i, pln
     return st;
 }
 
-/* ---- metadata --------------------------------------------------------------------------------- */
+/* ---- metadata ---------------------------------------------------------------------- */
 
 PLN_API const char *pln_model_metadata(const pln_model *model, const char *key, size_t *len)
 {
@@ -177,7 +177,7 @@ PLN_API pln_status pln_model_set_metadata(pln_model *model, const char *key,
     return PLN_OK;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------- */
 
 PLN_API pln_status pln_model_save(const pln_model *model, const char *path,
                                   const pln_save_options *options, pln_error *err)
@@ -200,7 +200,7 @@ PLN_API pln_status pln_model_save_memory(const pln_model *model, void **data, si
     return pln_proto_save_memory(model, data, len, err);
 }
 
-/* ---- dimensions ------------------------------------------------------------------------------------- */
+/* ---- dimensions -------------------------------------------------------------------- */
 
 typedef struct dim_change {
     pln_model *model;

@@ -90,7 +90,7 @@ static int first_version(const pln_node *n)
     return row ? row->since : 1;
 }
 
-/* ---- raising -------------------------------------------------------------------------------- */
+/* ---- raising ----------------------------------------------------------------------- */
 
 static pln_origin *remember(pln_node *n, pln_value ***old_in)
 {
@@ -173,7 +173,7 @@ pln_status pln_node_raise(pln_node *n, int64_t version, pln_error *err)
     return map_inputs(n, o, old_in) == PLN_OK ? PLN_OK : pln_oom(err);
 }
 
-/* ---- graphs --------------------------------------------------------------------------------- */
+/* ---- graphs ------------------------------------------------------------------------ */
 
 typedef struct job {
     const pln_opset *opsets;
@@ -232,7 +232,7 @@ bool pln_value_is_raised(const pln_value *v)
     return true;
 }
 
-/* ---- lowering ------------------------------------------------------------------------------- */
+/* ---- lowering ---------------------------------------------------------------------- */
 
 static bool same_contents(pln_value *a, pln_value *b)
 {

@@ -53,7 +53,7 @@ static void expect(msg *m, pln_status want, const char *text)
     msg_end(m);
 }
 
-/* ---- right ones ----------------------------------------------------------------------------- */
+/* ---- right ones -------------------------------------------------------------------- */
 
 START_TEST(rich_round_trip)
 {
@@ -118,7 +118,7 @@ START_TEST(set_dim_everywhere)
 }
 END_TEST
 
-/* ---- wrong ones ------------------------------------------------------------------------------- */
+/* ---- wrong ones -------------------------------------------------------------------- */
 
 static void begin_graph(msg *m)
 {
@@ -330,7 +330,7 @@ START_TEST(deep_nesting)
 }
 END_TEST
 
-/* ---- external data ------------------------------------------------------------------------------- */
+/* ---- external data ----------------------------------------------------------------- */
 
 static void put_file(const char *path, size_t size)
 {
@@ -449,7 +449,7 @@ START_TEST(external_round_trip)
 }
 END_TEST
 
-/* ---- every byte, every allocation ------------------------------------------------------------------ */
+/* ---- every byte, every allocation -------------------------------------------------- */
 
 static void try_all(const void *data, size_t len)
 {
