@@ -19,7 +19,7 @@ static pln_status read_file(pln_env *env, const char *path, bool copy, pln_buf *
     const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0)
         return pln_fail(err, PLN_E_IO, "can't open %s: %s", path, strerror(errno));
-    const pln_status st = pln_buf_of_file(&env->alloc, fd, path, copy,
+    const pln_status st = pln_buf_of_file(pln_env_allocator(env), fd, path, copy,
                                           env->limits.file_bytes, out, err);
     close(fd);
     return st;
@@ -77,8 +77,8 @@ PLN_API pln_status pln_model_load(pln_env *env, const char *path,
 static pln_status wrap_memory(pln_env *env, const void *data, size_t len, bool copy,
                               pln_buf **out, pln_error *err)
 {
-    *out = copy ? pln_buf_new(&env->alloc, len)
-                : pln_buf_wrap(&env->alloc, (void *)(uintptr_t)data, len, NULL, NULL);
+    *out = copy ? pln_buf_new(pln_env_allocator(env), len)
+                : pln_buf_wrap(pln_env_allocator(env), (void *)(uintptr_t)data, len, NULL, NULL);
     if (!*out)
         return pln_oom(err);
     if (copy && len)

@@ -8,7 +8,7 @@
 
 static const pln_allocator *allocator_of(const pln_env *env)
 {
-    return env ? &env->alloc : &pln_allocator_libc;
+    return pln_env_allocator(env);
 }
 
 static pln_status check_shape(pln_dtype dt, int rank, const int64_t *dims, size_t *bytes,

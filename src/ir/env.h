@@ -20,6 +20,13 @@ struct pln_env {
     void (*release_items)(struct pln_env *env); /* NULL: there are none */
 };
 
+/* Its allocator, for what may outlive it: tensors that a caller keeps. Where it is the C
+ * library's, that one itself, which is always there. */
+static inline const pln_allocator *pln_env_allocator(const pln_env *env)
+{
+    return !env || env->alloc.alloc == pln_allocator_libc.alloc ? &pln_allocator_libc
+                                                               : &env->alloc;
+}
 /* References env, or makes a default one when it is NULL. NULL: no memory. */
 pln_env *pln_env_ref(pln_env *env);
 void pln_env_unref(pln_env *env);

@@ -35,7 +35,7 @@ pln_status pln_model_new(pln_env *env, pln_model **out, pln_error *err)
         return pln_oom(err);
     }
     m->env = env;
-    m->alloc = &env->alloc;
+    m->alloc = pln_env_allocator(env);
     m->registry = env->registry;
     if (!fill(m)) {
         pln_model_free(m);

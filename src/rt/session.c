@@ -249,7 +249,7 @@ static pln_status make_session(const pln_model *model, const pln_session_options
     if (!s)
         return pln_oom(err);
     s->env = pln_env_ref(model->env);
-    s->alloc = &s->env->alloc;
+    s->alloc = pln_env_allocator(s->env);
     s->run_bytes = s->env->limits.run_bytes;
     s->tensor_bytes = s->env->limits.tensor_bytes;
     s->lock_made = pthread_mutex_init(&s->lock, NULL) == 0;
