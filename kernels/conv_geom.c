@@ -249,9 +249,49 @@ void pln_conv_cost(const pln_infer *inf, uint32_t x, uint32_t w, bool transposed
     cost->flops = 2 * pln_product_dims(inf->in[x], 0) * pln_product_dims(inf->in[w], 1);
 }
 
+/* Offset of the row of the input that meets tap `tap` at these outer coordinates; -1: padding. */
+static int64_t tap_row(const pln_conv_geom *g, const int64_t *at, const int64_t *tap)
+{
+    int64_t row = 0;
+    for (int d = 0; d < g->nd - 1; d++) {
+        const int64_t i = at[d] * g->stride[d] - g->pad_lo[d] + tap[d] * g->dilation[d];
+        if (i < 0 || i >= g->in[d])
+            return -1;
+        row = row * g->in[d] + i;
+    }
+    return row * g->in[g->nd - 1];
+}
+
+/* The same for a plain convolution, a row of outputs at a time. */
+static bool tap_offsets_by_row(const pln_conv_geom *g, const int64_t *tap, int64_t first, int cols,
+                               int32_t *off)
+{
+    const int last = g->nd - 1;
+    const int64_t width = g->in[last], stride = g->stride[last];
+    int64_t at[PLN_CONV_MAX + 1];
+    pln_conv_coords(g->nd, first, g->out, at);
+    for (int j = 0; j < cols;) {
+        const int64_t left = g->out[last] - at[last];
+        const int n = left < cols - j ? (int)left : cols - j;
+        const int64_t row = tap_row(g, at, tap);
+        int64_t i = at[last] * stride - g->pad_lo[last] + tap[last] * g->dilation[last];
+        for (int k = 0; k < n; k++, i += stride)
+            off[j + k] = row >= 0 && i >= 0 && i < width ? (int32_t)(row + i) : -1;
+        j += n;
+        at[last] += n - 1;
+        pln_conv_next(g->nd, at, g->out);
+    }
+    bool run = off[0] >= 0;
+    for (int j = 1; run && j < cols; j++)
+        run = off[j] == off[0] + j;
+    return run;
+}
+
 bool pln_conv_tap_offsets(const pln_conv_geom *g, const int64_t *tap, int64_t first, int cols,
                           int32_t *off)
 {
+    if (!g->transposed && g->nd > 0)
+        return tap_offsets_by_row(g, tap, first, cols, off);
     int64_t at[PLN_CONV_MAX + 1];
     pln_conv_coords(g->nd, first, g->out, at);
     bool run = true;
