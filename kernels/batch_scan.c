@@ -1,5 +1,5 @@
-/* planish.BatchScan: Scan as version 8 of it was, with a batch dimension in front of every
- * input and output and the time as the second of scanned ones.
+/* planish.BatchScan: Scan as version 8 of it was, with a batch dimension in front of
+ * every input and output and the time as the second of scanned ones.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/move.h"
 
@@ -12,7 +12,9 @@ typedef struct batch_attrs {
 static const pln_attr_spec batch_spec[] = {
     PLN_A_GRAPH(batch_attrs, body),
     PLN_A_INTS(batch_attrs, directions),
-    { .name = "num_scan_inputs", .type = PLN_ATTR_INT, .required = true,
+    { .name = "num_scan_inputs",
+      .type = PLN_ATTR_INT,
+      .required = true,
       .offset = offsetof(batch_attrs, num_scan_inputs) },
     PLN_A_END,
 };
@@ -73,10 +75,10 @@ static pln_status batch_infer(pln_infer *inf, pln_error *err)
     if (inf->body)
         PLN_TRY(inf->body(inf, a->body, in, n, out, inf->n_out, err));
     const uint32_t x = 1 + states;
-    const pln_dim front[2] = { pln_infer_rank(inf, x) >= 2 ? pln_infer_dim(inf, x, 0)
-                                                           : pln_dim_unknown(),
-                               pln_infer_rank(inf, x) >= 2 ? pln_infer_dim(inf, x, 1)
-                                                           : pln_dim_unknown() };
+    const pln_dim front[2] = {
+        pln_infer_rank(inf, x) >= 2 ? pln_infer_dim(inf, x, 0) : pln_dim_unknown(),
+        pln_infer_rank(inf, x) >= 2 ? pln_infer_dim(inf, x, 1) : pln_dim_unknown()
+    };
     for (uint32_t i = 0; i < inf->n_out; i++)
         inf->out[i] = with_dims(inf, &out[i], i < states ? 1 : 2, front);
     return PLN_OK;
@@ -94,8 +96,8 @@ static pln_status part_of(pln_call *c, const pln_tensor *x, int skip, int64_t in
 {
     pln_tensor_unref(*out);
     *out = NULL;
-    PLN_TRY(pln_tensor_make(pln_call_allocator(c), x->dtype, x->rank - skip, x->dims + skip,
-                            out, err));
+    PLN_TRY(pln_tensor_make(pln_call_allocator(c), x->dtype, x->rank - skip,
+                            x->dims + skip, out, err));
     const int64_t n = pln_tensor_size(*out);
     if (n > 0)
         pln_tensor_copy(*out, 0, x, index * n, n);
@@ -103,8 +105,8 @@ static pln_status part_of(pln_call *c, const pln_tensor *x, int skip, int64_t in
 }
 
 /* Writes t to its place in output o, which is made with the first one. */
-static pln_status place(pln_call *c, const batch_job *j, uint32_t o, int64_t index, bool first,
-                        const pln_tensor *t, pln_error *err)
+static pln_status place(pln_call *c, const batch_job *j, uint32_t o, int64_t index,
+                        bool first, const pln_tensor *t, pln_error *err)
 {
     const int lead = o < j->states ? 1 : 2;
     int64_t dims[PLN_MAX_RANK] = { j->batches, j->times };
@@ -137,8 +139,9 @@ static pln_status batch_step(pln_call *c, batch_job *j, int64_t b, int64_t t, in
         return pln_fail(err, PLN_E_CANCELLED, "cancelled");
     for (uint32_t i = 0; i < j->scans; i++) {
         const bool back = i < a->directions.n && a->directions.v[i];
-        PLN_TRY(part_of(c, c->in[1 + j->states + i], 2, b * j->times + (back ? n - 1 - t : t),
-                        &j->in[j->states + i], err));
+        PLN_TRY(part_of(c, c->in[1 + j->states + i], 2,
+                        b * j->times + (back ? n - 1 - t : t), &j->in[j->states + i],
+                        err));
     }
     PLN_TRY(pln_call_body(c, a->body, j->in, j->n, j->out, c->n_out, err));
     for (uint32_t o = 0; o < c->n_out; o++) {
@@ -161,16 +164,18 @@ static pln_status batch_check(pln_call *c, batch_job *j, pln_error *err)
         const pln_tensor *x = pln_call_has(c, 1 + i) ? c->in[1 + i] : NULL;
         const int lead = i < j->states ? 1 : 2;
         if (!x || x->kind != PLN_KIND_TENSOR || x->rank < lead)
-            return pln_call_fail(c, err, PLN_E_RUN, "input %u is absent or too small", 1 + i);
+            return pln_call_fail(c, err, PLN_E_RUN, "input %u is absent or too small",
+                                 1 + i);
         if ((j->batches >= 0 && x->dims[0] != j->batches) ||
             (lead == 2 && j->times >= 0 && x->dims[1] != j->times))
-            return pln_call_fail(c, err, PLN_E_RUN, "input %u has another batch or length",
-                                 1 + i);
+            return pln_call_fail(c, err, PLN_E_RUN,
+                                 "input %u has another batch or length", 1 + i);
         j->batches = x->dims[0];
         j->times = lead == 2 ? x->dims[1] : j->times;
     }
     if (pln_call_has(c, 0) && pln_tensor_size(c->in[0]) != j->batches)
-        return pln_call_fail(c, err, PLN_E_RUN, "there are not as many lengths as batches");
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "there are not as many lengths as batches");
     return PLN_OK;
 }
 
@@ -191,7 +196,8 @@ static pln_status batch_all(pln_call *c, batch_job *j, pln_error *err)
             PLN_TRY(place(c, j, o, b, b == 0, j->in[o], err));
     }
     if (!stepped)
-        return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "a scan of version 8 without a step");
+        return pln_call_fail(c, err, PLN_E_UNSUPPORTED,
+                             "a scan of version 8 without a step");
     return PLN_OK;
 }
 
@@ -216,8 +222,15 @@ static pln_status batch_run(pln_call *c, pln_error *err)
 }
 
 const pln_op_desc pln_ops_batch_scan[] = {
-    { .name = "BatchScan", .domain = "planish", .since = 1, .in = { 0, PLN_VARIADIC },
-      .out = { 1, PLN_VARIADIC }, .traits = PLN_OP_CONTROL, .attrs = batch_spec,
-      .attrs_size = sizeof(batch_attrs), .infer = batch_infer, .ref = batch_run },
+    { .name = "BatchScan",
+      .domain = "planish",
+      .since = 1,
+      .in = { 0, PLN_VARIADIC },
+      .out = { 1, PLN_VARIADIC },
+      .traits = PLN_OP_CONTROL,
+      .attrs = batch_spec,
+      .attrs_size = sizeof(batch_attrs),
+      .infer = batch_infer,
+      .ref = batch_run },
     { .name = NULL },
 };

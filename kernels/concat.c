@@ -3,11 +3,12 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- copying a range of one axis ---------------------------------------------------------- */
+/* ---- copying a range of one axis
+ * ---------------------------------------------------------- */
 
 /* Copies `rows` pieces of `n` bytes; where they are small the strided copy does it. */
-static void copy_pieces(char *dst, int64_t dst_stride, const char *src, int64_t src_stride,
-                        int64_t rows, int64_t n, int n_threads)
+static void copy_pieces(char *dst, int64_t dst_stride, const char *src,
+                        int64_t src_stride, int64_t rows, int64_t n, int n_threads)
 {
     if (n == 0 || rows == 0)
         return;
@@ -18,7 +19,8 @@ static void copy_pieces(char *dst, int64_t dst_stride, const char *src, int64_t 
     /* 16-, 8-, ... byte units keep short pieces out of memcpy. */
     const size_t unit = n % 8 == 0 ? 8 : n % 4 == 0 ? 4 : n % 2 == 0 ? 2 : 1;
     const int64_t dims[2] = { rows, n / (int64_t)unit };
-    const int64_t ds[2] = { dst_stride, (int64_t)unit }, ss[2] = { src_stride, (int64_t)unit };
+    const int64_t ds[2] = { dst_stride, (int64_t)unit },
+                  ss[2] = { src_stride, (int64_t)unit };
     pln_move_nd(dst, ds, src, ss, dims, 2, unit, n_threads);
 }
 
@@ -44,14 +46,17 @@ static void split_counts(const pln_tensor *t, int axis, int64_t *outer, int64_t 
     }
 }
 
-/* ---- Concat ------------------------------------------------------------------------------------ */
+/* ---- Concat
+ * ------------------------------------------------------------------------------------ */
 
 typedef struct concat_attrs {
     int64_t axis;
 } concat_attrs;
 
 static const pln_attr_spec concat_spec[] = {
-    { .name = "axis", .type = PLN_ATTR_INT, .offset = offsetof(concat_attrs, axis),
+    { .name = "axis",
+      .type = PLN_ATTR_INT,
+      .offset = offsetof(concat_attrs, axis),
       .required = true },
     PLN_A_END,
 };
@@ -64,8 +69,8 @@ static pln_status concat_dims(pln_infer *inf, uint32_t i, int axis, pln_shape ou
         if (k == axis) {
             out.dims[k] = pln_dim_add(inf->syms, out.dims[k], d);
         } else if (pln_dim_differ(inf->syms, out.dims[k], d)) {
-            return pln_infer_fail(inf, err, "input %u differs from input 0 in dimension %d",
-                                  i, k);
+            return pln_infer_fail(inf, err,
+                                  "input %u differs from input 0 in dimension %d", i, k);
         } else if (!pln_dim_is_known(out.dims[k]) &&
                    (pln_dim_is_known(d) || pln_dim_is_unknown(out.dims[k]))) {
             out.dims[k] = d;
@@ -135,7 +140,9 @@ static const pln_version_change concat_versions[] = {
     { 0 },
 };
 
-/* ---- Split ---------------------------------------------------------------------------------------- */
+/* ---- Split
+ * ----------------------------------------------------------------------------------------
+ */
 
 typedef struct split_attrs {
     int64_t axis, num_outputs;
@@ -144,7 +151,8 @@ typedef struct split_attrs {
 
 static const pln_attr_spec split_spec[] = {
     PLN_A_INT(split_attrs, axis, 0),
-    { .name = "num_outputs", .type = PLN_ATTR_INT,
+    { .name = "num_outputs",
+      .type = PLN_ATTR_INT,
       .offset = offsetof(split_attrs, num_outputs),
       .has_offset = offsetof(split_attrs, has_num) },
     PLN_A_END,
@@ -207,7 +215,7 @@ static pln_status split_infer(pln_infer *inf, pln_error *err)
                               (long long)parts, inf->n_out);
     for (uint32_t i = 0; i < inf->n_out; i++) {
         pln_shape out = pln_move_infer_like(inf, 0);
-        out.dims[axis] = known  ? sizes.v[i]
+        out.dims[axis] = known   ? sizes.v[i]
                          : given ? pln_dim_unknown()
                                  : split_even(inf, all, parts, i);
         pln_infer_set(inf, i, dt, out);
@@ -249,7 +257,8 @@ static pln_status split_run(pln_call *c, pln_error *err)
                                  (long long)x->dims[axis]);
         pln_tensor *y = c->out[i];
         if (y && y->dims[axis] != n)
-            return pln_call_fail(c, err, PLN_E_RUN, "output %u is not as long as inferred", i);
+            return pln_call_fail(c, err, PLN_E_RUN,
+                                 "output %u is not as long as inferred", i);
         if (y) {
             const int64_t bytes = n * inner * size;
             pln_move_begin(y);
@@ -262,7 +271,8 @@ static pln_status split_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* Version 1 allowed the sizes as input 1 or as an attribute, version 2 to 12 the latter. */
+/* Version 1 allowed the sizes as input 1 or as an attribute, version 2 to 12 the latter.
+ */
 static pln_status split_raise_13(pln_node *n, pln_error *err)
 {
     return pln_raise_ints_to_input(n, "split", 1, err);
@@ -284,7 +294,8 @@ static pln_status split_raise_18(pln_node *n, pln_error *err)
  * dimension divides, so it must be known. */
 static pln_status split_lower_18(pln_node *n, pln_error *err)
 {
-    const pln_attr *a = pln_node_find_attr(n, "num_outputs"), *ax = pln_node_find_attr(n, "axis");
+    const pln_attr *a = pln_node_find_attr(n, "num_outputs"),
+                   *ax = pln_node_find_attr(n, "axis");
     if (!a || pln_lower_has(n, 1)) {
         pln_node_drop_attr(n, "num_outputs");
         return PLN_OK;
@@ -309,13 +320,31 @@ static const pln_version_change split_versions[] = {
 };
 
 const pln_op_desc pln_ops_concat[] = {
-    { .name = "Concat", .domain = "", .since = 13, .in = { 1, PLN_VARIADIC },
-      .out = { 1, 1 }, .traits = PLN_OP_CHANNELS_LAST, .types = "T:" PLN_TS_STD,
-      .sig = "T*->T", .attrs = concat_spec, .attrs_size = sizeof(concat_attrs),
-      .infer = concat_infer, .ref = concat_run, .versions = concat_versions },
-    { .name = "Split", .domain = "", .since = 18, .in = { 1, 2 }, .out = { 1, PLN_VARIADIC },
-      .traits = PLN_OP_CHANNELS_LAST, .types = "T:" PLN_TS_STD, .sig = "T,int64?->T*",
-      .attrs = split_spec, .attrs_size = sizeof(split_attrs), .infer = split_infer,
-      .ref = split_run, .versions = split_versions },
+    { .name = "Concat",
+      .domain = "",
+      .since = 13,
+      .in = { 1, PLN_VARIADIC },
+      .out = { 1, 1 },
+      .traits = PLN_OP_CHANNELS_LAST,
+      .types = "T:" PLN_TS_STD,
+      .sig = "T*->T",
+      .attrs = concat_spec,
+      .attrs_size = sizeof(concat_attrs),
+      .infer = concat_infer,
+      .ref = concat_run,
+      .versions = concat_versions },
+    { .name = "Split",
+      .domain = "",
+      .since = 18,
+      .in = { 1, 2 },
+      .out = { 1, PLN_VARIADIC },
+      .traits = PLN_OP_CHANNELS_LAST,
+      .types = "T:" PLN_TS_STD,
+      .sig = "T,int64?->T*",
+      .attrs = split_spec,
+      .attrs_size = sizeof(split_attrs),
+      .infer = split_infer,
+      .ref = split_run,
+      .versions = split_versions },
     { .name = NULL },
 };

@@ -6,7 +6,8 @@
 #include "kernels/raise.h"
 #include "src/ir/numeric.h"
 
-/* ---- Constant ---------------------------------------------------------------------------- */
+/* ---- Constant
+ * ---------------------------------------------------------------------------- */
 
 typedef struct constant_attrs {
     pln_tensor *value, *sparse_value;
@@ -20,9 +21,11 @@ typedef struct constant_attrs {
         has_strings;
 } constant_attrs;
 
-#define GIVEN(attr, kind, field, has)                                        \
-    { .name = #attr, .type = kind, .offset = offsetof(constant_attrs, field), \
-      .has_offset = offsetof(constant_attrs, has) }
+#define GIVEN(attr, kind, field, has)                                           \
+    {                                                                           \
+        .name = #attr, .type = kind, .offset = offsetof(constant_attrs, field), \
+        .has_offset = offsetof(constant_attrs, has)                             \
+    }
 
 static const pln_attr_spec constant_spec[] = {
     GIVEN(value, PLN_ATTR_TENSOR, value, has_value),
@@ -40,7 +43,8 @@ static pln_status constant_check(pln_node *n, void *attrs, pln_error *err)
 {
     const constant_attrs *a = attrs;
     if (a->has_value + a->has_sparse + a->has_float + a->has_int + a->has_string +
-            a->has_floats + a->has_ints + a->has_strings != 1)
+            a->has_floats + a->has_ints + a->has_strings !=
+        1)
         return pln_raise_fail(n, err, "needs exactly one of its value attributes");
     return PLN_OK;
 }
@@ -62,7 +66,9 @@ static pln_dtype constant_list(const constant_attrs *a, int *rank, int64_t *n)
 static pln_status constant_infer(pln_infer *inf, pln_error *err)
 {
     const constant_attrs *a = inf->attrs;
-    const pln_tensor *t = a->has_value ? a->value : a->has_sparse ? a->sparse_value : NULL;
+    const pln_tensor *t = a->has_value    ? a->value
+                          : a->has_sparse ? a->sparse_value
+                                          : NULL;
     if (t) {
         const pln_tensor *v = a->has_value ? t : pln_tensor_item(t, 0);
         pln_infer_set(inf, 0, v ? v->dtype : PLN_DT_NONE,
@@ -90,7 +96,8 @@ static pln_status constant_tensor(pln_call *c, pln_tensor *t, pln_error *err)
 }
 
 /* Linear position of entry i; indices are linear ([n]) or by dimension ([n, rank]). */
-static int64_t sparse_position(const pln_tensor *dense, const pln_tensor *indices, int64_t i)
+static int64_t sparse_position(const pln_tensor *dense, const pln_tensor *indices,
+                               int64_t i)
 {
     if (indices->rank == 1)
         return pln_tensor_get_i64(indices, i);
@@ -126,8 +133,8 @@ static pln_status constant_sparse(pln_call *c, const pln_tensor *sparse, pln_err
     for (int64_t i = 0; i < n; i++) {
         const int64_t at = sparse_position(y, indices, i);
         if (at < 0 || at >= all)
-            return pln_call_fail(c, err, PLN_E_FORMAT, "sparse index %lld is out of range",
-                                 (long long)i);
+            return pln_call_fail(c, err, PLN_E_FORMAT,
+                                 "sparse index %lld is out of range", (long long)i);
         pln_tensor_copy(y, at, v, i, 1);
     }
     return PLN_OK;
@@ -166,7 +173,8 @@ static pln_status constant_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- ConstantOfShape ------------------------------------------------------------------------- */
+/* ---- ConstantOfShape
+ * ------------------------------------------------------------------------- */
 
 typedef struct fill_attrs {
     pln_tensor *value;
@@ -194,7 +202,8 @@ static pln_status fill_infer(pln_infer *inf, pln_error *err)
                                       (long long)want.v[i].value);
             s.dims[i] = want.v[i];
         }
-    } else if (pln_infer_rank(inf, 0) == 1 && pln_dim_is_known(pln_infer_dim(inf, 0, 0)) &&
+    } else if (pln_infer_rank(inf, 0) == 1 &&
+               pln_dim_is_known(pln_infer_dim(inf, 0, 0)) &&
                pln_infer_dim(inf, 0, 0).value <= PLN_MAX_RANK) {
         s = pln_infer_shape(inf, (int)pln_infer_dim(inf, 0, 0).value);
         for (int i = 0; i < s.rank; i++)
@@ -235,7 +244,8 @@ static pln_status fill_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- EyeLike ------------------------------------------------------------------------------------ */
+/* ---- EyeLike
+ * ------------------------------------------------------------------------------------ */
 
 typedef struct eye_attrs {
     int64_t dtype, k;
@@ -243,7 +253,9 @@ typedef struct eye_attrs {
 } eye_attrs;
 
 static const pln_attr_spec eye_spec[] = {
-    { .name = "dtype", .type = PLN_ATTR_INT, .offset = offsetof(eye_attrs, dtype),
+    { .name = "dtype",
+      .type = PLN_ATTR_INT,
+      .offset = offsetof(eye_attrs, dtype),
       .has_offset = offsetof(eye_attrs, has_dtype) },
     PLN_A_INT(eye_attrs, k, 0),
     PLN_A_END,
@@ -253,7 +265,8 @@ static pln_status eye_infer(pln_infer *inf, pln_error *err)
 {
     const eye_attrs *a = inf->attrs;
     if (pln_infer_rank(inf, 0) != PLN_RANK_UNKNOWN && pln_infer_rank(inf, 0) != 2)
-        return pln_infer_fail(inf, err, "input has rank %d, want 2", pln_infer_rank(inf, 0));
+        return pln_infer_fail(inf, err, "input has rank %d, want 2",
+                              pln_infer_rank(inf, 0));
     pln_infer_set(inf, 0, a->has_dtype ? (pln_dtype)a->dtype : pln_infer_dtype(inf, 0),
                   inf->in[0]->shape);
     return PLN_OK;
@@ -275,7 +288,9 @@ static pln_status eye_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Range ------------------------------------------------------------------------------------------ */
+/* ---- Range
+ * ------------------------------------------------------------------------------------------
+ */
 
 typedef struct range_attrs {
     int64_t stash_type;
@@ -295,8 +310,8 @@ static bool range_count_int(int64_t start, int64_t limit, int64_t delta, int64_t
         *n = 0;
         return true;
     }
-    const uint64_t span = delta > 0 ? (uint64_t)limit - (uint64_t)start
-                                    : (uint64_t)start - (uint64_t)limit;
+    const uint64_t span =
+        delta > 0 ? (uint64_t)limit - (uint64_t)start : (uint64_t)start - (uint64_t)limit;
     const uint64_t step = delta > 0 ? (uint64_t)delta : 0 - (uint64_t)delta;
     const uint64_t count = span / step + (span % step != 0);
     *n = (int64_t)count;
@@ -367,7 +382,8 @@ static void range_fill(pln_tensor *y, const pln_tensor *const *in, int64_t n)
                 pln_tensor_set_i64(y, i, (int64_t)(start + (uint64_t)i * delta));
         return;
     }
-    const double start = pln_tensor_get_f64(in[0], 0), delta = pln_tensor_get_f64(in[2], 0);
+    const double start = pln_tensor_get_f64(in[0], 0),
+                 delta = pln_tensor_get_f64(in[2], 0);
     if (y->dtype == PLN_DT_F64)
         for (int64_t i = 0; i < n; i++)
             PLN_DATA(double, y)[i] = start + (double)i * delta;
@@ -380,8 +396,8 @@ static pln_status range_run(pln_call *c, pln_error *err)
 {
     for (int i = 0; i < 3; i++)
         if (pln_tensor_size(c->in[i]) != 1)
-            return pln_call_fail(c, err, PLN_E_RUN, "input %d has %lld elements, not 1", i,
-                                 (long long)pln_tensor_size(c->in[i]));
+            return pln_call_fail(c, err, PLN_E_RUN, "input %d has %lld elements, not 1",
+                                 i, (long long)pln_tensor_size(c->in[i]));
     int64_t n;
     if (!range_count(c->in, &n))
         return pln_call_fail(c, err, PLN_E_RUN, "delta is 0 or the range has no end");
@@ -404,7 +420,7 @@ static const pln_version_change range_versions[] = {
 static pln_status constant_lower_12(pln_node *n, pln_error *err)
 {
     static const char *const newer[] = { "value_float", "value_floats", "value_int",
-                                         "value_ints", "value_string", "value_strings" };
+                                         "value_ints",  "value_string", "value_strings" };
     for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
         PLN_TRY(pln_lower_refuse(n, newer[i], err));
     return PLN_OK;
@@ -421,23 +437,56 @@ static const pln_version_change constant_versions[] = {
     { 0 },
 };
 
-#define FILL_TYPES "uint8,int8,uint16,int16,uint32,int32,uint64,int64,float16,float,"     \
-                   "double,bool,bfloat16," PLN_TS_SMALL
+#define FILL_TYPES                                                     \
+    "uint8,int8,uint16,int16,uint32,int32,uint64,int64,float16,float," \
+    "double,bool,bfloat16," PLN_TS_SMALL
 
 const pln_op_desc pln_ops_constant[] = {
-    { .name = "Constant", .domain = "", .since = 25, .in = { 0, 0 }, .out = { 1, 1 },
-      .attrs = constant_spec, .attrs_size = sizeof(constant_attrs), .check = constant_check,
-      .infer = constant_infer, .ref = constant_run, .versions = constant_versions },
-    { .name = "ConstantOfShape", .domain = "", .since = 25, .in = { 1, 1 }, .out = { 1, 1 },
-      .types = "T:" FILL_TYPES, .sig = "int64->T", .attrs = fill_spec,
-      .attrs_size = sizeof(fill_attrs), .infer = fill_infer, .ref = fill_run },
-    { .name = "EyeLike", .domain = "", .since = 22, .in = { 1, 1 }, .out = { 1, 1 },
-      .traits = PLN_OP_SHAPE_ONLY, .types = "A:" PLN_TS_NUM ",bool;B:" PLN_TS_NUM ",bool",
-      .sig = "A->B", .attrs = eye_spec, .attrs_size = sizeof(eye_attrs),
-      .infer = eye_infer, .ref = eye_run },
-    { .name = "Range", .domain = "", .since = 27, .in = { 3, 3 }, .out = { 1, 1 },
-      .types = "T:float,double,float16,bfloat16,int16,int32,int64", .sig = "T,T,T->T",
-      .attrs = range_spec, .attrs_size = sizeof(range_attrs), .infer = range_infer,
-      .ref = range_run, .versions = range_versions },
+    { .name = "Constant",
+      .domain = "",
+      .since = 25,
+      .in = { 0, 0 },
+      .out = { 1, 1 },
+      .attrs = constant_spec,
+      .attrs_size = sizeof(constant_attrs),
+      .check = constant_check,
+      .infer = constant_infer,
+      .ref = constant_run,
+      .versions = constant_versions },
+    { .name = "ConstantOfShape",
+      .domain = "",
+      .since = 25,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .types = "T:" FILL_TYPES,
+      .sig = "int64->T",
+      .attrs = fill_spec,
+      .attrs_size = sizeof(fill_attrs),
+      .infer = fill_infer,
+      .ref = fill_run },
+    { .name = "EyeLike",
+      .domain = "",
+      .since = 22,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .traits = PLN_OP_SHAPE_ONLY,
+      .types = "A:" PLN_TS_NUM ",bool;B:" PLN_TS_NUM ",bool",
+      .sig = "A->B",
+      .attrs = eye_spec,
+      .attrs_size = sizeof(eye_attrs),
+      .infer = eye_infer,
+      .ref = eye_run },
+    { .name = "Range",
+      .domain = "",
+      .since = 27,
+      .in = { 3, 3 },
+      .out = { 1, 1 },
+      .types = "T:float,double,float16,bfloat16,int16,int32,int64",
+      .sig = "T,T,T->T",
+      .attrs = range_spec,
+      .attrs_size = sizeof(range_attrs),
+      .infer = range_infer,
+      .ref = range_run,
+      .versions = range_versions },
     { .name = NULL },
 };

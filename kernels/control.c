@@ -3,7 +3,8 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- types ------------------------------------------------------------------------------- */
+/* ---- types
+ * ------------------------------------------------------------------------------- */
 
 /* What is known of a value that has either type. */
 static pln_type type_join(pln_infer *inf, const pln_type *a, const pln_type *b)
@@ -44,7 +45,8 @@ static pln_status body_arity(pln_infer *inf, const pln_graph *g, uint32_t n_in,
 {
     if (g->n_inputs == n_in && g->n_outputs == n_out)
         return PLN_OK;
-    return pln_infer_fail(inf, err, "the body has %u inputs and %u outputs, want %u and %u",
+    return pln_infer_fail(inf, err,
+                          "the body has %u inputs and %u outputs, want %u and %u",
                           g->n_inputs, g->n_outputs, n_in, n_out);
 }
 
@@ -62,7 +64,8 @@ static pln_status infer_body(pln_infer *inf, const pln_graph *g, const pln_type 
     return inf->body ? inf->body(inf, g, in, n_in, out, n_out, err) : PLN_OK;
 }
 
-/* ---- running ------------------------------------------------------------------------------- */
+/* ---- running
+ * ------------------------------------------------------------------------------- */
 
 static pln_tensor **new_refs(pln_call *c, size_t n)
 {
@@ -89,9 +92,11 @@ static pln_status set_outputs(pln_call *c, uint32_t first, pln_tensor **v, uint3
     return PLN_OK;
 }
 
-static pln_status read_bool(const pln_call *c, const pln_tensor *t, bool *out, pln_error *err)
+static pln_status read_bool(const pln_call *c, const pln_tensor *t, bool *out,
+                            pln_error *err)
 {
-    if (!t || t->kind != PLN_KIND_TENSOR || t->dtype != PLN_DT_BOOL || pln_tensor_size(t) != 1)
+    if (!t || t->kind != PLN_KIND_TENSOR || t->dtype != PLN_DT_BOOL ||
+        pln_tensor_size(t) != 1)
         return pln_call_fail(c, err, PLN_E_RUN, "a condition is no single bool");
     *out = PLN_DATA(const uint8_t, t)[0] != 0;
     return PLN_OK;
@@ -105,7 +110,9 @@ static pln_status new_scalar(pln_call *c, pln_dtype dt, int64_t v, pln_tensor **
     return PLN_OK;
 }
 
-/* ---- If -------------------------------------------------------------------------------------- */
+/* ---- If
+ * --------------------------------------------------------------------------------------
+ */
 
 typedef struct if_attrs {
     pln_graph *then_branch, *else_branch;
@@ -117,10 +124,10 @@ static const pln_attr_spec if_spec[] = {
     PLN_A_END,
 };
 
-/* A branch that fits no input at hand is one that is not meant for it: nothing is known of
- * what it would give. */
-static pln_status infer_branch(pln_infer *inf, const pln_graph *g, pln_type *out, uint32_t n,
-                               bool taken, pln_error *err)
+/* A branch that fits no input at hand is one that is not meant for it: nothing is known
+ * of what it would give. */
+static pln_status infer_branch(pln_infer *inf, const pln_graph *g, pln_type *out,
+                               uint32_t n, bool taken, pln_error *err)
 {
     const pln_status st = infer_body(inf, g, NULL, 0, out, n, taken ? err : NULL);
     if (st == PLN_OK || taken || st == PLN_E_NOMEM)
@@ -171,7 +178,8 @@ static pln_status if_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- collecting one tensor for each iteration --------------------------------------------------- */
+/* ---- collecting one tensor for each iteration
+ * --------------------------------------------------- */
 
 typedef struct stack {
     pln_tensor **v;
@@ -234,8 +242,10 @@ static pln_status stack_join(pln_call *c, uint32_t o, const stack *s, const pln_
         if (s->v[i]->kind != PLN_KIND_TENSOR || s->v[i]->dtype != first->dtype ||
             s->v[i]->rank != first->rank ||
             memcmp(s->v[i]->dims, first->dims, (size_t)first->rank * sizeof *dims))
-            return pln_call_fail(c, err, PLN_E_RUN, "output %u has another shape or type in "
-                                 "iteration %zu", o, i);
+            return pln_call_fail(c, err, PLN_E_RUN,
+                                 "output %u has another shape or type in "
+                                 "iteration %zu",
+                                 o, i);
     PLN_TRY(pln_call_output(c, o, first->dtype, rank, dims, err));
     pln_tensor *y = c->out[o];
     const size_t size = pln_dtype_size((pln_dtype)y->dtype);
@@ -252,7 +262,9 @@ static pln_status stack_join(pln_call *c, uint32_t o, const stack *s, const pln_
     return PLN_OK;
 }
 
-/* ---- Loop ------------------------------------------------------------------------------------------ */
+/* ---- Loop
+ * ------------------------------------------------------------------------------------------
+ */
 
 typedef struct body_attrs {
     pln_graph *body;
@@ -297,8 +309,9 @@ static pln_status loop_infer(pln_infer *inf, pln_error *err)
             in[2 + i] = without_shape(inf->in[2 + i]);
     PLN_TRY(infer_body(inf, a->body, in, carried + 2, out, inf->n_out + 1, err));
     for (uint32_t i = 0; i < carried; i++) {
-        inf->out[i] = pln_infer_has(inf, 2 + i) ? type_join(inf, inf->in[2 + i], &out[1 + i])
-                                                : out[1 + i];
+        inf->out[i] = pln_infer_has(inf, 2 + i)
+                          ? type_join(inf, inf->in[2 + i], &out[1 + i])
+                          : out[1 + i];
         if (inf->out[i].kind == PLN_KIND_NONE)
             inf->out[i] = in[2 + i];
     }
@@ -390,7 +403,9 @@ static pln_status loop_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- Scan -------------------------------------------------------------------------------------------- */
+/* ---- Scan
+ * --------------------------------------------------------------------------------------------
+ */
 
 typedef struct scan_attrs {
     pln_graph *body;
@@ -400,15 +415,21 @@ typedef struct scan_attrs {
 
 static const pln_attr_spec scan_spec[] = {
     PLN_A_GRAPH(scan_attrs, body),
-    { .name = "num_scan_inputs", .type = PLN_ATTR_INT, .required = true,
+    { .name = "num_scan_inputs",
+      .type = PLN_ATTR_INT,
+      .required = true,
       .offset = offsetof(scan_attrs, num_scan_inputs) },
-    { .name = "scan_input_axes", .type = PLN_ATTR_INTS,
+    { .name = "scan_input_axes",
+      .type = PLN_ATTR_INTS,
       .offset = offsetof(scan_attrs, in_axes) },
-    { .name = "scan_output_axes", .type = PLN_ATTR_INTS,
+    { .name = "scan_output_axes",
+      .type = PLN_ATTR_INTS,
       .offset = offsetof(scan_attrs, out_axes) },
-    { .name = "scan_input_directions", .type = PLN_ATTR_INTS,
+    { .name = "scan_input_directions",
+      .type = PLN_ATTR_INTS,
       .offset = offsetof(scan_attrs, in_dirs) },
-    { .name = "scan_output_directions", .type = PLN_ATTR_INTS,
+    { .name = "scan_output_directions",
+      .type = PLN_ATTR_INTS,
       .offset = offsetof(scan_attrs, out_dirs) },
     PLN_A_END,
 };
@@ -468,8 +489,8 @@ static pln_status scan_infer(pln_infer *inf, pln_error *err)
         if (pln_infer_has(inf, i))
             in[i] = *inf->in[i];
     for (uint32_t i = 0; i < ins; i++)
-        PLN_TRY(scan_slice_type(inf, states + i, at_or_zero(a->in_axes, i), &in[states + i],
-                                &n, err));
+        PLN_TRY(scan_slice_type(inf, states + i, at_or_zero(a->in_axes, i),
+                                &in[states + i], &n, err));
     PLN_TRY(infer_body(inf, a->body, in, inf->n_in, out, inf->n_out, err));
     for (uint32_t i = 0; i < states; i++)
         inf->out[i] = in[i];
@@ -480,15 +501,16 @@ static pln_status scan_infer(pln_infer *inf, pln_error *err)
 }
 
 /* Slice `k` of a scan input, as a new tensor. */
-static pln_status scan_slice(pln_call *c, uint32_t i, int axis, int64_t k, pln_tensor **out,
-                             pln_error *err)
+static pln_status scan_slice(pln_call *c, uint32_t i, int axis, int64_t k,
+                             pln_tensor **out, pln_error *err)
 {
     const pln_tensor *x = c->in[i];
     int64_t dims[PLN_MAX_RANK];
     for (int d = 0, j = 0; d < x->rank; d++)
         if (d != axis)
             dims[j++] = x->dims[d];
-    PLN_TRY(pln_tensor_make(pln_call_allocator(c), x->dtype, x->rank - 1, dims, out, err));
+    PLN_TRY(
+        pln_tensor_make(pln_call_allocator(c), x->dtype, x->rank - 1, dims, out, err));
     const int64_t outer = pln_move_count(x->dims, 0, axis);
     const int64_t inner = pln_move_count(x->dims, axis + 1, x->rank);
     for (int64_t o = 0; o < outer && inner > 0; o++)
@@ -508,14 +530,17 @@ static pln_status scan_start(pln_call *c, scan_state *s, pln_error *err)
     const scan_attrs *a = c->attrs;
     s->n = -1;
     for (uint32_t i = 0; i < s->ins; i++) {
-        const pln_tensor *x = pln_call_has(c, s->states + i) ? c->in[s->states + i] : NULL;
+        const pln_tensor *x =
+            pln_call_has(c, s->states + i) ? c->in[s->states + i] : NULL;
         int axis = 0;
         if (!x)
             return pln_call_fail(c, err, PLN_E_FORMAT, "scan input %u is absent", i);
-        PLN_TRY(pln_move_axis(c, at_or_zero(a->in_axes, i), x->rank, &axis, PLN_E_FORMAT, err));
+        PLN_TRY(pln_move_axis(c, at_or_zero(a->in_axes, i), x->rank, &axis, PLN_E_FORMAT,
+                              err));
         if (s->n >= 0 && x->dims[axis] != s->n)
-            return pln_call_fail(c, err, PLN_E_RUN, "scan input %u has length %lld, not %lld",
-                                 i, (long long)x->dims[axis], (long long)s->n);
+            return pln_call_fail(c, err, PLN_E_RUN,
+                                 "scan input %u has length %lld, not %lld", i,
+                                 (long long)x->dims[axis], (long long)s->n);
         s->n = x->dims[axis];
     }
     for (uint32_t i = 0; i < s->states; i++) {
@@ -562,9 +587,9 @@ static pln_status scan_all(pln_call *c, scan_state *s, pln_error *err)
     PLN_TRY(set_outputs(c, 0, s->in, s->states, err));
     for (uint32_t i = 0; i < s->outs; i++)
         if (pln_call_wants(c, s->states + i))
-            PLN_TRY(stack_join(c, s->states + i, &s->stacks[i],
-                               a->body->outputs[s->states + i], at_or_zero(a->out_axes, i),
-                               at_or_zero(a->out_dirs, i) != 0, err));
+            PLN_TRY(stack_join(
+                c, s->states + i, &s->stacks[i], a->body->outputs[s->states + i],
+                at_or_zero(a->out_axes, i), at_or_zero(a->out_dirs, i) != 0, err));
     return PLN_OK;
 }
 
@@ -603,7 +628,9 @@ static const pln_version_change scan_versions[] = {
     { 0 },
 };
 
-/* ---- SequenceMap ---------------------------------------------------------------------------------------- */
+/* ---- SequenceMap
+ * ----------------------------------------------------------------------------------------
+ */
 
 static pln_type sequence_of(pln_infer *inf, const pln_type *t)
 {
@@ -623,7 +650,9 @@ static pln_status map_infer(pln_infer *inf, pln_error *err)
     for (uint32_t i = 0; i < inf->n_in; i++) {
         const pln_type *t = inf->in[i];
         if (t)
-            in[i] = t->kind == PLN_KIND_SEQUENCE ? (t->elem ? *t->elem : pln_type_unknown()) : *t;
+            in[i] = t->kind == PLN_KIND_SEQUENCE
+                        ? (t->elem ? *t->elem : pln_type_unknown())
+                        : *t;
     }
     PLN_TRY(infer_body(inf, a->body, in, inf->n_in, out, inf->n_out, err));
     for (uint32_t i = 0; i < inf->n_out; i++)
@@ -631,8 +660,8 @@ static pln_status map_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-static pln_status map_all(pln_call *c, pln_tensor **in, pln_tensor **out, pln_tensor **seq,
-                          pln_error *err)
+static pln_status map_all(pln_call *c, pln_tensor **in, pln_tensor **out,
+                          pln_tensor **seq, pln_error *err)
 {
     const body_attrs *a = c->attrs;
     const size_t n = pln_tensor_items(c->in[0]);
@@ -646,8 +675,8 @@ static pln_status map_all(pln_call *c, pln_tensor **in, pln_tensor **out, pln_te
             const pln_tensor *x = c->in[i];
             const bool is_seq = x && x->kind == PLN_KIND_SEQUENCE;
             if (is_seq && pln_tensor_items(x) != n)
-                return pln_call_fail(c, err, PLN_E_RUN, "input %u has %zu items, not %zu", i,
-                                     pln_tensor_items(x), n);
+                return pln_call_fail(c, err, PLN_E_RUN, "input %u has %zu items, not %zu",
+                                     i, pln_tensor_items(x), n);
             in[i] = is_seq ? pln_tensor_item(x, k) : (pln_tensor *)x;
         }
         PLN_TRY(pln_call_body(c, a->body, in, c->n_in, out, c->n_out, err));
@@ -678,18 +707,46 @@ static pln_status map_run(pln_call *c, pln_error *err)
 }
 
 const pln_op_desc pln_ops_control[] = {
-    { .name = "If", .domain = "", .since = 25, .in = { 1, 1 }, .out = { 1, PLN_VARIADIC },
-      .traits = PLN_OP_CONTROL, .attrs = if_spec, .attrs_size = sizeof(if_attrs),
-      .infer = if_infer, .ref = if_run },
-    { .name = "Loop", .domain = "", .since = 25, .in = { 2, PLN_VARIADIC },
-      .out = { 1, PLN_VARIADIC }, .traits = PLN_OP_CONTROL, .attrs = body_spec,
-      .attrs_size = sizeof(body_attrs), .infer = loop_infer, .ref = loop_run },
-    { .name = "Scan", .domain = "", .since = 25, .in = { 1, PLN_VARIADIC },
-      .out = { 1, PLN_VARIADIC }, .traits = PLN_OP_CONTROL, .attrs = scan_spec,
-      .attrs_size = sizeof(scan_attrs), .infer = scan_infer, .ref = scan_run,
+    { .name = "If",
+      .domain = "",
+      .since = 25,
+      .in = { 1, 1 },
+      .out = { 1, PLN_VARIADIC },
+      .traits = PLN_OP_CONTROL,
+      .attrs = if_spec,
+      .attrs_size = sizeof(if_attrs),
+      .infer = if_infer,
+      .ref = if_run },
+    { .name = "Loop",
+      .domain = "",
+      .since = 25,
+      .in = { 2, PLN_VARIADIC },
+      .out = { 1, PLN_VARIADIC },
+      .traits = PLN_OP_CONTROL,
+      .attrs = body_spec,
+      .attrs_size = sizeof(body_attrs),
+      .infer = loop_infer,
+      .ref = loop_run },
+    { .name = "Scan",
+      .domain = "",
+      .since = 25,
+      .in = { 1, PLN_VARIADIC },
+      .out = { 1, PLN_VARIADIC },
+      .traits = PLN_OP_CONTROL,
+      .attrs = scan_spec,
+      .attrs_size = sizeof(scan_attrs),
+      .infer = scan_infer,
+      .ref = scan_run,
       .versions = scan_versions },
-    { .name = "SequenceMap", .domain = "", .since = 17, .in = { 1, PLN_VARIADIC },
-      .out = { 1, PLN_VARIADIC }, .traits = PLN_OP_CONTROL, .attrs = body_spec,
-      .attrs_size = sizeof(body_attrs), .infer = map_infer, .ref = map_run },
+    { .name = "SequenceMap",
+      .domain = "",
+      .since = 17,
+      .in = { 1, PLN_VARIADIC },
+      .out = { 1, PLN_VARIADIC },
+      .traits = PLN_OP_CONTROL,
+      .attrs = body_spec,
+      .attrs_size = sizeof(body_attrs),
+      .infer = map_infer,
+      .ref = map_run },
     { .name = NULL },
 };

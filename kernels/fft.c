@@ -55,7 +55,8 @@ static void radix2(const pln_fft *f, double *v)
             for (int64_t k = 0; k < half; k++) {
                 const double *w = f->twist + 2 * k * step;
                 double *a = v + 2 * (i + k), *b = a + 2 * half;
-                const double re = b[0] * w[0] - b[1] * w[1], im = b[0] * w[1] + b[1] * w[0];
+                const double re = b[0] * w[0] - b[1] * w[1],
+                             im = b[0] * w[1] + b[1] * w[0];
                 b[0] = a[0] - re;
                 b[1] = a[1] - im;
                 a[0] += re;
@@ -81,7 +82,8 @@ static bool make_chirp(pln_fft *f)
         return false;
     for (int64_t k = 0; k < n; k++) {
         /* k * k modulo 2n keeps the angle exact for large k. */
-        const int64_t q = (int64_t)((unsigned __int128)k * (uint64_t)k % (uint64_t)(2 * n));
+        const int64_t q =
+            (int64_t)((unsigned __int128)k * (uint64_t)k % (uint64_t)(2 * n));
         const double t = M_PI * (double)q / (double)n;
         f->chirp[2 * k] = cos(t);
         f->chirp[2 * k + 1] = -sin(t);

@@ -26,7 +26,9 @@ static inline bool wrap_index(int64_t *v, int64_t dim)
     return (uint64_t)*v < (uint64_t)dim;
 }
 
-/* ---- Gather ------------------------------------------------------------------------------------- */
+/* ---- Gather
+ * -------------------------------------------------------------------------------------
+ */
 
 static pln_status gather_infer(pln_infer *inf, pln_error *err)
 {
@@ -39,7 +41,8 @@ static pln_status gather_infer(pln_infer *inf, pln_error *err)
     int axis;
     PLN_TRY(pln_infer_axis(inf, a->axis, r, &axis, err));
     if (r + q - 1 > PLN_MAX_RANK)
-        return pln_fail(err, PLN_E_LIMIT, "%s (Gather): rank %d", inf->node->name, r + q - 1);
+        return pln_fail(err, PLN_E_LIMIT, "%s (Gather): rank %d", inf->node->name,
+                        r + q - 1);
     pln_shape out = pln_infer_shape(inf, r + q - 1);
     int k = 0;
     for (int i = 0; i < axis; i++)
@@ -59,19 +62,20 @@ typedef struct gather_job {
     int64_t n, dim, row; /* indices, picked dimension, bytes of a row */
 } gather_job;
 
-#define PICK(W, size)                                                                       \
-    static void pick_##size(const gather_job *j, int64_t begin, int64_t end, const char *s,  \
-                            char *d)                                                         \
-    {                                                                                       \
-        for (int64_t i = begin; i < end; i++) {                                             \
-            int64_t v = pln_move_index(j->indices, i);                                      \
-            v += v < 0 ? j->dim : 0;                                                        \
-            *(W *)(d + i * size) = *(const W *)(s + v * size);                              \
-        }                                                                                   \
+#define PICK(W, size)                                                        \
+    static void pick_##size(const gather_job *j, int64_t begin, int64_t end, \
+                            const char *s, char *d)                          \
+    {                                                                        \
+        for (int64_t i = begin; i < end; i++) {                              \
+            int64_t v = pln_move_index(j->indices, i);                       \
+            v += v < 0 ? j->dim : 0;                                         \
+            *(W *)(d + i * size) = *(const W *)(s + v * size);               \
+        }                                                                    \
     }
 PLN_MOVE_SIZES(PICK)
 
-static void pick_rows(const gather_job *j, int64_t begin, int64_t end, const char *s, char *d)
+static void pick_rows(const gather_job *j, int64_t begin, int64_t end, const char *s,
+                      char *d)
 {
     const size_t row = (size_t)j->row;
     for (int64_t i = begin; i < end; i++) {
@@ -91,9 +95,9 @@ static void gather_range(void *arg, int64_t begin, int64_t end)
         const char *s = j->src + o * j->dim * j->row;
         char *d = j->dst + o * j->n * j->row;
         switch (j->row) {
-#define CASE(W, size)                                                                       \
-    case size:                                                                              \
-        pick_##size(j, first, stop, s, d);                                                  \
+#define CASE(W, size)                      \
+    case size:                             \
+        pick_##size(j, first, stop, s, d); \
         break;
             PLN_MOVE_SIZES(CASE)
         default:
@@ -124,22 +128,27 @@ static pln_status gather_run(pln_call *c, pln_error *err)
     PLN_TRY(pln_move_axis(c, a->axis, x->rank, &axis, PLN_E_FORMAT, err));
     PLN_TRY(check_indices(c, c->in[1], x->dims[axis], err));
     const int64_t outer = pln_move_count(x->dims, 0, axis);
-    gather_job j = { .indices = c->in[1], .src = x->data, .dst = y->data,
-                     .n = pln_tensor_size(c->in[1]), .dim = x->dims[axis] };
+    gather_job j = { .indices = c->in[1],
+                     .src = x->data,
+                     .dst = y->data,
+                     .n = pln_tensor_size(c->in[1]),
+                     .dim = x->dims[axis] };
     j.row = pln_move_count(x->dims, axis + 1, x->rank) *
             (int64_t)pln_dtype_size((pln_dtype)x->dtype);
     if (outer * j.n * j.row == 0)
         return PLN_OK;
     pln_move_begin(y);
     if (c->n_threads > 1 && outer * j.n * j.row > 1 << 20)
-        pln_parallel_for(c->n_threads, outer * j.n, 1 + (1 << 17) / j.row, gather_range, &j);
+        pln_parallel_for(c->n_threads, outer * j.n, 1 + (1 << 17) / j.row, gather_range,
+                         &j);
     else
         gather_range(&j, 0, outer * j.n);
     pln_move_end(y);
     return PLN_OK;
 }
 
-/* ---- GatherElements -------------------------------------------------------------------------------- */
+/* ---- GatherElements
+ * -------------------------------------------------------------------------------- */
 
 static pln_status elements_infer(pln_infer *inf, pln_error *err)
 {
@@ -161,19 +170,20 @@ static pln_status elements_infer(pln_infer *inf, pln_error *err)
 }
 
 /* The last dimension of one row: base is where the row starts in the data. */
-#define TAKE(W, size)                                                                       \
-    static bool take_##size(W *y, const W *x, const pln_tensor *indices, int64_t from,       \
-                            int64_t n, int64_t dim, int64_t step, int64_t move, int64_t *bad) \
-    {                                                                                       \
-        for (int64_t i = 0; i < n; i++) {                                                   \
-            int64_t v = pln_move_index(indices, from + i);                                  \
-            if (!wrap_index(&v, dim)) {                                                     \
-                *bad = from + i;                                                            \
-                return false;                                                               \
-            }                                                                               \
-            y[i] = x[v * step + i * move];                                                  \
-        }                                                                                   \
-        return true;                                                                        \
+#define TAKE(W, size)                                                                  \
+    static bool take_##size(W *y, const W *x, const pln_tensor *indices, int64_t from, \
+                            int64_t n, int64_t dim, int64_t step, int64_t move,        \
+                            int64_t *bad)                                              \
+    {                                                                                  \
+        for (int64_t i = 0; i < n; i++) {                                              \
+            int64_t v = pln_move_index(indices, from + i);                             \
+            if (!wrap_index(&v, dim)) {                                                \
+                *bad = from + i;                                                       \
+                return false;                                                          \
+            }                                                                          \
+            y[i] = x[v * step + i * move];                                             \
+        }                                                                              \
+        return true;                                                                   \
     }
 PLN_MOVE_SIZES(TAKE)
 
@@ -182,8 +192,8 @@ static bool take_row(size_t size, char *y, const char *x, const pln_tensor *indi
                      int64_t *bad)
 {
     switch (size) {
-#define TAKE_CASE(W, s)                                                                     \
-    case s:                                                                                 \
+#define TAKE_CASE(W, s) \
+    case s:             \
         return take_##s((W *)y, (const W *)x, indices, from, n, dim, step, move, bad);
         PLN_MOVE_SIZES(TAKE_CASE)
     }
@@ -222,7 +232,9 @@ static pln_status elements_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- GatherND ----------------------------------------------------------------------------------------- */
+/* ---- GatherND
+ * -----------------------------------------------------------------------------------------
+ */
 
 typedef struct nd_attrs {
     int64_t batch_dims;
@@ -251,7 +263,8 @@ static pln_status nd_infer(pln_infer *inf, pln_error *err)
                               (long long)k.value, r);
     const int tail = r - b - (int)k.value, rank = q - 1 + tail;
     if (rank > PLN_MAX_RANK)
-        return pln_fail(err, PLN_E_LIMIT, "%s (GatherND): rank %d", inf->node->name, rank);
+        return pln_fail(err, PLN_E_LIMIT, "%s (GatherND): rank %d", inf->node->name,
+                        rank);
     for (int i = 0; i < b; i++)
         if (pln_dim_differ(inf->syms, pln_infer_dim(inf, 0, i), pln_infer_dim(inf, 1, i)))
             return pln_infer_fail(inf, err, "batch dimension %d differs", i);
@@ -320,15 +333,39 @@ static const pln_version_change nd_versions[] = {
 };
 
 const pln_op_desc pln_ops_gather[] = {
-    { .name = "Gather", .domain = "", .since = 13, .in = { 2, 2 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_STD ";I:" PLN_TS_IND, .sig = "T,I->T", .attrs = gather_spec,
-      .attrs_size = sizeof(gather_attrs), .infer = gather_infer, .ref = gather_run },
-    { .name = "GatherElements", .domain = "", .since = 13, .in = { 2, 2 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_STD ";I:" PLN_TS_IND, .sig = "T,I->T", .attrs = gather_spec,
-      .attrs_size = sizeof(gather_attrs), .infer = elements_infer, .ref = elements_run },
-    { .name = "GatherND", .domain = "", .since = 13, .in = { 2, 2 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_STD, .sig = "T,int64->T", .attrs = nd_spec,
-      .attrs_size = sizeof(nd_attrs), .infer = nd_infer, .ref = nd_run,
+    { .name = "Gather",
+      .domain = "",
+      .since = 13,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_STD ";I:" PLN_TS_IND,
+      .sig = "T,I->T",
+      .attrs = gather_spec,
+      .attrs_size = sizeof(gather_attrs),
+      .infer = gather_infer,
+      .ref = gather_run },
+    { .name = "GatherElements",
+      .domain = "",
+      .since = 13,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_STD ";I:" PLN_TS_IND,
+      .sig = "T,I->T",
+      .attrs = gather_spec,
+      .attrs_size = sizeof(gather_attrs),
+      .infer = elements_infer,
+      .ref = elements_run },
+    { .name = "GatherND",
+      .domain = "",
+      .since = 13,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_STD,
+      .sig = "T,int64->T",
+      .attrs = nd_spec,
+      .attrs_size = sizeof(nd_attrs),
+      .infer = nd_infer,
+      .ref = nd_run,
       .versions = nd_versions },
     { .name = NULL },
 };

@@ -5,7 +5,8 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- CenterCropPad ------------------------------------------------------------------------- */
+/* ---- CenterCropPad
+ * ------------------------------------------------------------------------- */
 
 typedef struct crop_attrs {
     pln_ints axes;
@@ -34,7 +35,8 @@ static pln_status crop_infer(pln_infer *inf, pln_error *err)
         if (a->axes.n)
             PLN_TRY(pln_infer_axis(inf, a->axes.v[i], rank, &axis, err));
         if (known && pln_dim_is_known(want.v[i]) && want.v[i].value < 0)
-            return pln_infer_fail(inf, err, "size %d is %lld", i, (long long)want.v[i].value);
+            return pln_infer_fail(inf, err, "size %d is %lld", i,
+                                  (long long)want.v[i].value);
         out.dims[axis] = known ? want.v[i] : pln_dim_unknown();
     }
     pln_infer_set(inf, 0, pln_infer_dtype(inf, 0), out);
@@ -70,7 +72,8 @@ static pln_status crop_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- ReverseSequence --------------------------------------------------------------------------- */
+/* ---- ReverseSequence
+ * --------------------------------------------------------------------------- */
 
 typedef struct reverse_attrs {
     int64_t batch_axis, time_axis;
@@ -86,10 +89,10 @@ static pln_status reverse_infer(pln_infer *inf, pln_error *err)
 {
     const reverse_attrs *a = inf->attrs;
     const int rank = pln_infer_rank(inf, 0);
-    if (rank != PLN_RANK_UNKNOWN &&
-        (rank < 2 || a->batch_axis + a->time_axis != 1 || a->batch_axis * a->time_axis != 0))
-        return pln_infer_fail(inf, err, "rank %d with batch axis %lld and time axis %lld", rank,
-                              (long long)a->batch_axis, (long long)a->time_axis);
+    if (rank != PLN_RANK_UNKNOWN && (rank < 2 || a->batch_axis + a->time_axis != 1 ||
+                                     a->batch_axis * a->time_axis != 0))
+        return pln_infer_fail(inf, err, "rank %d with batch axis %lld and time axis %lld",
+                              rank, (long long)a->batch_axis, (long long)a->time_axis);
     return pln_infer_same(inf, err);
 }
 
@@ -99,15 +102,15 @@ static pln_status reverse_run(pln_call *c, pln_error *err)
     const pln_tensor *x = c->in[0];
     const int64_t *lens = c->in[1]->data;
     const int64_t batches = x->dims[a->batch_axis], times = x->dims[a->time_axis];
-    const size_t row = (size_t)pln_move_count(x->dims, 2, x->rank) *
-                       pln_dtype_size((pln_dtype)x->dtype);
+    const size_t row =
+        (size_t)pln_move_count(x->dims, 2, x->rank) * pln_dtype_size((pln_dtype)x->dtype);
     if (pln_tensor_size(c->in[1]) != batches)
         return pln_call_fail(c, err, PLN_E_RUN, "%lld lengths for %lld batches",
                              (long long)pln_tensor_size(c->in[1]), (long long)batches);
     for (int64_t b = 0; b < batches; b++)
         if (lens[b] < 0 || lens[b] > times)
-            return pln_call_fail(c, err, PLN_E_RUN, "length %lld of %lld", (long long)lens[b],
-                                 (long long)times);
+            return pln_call_fail(c, err, PLN_E_RUN, "length %lld of %lld",
+                                 (long long)lens[b], (long long)times);
     const size_t step_b = row * (size_t)(a->batch_axis == 0 ? times : 1);
     const size_t step_t = row * (size_t)(a->batch_axis == 0 ? 1 : batches);
     pln_move_begin(c->out[0]);
@@ -115,13 +118,16 @@ static pln_status reverse_run(pln_call *c, pln_error *err)
         for (int64_t t = 0; t < times; t++) {
             const int64_t from = t < lens[b] ? lens[b] - 1 - t : t;
             memcpy((char *)c->out[0]->data + (size_t)b * step_b + (size_t)t * step_t,
-                   (const char *)x->data + (size_t)b * step_b + (size_t)from * step_t, row);
+                   (const char *)x->data + (size_t)b * step_b + (size_t)from * step_t,
+                   row);
         }
     pln_move_end(c->out[0]);
     return PLN_OK;
 }
 
-/* ---- Col2Im --------------------------------------------------------------------------------------- */
+/* ---- Col2Im
+ * ---------------------------------------------------------------------------------------
+ */
 
 typedef struct col_attrs {
     pln_ints dilations, pads, strides;
@@ -174,8 +180,8 @@ static pln_status col_geometry(const pln_call *c, col_geo *g, pln_error *err)
     size_t s, sb;
     PLN_TRY(pln_move_read_ints(c, 1, g->image, PLN_MAX_RANK - 2, &s, err));
     PLN_TRY(pln_move_read_ints(c, 2, g->block, PLN_MAX_RANK - 2, &sb, err));
-    if (s != sb || (a->strides.n && a->strides.n != s) || (a->dilations.n && a->dilations.n != s) ||
-        (a->pads.n && a->pads.n != 2 * s))
+    if (s != sb || (a->strides.n && a->strides.n != s) ||
+        (a->dilations.n && a->dilations.n != s) || (a->pads.n && a->pads.n != 2 * s))
         return pln_call_fail(c, err, PLN_E_RUN, "attributes don't fit %zu dimensions", s);
     g->s = (int)s;
     g->n_block = g->n_cols = g->n_image = 1;
@@ -196,8 +202,10 @@ static pln_status col_geometry(const pln_call *c, col_geo *g, pln_error *err)
             return pln_call_fail(c, err, PLN_E_RUN, "the image is too large");
     }
     if (x->dims[1] % g->n_block || x->dims[2] != g->n_cols)
-        return pln_call_fail(c, err, PLN_E_RUN, "the input is [%lld, %lld], want a multiple of "
-                             "%lld and %lld", (long long)x->dims[1], (long long)x->dims[2],
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "the input is [%lld, %lld], want a multiple of "
+                             "%lld and %lld",
+                             (long long)x->dims[1], (long long)x->dims[2],
                              (long long)g->n_block, (long long)g->n_cols);
     return PLN_OK;
 }
@@ -247,14 +255,18 @@ static pln_status col_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- MaxUnpool ------------------------------------------------------------------------------------- */
+/* ---- MaxUnpool
+ * -------------------------------------------------------------------------------------
+ */
 
 typedef struct unpool_attrs {
     pln_ints kernel_shape, pads, strides;
 } unpool_attrs;
 
 static const pln_attr_spec unpool_spec[] = {
-    { .name = "kernel_shape", .type = PLN_ATTR_INTS, .required = true,
+    { .name = "kernel_shape",
+      .type = PLN_ATTR_INTS,
+      .required = true,
       .offset = offsetof(unpool_attrs, kernel_shape) },
     PLN_A_INTS(unpool_attrs, pads),
     PLN_A_INTS(unpool_attrs, strides),
@@ -325,11 +337,12 @@ static pln_status unpool_run(pln_call *c, pln_error *err)
             unpool_terms(a, i - 2, &stride, &plus);
         dims[i] = x->dims[i] * stride + plus;
         if (dims[i] < 0 || dims[i] > y->dims[i] || !pln_i64_mul(&all, all, dims[i]))
-            return pln_call_fail(c, err, PLN_E_RUN, "dimension %d of the output is too small",
-                                 i);
+            return pln_call_fail(c, err, PLN_E_RUN,
+                                 "dimension %d of the output is too small", i);
     }
     if (pln_tensor_size(c->in[1]) != pln_tensor_size(x))
-        return pln_call_fail(c, err, PLN_E_RUN, "there are not as many indices as values");
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "there are not as many indices as values");
     if (pln_tensor_size(y) > 0)
         memset(y->data, 0, pln_move_bytes_of(y));
     for (int64_t k = 0; k < pln_tensor_size(x); k++) {
@@ -342,13 +355,15 @@ static pln_status unpool_run(pln_call *c, pln_error *err)
             v /= dims[i];
             step *= y->dims[i];
         }
-        memcpy((char *)y->data + (size_t)at * size, (const char *)x->data + (size_t)k * size,
-               size);
+        memcpy((char *)y->data + (size_t)at * size,
+               (const char *)x->data + (size_t)k * size, size);
     }
     return PLN_OK;
 }
 
-/* ---- AffineGrid -------------------------------------------------------------------------------------- */
+/* ---- AffineGrid
+ * --------------------------------------------------------------------------------------
+ */
 
 typedef struct affine_attrs {
     int64_t align_corners;
@@ -392,9 +407,10 @@ static pln_status affine_run(pln_call *c, pln_error *err)
     const pln_tensor *t = c->in[0];
     pln_tensor *y = c->out[0];
     const int s = y->rank - 2;
-    if (t->rank != 3 || t->dims[0] != y->dims[0] || t->dims[1] != s || t->dims[2] != s + 1)
-        return pln_call_fail(c, err, PLN_E_RUN, "theta does not fit a grid of %d dimensions",
-                             s);
+    if (t->rank != 3 || t->dims[0] != y->dims[0] || t->dims[1] != s ||
+        t->dims[2] != s + 1)
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "theta does not fit a grid of %d dimensions", s);
     const int64_t points = pln_move_count(y->dims, 1, s + 1);
     for (int64_t p = 0; p < y->dims[0] * points; p++) {
         double at[4] = { 0 };
@@ -415,7 +431,9 @@ static pln_status affine_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- GridSample ---------------------------------------------------------------------------------------- */
+/* ---- GridSample
+ * ----------------------------------------------------------------------------------------
+ */
 
 typedef enum grid_mode { GRID_LINEAR, GRID_NEAREST, GRID_CUBIC } grid_mode;
 typedef enum grid_padding { GRID_ZEROS, GRID_BORDER, GRID_REFLECTION } grid_padding;
@@ -428,8 +446,11 @@ typedef struct grid_attrs {
 static const pln_attr_spec grid_spec[] = {
     PLN_A_INT(grid_attrs, align_corners, 0),
     PLN_A_ENUM(grid_attrs, mode, "linear|nearest|cubic", "linear"),
-    { .name = "padding_mode", .type = PLN_ATTR_STRING, .s = "zeros",
-      .offset = offsetof(grid_attrs, padding), .choices = "zeros|border|reflection" },
+    { .name = "padding_mode",
+      .type = PLN_ATTR_STRING,
+      .s = "zeros",
+      .offset = offsetof(grid_attrs, padding),
+      .choices = "zeros|border|reflection" },
     PLN_A_END,
 };
 
@@ -497,7 +518,8 @@ static void grid_taps(const grid_attrs *a, double g, int64_t n, grid_tap *t)
 {
     const double size = (double)n;
     double at = a->align_corners ? (g + 1) / 2 * (size - 1) : ((g + 1) * size - 1) / 2;
-    const double lo = a->align_corners ? 0 : -0.5, hi = a->align_corners ? size - 1 : size - 0.5;
+    const double lo = a->align_corners ? 0 : -0.5,
+                 hi = a->align_corners ? size - 1 : size - 0.5;
     if (!(fabs(at) < 1e15))
         at = at > 0 ? 1e15 : -1e15; /* NaN and far outside */
     if (a->mode == GRID_NEAREST)
@@ -525,8 +547,8 @@ static void grid_taps(const grid_attrs *a, double g, int64_t n, grid_tap *t)
 }
 
 /* All products of the axes' taps: offsets within a plane and weights. */
-static int64_t grid_points(const grid_tap *taps, const int64_t *dims, int s, int64_t *offset,
-                           double *weight)
+static int64_t grid_points(const grid_tap *taps, const int64_t *dims, int s,
+                           int64_t *offset, double *weight)
 {
     int64_t n = 1;
     offset[0] = 0;
@@ -581,7 +603,8 @@ static void grid_move(const grid_job *j, int64_t batch, int64_t point, int64_t o
         if (offset < 0)
             memset(to, 0, size);
         else
-            memcpy(to, (const char *)x->data + (size_t)(plane * j->in + offset) * size, size);
+            memcpy(to, (const char *)x->data + (size_t)(plane * j->in + offset) * size,
+                   size);
     }
 }
 
@@ -596,8 +619,8 @@ static void grid_range(void *arg, int64_t begin, int64_t end)
         const int64_t batch = p / j->out, point = p % j->out;
         grid_tap taps[PLN_MAX_RANK];
         for (int i = 0; i < j->s; i++) /* x, the last dimension, comes first */
-            grid_taps(j->a, pln_tensor_get_f64(grid, p * j->s + j->s - 1 - i), x->dims[2 + i],
-                      &taps[i]);
+            grid_taps(j->a, pln_tensor_get_f64(grid, p * j->s + j->s - 1 - i),
+                      x->dims[2 + i], &taps[i]);
         const int64_t n = grid_points(taps, x->dims + 2, j->s, offset, weight);
         if (j->a->mode == GRID_NEAREST) {
             grid_move(j, batch, point, offset[0]);
@@ -645,14 +668,15 @@ static pln_status grid_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-static pln_status rename_mode(pln_node *n, const char *const from[2], const char *const to[2],
-                              pln_error *err)
+static pln_status rename_mode(pln_node *n, const char *const from[2],
+                              const char *const to[2], pln_error *err)
 {
     const pln_attr *a = pln_node_find_attr(n, "mode");
     for (int i = 0; a && a->type == PLN_ATTR_STRING && i < 2; i++)
         if (strcmp(a->s, from[i]) == 0)
-            return pln_node_set_string(n, "mode", to[i], strlen(to[i])) == PLN_OK ? PLN_OK
-                                                                                  : pln_oom(err);
+            return pln_node_set_string(n, "mode", to[i], strlen(to[i])) == PLN_OK
+                       ? PLN_OK
+                       : pln_oom(err);
     return PLN_OK;
 }
 
@@ -668,7 +692,8 @@ static pln_status grid_lower_20(pln_node *n, pln_error *err)
 {
     const pln_shape s = n->in[0] ? n->in[0]->type.shape : pln_shape_unknown();
     if (s.rank != PLN_RANK_UNKNOWN && s.rank != 4)
-        return pln_lower_fail(n, err, "the older version takes images of two dimensions only");
+        return pln_lower_fail(n, err,
+                              "the older version takes images of two dimensions only");
     return rename_mode(n, grid_new, grid_old, err);
 }
 
@@ -678,24 +703,72 @@ static const pln_version_change grid_versions[] = {
 };
 
 const pln_op_desc pln_ops_image[] = {
-    { .name = "CenterCropPad", .domain = "", .since = 18, .in = { 2, 2 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_STD ";I:" PLN_TS_IND, .sig = "T,I->T", .attrs = crop_spec,
-      .attrs_size = sizeof(crop_attrs), .infer = crop_infer, .ref = crop_run },
-    { .name = "ReverseSequence", .domain = "", .since = 28, .in = { 2, 2 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_STD, .sig = "T,int64->T", .attrs = reverse_spec,
-      .attrs_size = sizeof(reverse_attrs), .infer = reverse_infer, .ref = reverse_run },
-    { .name = "Col2Im", .domain = "", .since = 18, .in = { 3, 3 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_STD, .sig = "T,int64,int64->T", .attrs = col_spec,
-      .attrs_size = sizeof(col_attrs), .infer = col_infer, .ref = col_run },
-    { .name = "MaxUnpool", .domain = "", .since = 22, .in = { 2, 3 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_FLOAT, .sig = "T,int64,int64?->T", .attrs = unpool_spec,
-      .attrs_size = sizeof(unpool_attrs), .infer = unpool_infer, .ref = unpool_run },
-    { .name = "AffineGrid", .domain = "", .since = 20, .in = { 2, 2 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_FLOAT, .sig = "T,int64->T", .attrs = affine_spec,
-      .attrs_size = sizeof(affine_attrs), .infer = affine_infer, .ref = affine_run },
-    { .name = "GridSample", .domain = "", .since = 22, .in = { 2, 2 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_STD ";G:" PLN_TS_FLOAT, .sig = "T,G->T", .attrs = grid_spec,
-      .attrs_size = sizeof(grid_attrs), .infer = grid_infer, .ref = grid_run,
+    { .name = "CenterCropPad",
+      .domain = "",
+      .since = 18,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_STD ";I:" PLN_TS_IND,
+      .sig = "T,I->T",
+      .attrs = crop_spec,
+      .attrs_size = sizeof(crop_attrs),
+      .infer = crop_infer,
+      .ref = crop_run },
+    { .name = "ReverseSequence",
+      .domain = "",
+      .since = 28,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_STD,
+      .sig = "T,int64->T",
+      .attrs = reverse_spec,
+      .attrs_size = sizeof(reverse_attrs),
+      .infer = reverse_infer,
+      .ref = reverse_run },
+    { .name = "Col2Im",
+      .domain = "",
+      .since = 18,
+      .in = { 3, 3 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_STD,
+      .sig = "T,int64,int64->T",
+      .attrs = col_spec,
+      .attrs_size = sizeof(col_attrs),
+      .infer = col_infer,
+      .ref = col_run },
+    { .name = "MaxUnpool",
+      .domain = "",
+      .since = 22,
+      .in = { 2, 3 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_FLOAT,
+      .sig = "T,int64,int64?->T",
+      .attrs = unpool_spec,
+      .attrs_size = sizeof(unpool_attrs),
+      .infer = unpool_infer,
+      .ref = unpool_run },
+    { .name = "AffineGrid",
+      .domain = "",
+      .since = 20,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_FLOAT,
+      .sig = "T,int64->T",
+      .attrs = affine_spec,
+      .attrs_size = sizeof(affine_attrs),
+      .infer = affine_infer,
+      .ref = affine_run },
+    { .name = "GridSample",
+      .domain = "",
+      .since = 22,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_STD ";G:" PLN_TS_FLOAT,
+      .sig = "T,G->T",
+      .attrs = grid_spec,
+      .attrs_size = sizeof(grid_attrs),
+      .infer = grid_infer,
+      .ref = grid_run,
       .versions = grid_versions },
     { .name = NULL },
 };

@@ -10,7 +10,8 @@ double pln_ml_logistic(double x)
     return x < 0 ? 1 - v : v;
 }
 
-/* Inverse of the error function: Winitzki's approximation, as the usual runtimes have it. */
+/* Inverse of the error function: Winitzki's approximation, as the usual runtimes have it.
+ */
 static double erf_inverse(double x)
 {
     const double sign = x < 0 ? -1 : 1;
@@ -102,7 +103,8 @@ void pln_ml_row(const pln_tensor *x, int64_t row, int64_t cols, double *out)
         out[i] = pln_tensor_get_f64(x, row * cols + i);
 }
 
-void pln_ml_infer_matrix(pln_infer *inf, uint32_t o, pln_dtype dt, pln_dim rows, pln_dim n)
+void pln_ml_infer_matrix(pln_infer *inf, uint32_t o, pln_dtype dt, pln_dim rows,
+                         pln_dim n)
 {
     pln_shape s = pln_infer_shape(inf, 2);
     s.dims[0] = rows;

@@ -50,10 +50,12 @@ typedef struct pln_ml_scores {
 /* [N, C] of a matrix or [1, C] of a vector; false: another rank. */
 bool pln_ml_matrix(const pln_tensor *x, int64_t *rows, int64_t *cols);
 /* The same for inference: dims of input 0; unknown where they are. */
-pln_status pln_ml_infer_rows(pln_infer *inf, pln_dim *rows, pln_dim *cols, pln_error *err);
+pln_status pln_ml_infer_rows(pln_infer *inf, pln_dim *rows, pln_dim *cols,
+                             pln_error *err);
 /* Row of the input as doubles. */
 void pln_ml_row(const pln_tensor *x, int64_t row, int64_t cols, double *out);
 /* Output o: [rows, n] of this type. */
-void pln_ml_infer_matrix(pln_infer *inf, uint32_t o, pln_dtype dt, pln_dim rows, pln_dim n);
+void pln_ml_infer_matrix(pln_infer *inf, uint32_t o, pln_dtype dt, pln_dim rows,
+                         pln_dim n);
 
 #endif

@@ -8,8 +8,8 @@
 static pln_status fail(const pln_node *n, pln_error *err, const char *text, int64_t v)
 {
     char where[160];
-    return pln_fail(err, PLN_E_FORMAT, "%s: %s (%lld)", pln_node_where(n, where, sizeof where),
-                    text, (long long)v);
+    return pln_fail(err, PLN_E_FORMAT, "%s: %s (%lld)",
+                    pln_node_where(n, where, sizeof where), text, (long long)v);
 }
 
 void forest_free(void *p)
@@ -58,8 +58,8 @@ static void forest_drop_flags(forest *f)
     f->flags = NULL;
 }
 
-static pln_status forest_set_base(forest *f, const pln_node *n, pln_tensor *t, pln_floats v,
-                                  pln_error *err)
+static pln_status forest_set_base(forest *f, const pln_node *n, pln_tensor *t,
+                                  pln_floats v, pln_error *err)
 {
     if (t)
         PLN_TRY(pln_tensor_materialize(t, err));
@@ -75,7 +75,8 @@ static pln_status forest_set_base(forest *f, const pln_node *n, pln_tensor *t, p
     return PLN_OK;
 }
 
-/* ---- nodes named by tree and number --------------------------------------------------------- */
+/* ---- nodes named by tree and number
+ * --------------------------------------------------------- */
 
 typedef struct node_key {
     int64_t tree, id;
@@ -130,8 +131,8 @@ static int32_t index_find(const node_index *ix, int64_t tree, int64_t id, int64_
 
 static bool mode_of(const char *s, uint8_t *out)
 {
-    static const char *const names[] = { "BRANCH_LEQ", "BRANCH_LT",  "BRANCH_GTE",
-                                         "BRANCH_GT",  "BRANCH_EQ",  "BRANCH_NEQ",
+    static const char *const names[] = { "BRANCH_LEQ",    "BRANCH_LT", "BRANCH_GTE",
+                                         "BRANCH_GT",     "BRANCH_EQ", "BRANCH_NEQ",
                                          "BRANCH_MEMBER", "LEAF" };
     for (uint8_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (i != FOREST_MEMBER && strcmp(s, names[i]) == 0) {
@@ -147,10 +148,10 @@ static pln_status check_lengths(const pln_node *n, const forest_attrs *a, pln_er
     const size_t nodes = a->node_ids.n, w = a->w_nodes.n;
     if (nodes >= INT32_MAX || w >= INT32_MAX)
         return fail(n, err, "too many nodes", (int64_t)nodes);
-    const size_t values = a->values_tensor ? (size_t)pln_tensor_size(a->values_tensor)
-                                           : a->values.n;
-    const size_t weights = a->weights_tensor ? (size_t)pln_tensor_size(a->weights_tensor)
-                                             : a->weights.n;
+    const size_t values =
+        a->values_tensor ? (size_t)pln_tensor_size(a->values_tensor) : a->values.n;
+    const size_t weights =
+        a->weights_tensor ? (size_t)pln_tensor_size(a->weights_tensor) : a->weights.n;
     if (a->tree_ids.n != nodes || a->features.n != nodes || a->yes.n != nodes ||
         a->no.n != nodes || a->modes.n != nodes || values != nodes ||
         (a->nan_true.n && a->nan_true.n != nodes))
@@ -218,7 +219,8 @@ static pln_status link_nodes(const pln_node *n, const forest_attrs *a, forest *f
 
 /* The root of each tree is its first node without a parent. */
 static pln_status find_roots(const pln_node *n, const forest_attrs *a, forest *f,
-                             const node_index *ix, const uint8_t *has_parent, pln_error *err)
+                             const node_index *ix, const uint8_t *has_parent,
+                             pln_error *err)
 {
     for (int64_t i = 0; i < ix->n;) {
         const int64_t tree = ix->keys[i].tree;
@@ -276,8 +278,9 @@ static pln_status fill_weights(const pln_node *n, const forest_attrs *a, forest 
     return PLN_OK;
 }
 
-static pln_status build(const pln_node *n, const forest_attrs *a, forest *f, node_index *ix,
-                        uint8_t *has_parent, int32_t *leaf, pln_error *err)
+static pln_status build(const pln_node *n, const forest_attrs *a, forest *f,
+                        node_index *ix, uint8_t *has_parent, int32_t *leaf,
+                        pln_error *err)
 {
     PLN_TRY(fill_values(f, a, err));
     PLN_TRY(link_nodes(n, a, f, ix, has_parent, err));
@@ -322,9 +325,11 @@ pln_status forest_build(const pln_node *n, const forest_attrs *a, int64_t n_targ
     return st;
 }
 
-/* ---- TreeEnsemble -------------------------------------------------------------------------------- */
+/* ---- TreeEnsemble
+ * -------------------------------------------------------------------------------- */
 
-static pln_status ensemble_lengths(const pln_node *n, const ensemble_attrs *a, pln_error *err)
+static pln_status ensemble_lengths(const pln_node *n, const ensemble_attrs *a,
+                                   pln_error *err)
 {
     const size_t nodes = a->features.n, leaves = a->leaf_targetids.n;
     pln_tensor *const all[] = { a->modes, a->splits, a->leaf_weights, a->members };
@@ -342,7 +347,8 @@ static pln_status ensemble_lengths(const pln_node *n, const ensemble_attrs *a, p
 }
 
 static pln_status ensemble_child(const pln_node *n, const ensemble_attrs *a, int64_t next,
-                                 bool leaf, uint8_t *has_parent, int32_t *out, pln_error *err)
+                                 bool leaf, uint8_t *has_parent, int32_t *out,
+                                 pln_error *err)
 {
     const int64_t nodes = (int64_t)a->features.n;
     const int64_t limit = leaf ? (int64_t)a->leaf_targetids.n : nodes;
@@ -360,7 +366,8 @@ static pln_status ensemble_members(const pln_node *n, const ensemble_attrs *a, f
 {
     const int64_t count = a->members ? pln_tensor_size(a->members) : 0;
     f->members = pln_calloc(f->alloc, (size_t)count + 1, sizeof *f->members);
-    f->member_range = pln_calloc(f->alloc, (size_t)f->n_nodes + 1, 2 * sizeof *f->member_range);
+    f->member_range =
+        pln_calloc(f->alloc, (size_t)f->n_nodes + 1, 2 * sizeof *f->member_range);
     if (!f->members || !f->member_range)
         return pln_oom(err);
     for (int64_t i = 0; i < count; i++)
@@ -403,8 +410,8 @@ static pln_status ensemble_nodes(const pln_node *n, const ensemble_attrs *a, for
             f->wide[i] = pln_tensor_get_f64(a->splits, i);
         PLN_TRY(ensemble_child(n, a, a->yes.v[i], a->yes_leaf.v[i] != 0, has_parent,
                                &node->yes, err));
-        PLN_TRY(ensemble_child(n, a, a->no.v[i], a->no_leaf.v[i] != 0, has_parent, &node->no,
-                               err));
+        PLN_TRY(ensemble_child(n, a, a->no.v[i], a->no_leaf.v[i] != 0, has_parent,
+                               &node->no, err));
     }
     return member ? ensemble_members(n, a, f, err) : PLN_OK;
 }
@@ -417,8 +424,9 @@ static pln_status ensemble_rest(const pln_node *n, const ensemble_attrs *a, fore
         const int64_t target = a->leaf_targetids.v[i];
         if (target < 0 || target >= f->n_targets)
             return fail(n, err, "a leaf is for a target that does not exist", target);
-        f->weights[i] = (forest_weight){ .target = (int32_t)target,
-                                         .value = pln_tensor_get_f64(a->leaf_weights, i) };
+        f->weights[i] =
+            (forest_weight){ .target = (int32_t)target,
+                             .value = pln_tensor_get_f64(a->leaf_weights, i) };
         f->nodes[nodes + i] =
             (forest_node){ .feature = -1, .yes = (int32_t)i, .no = (int32_t)i + 1 };
     }
@@ -461,7 +469,9 @@ pln_status forest_build_ensemble(const pln_node *n, const ensemble_attrs *a,
     return st;
 }
 
-/* ---- walking ------------------------------------------------------------------------------------- */
+/* ---- walking
+ * -------------------------------------------------------------------------------------
+ */
 
 static bool is_member(const forest *f, int32_t node, double x)
 {
@@ -518,7 +528,8 @@ static void leaf_plain4(const forest *f, int32_t root, const float *x, int64_t c
         for (int k = 0; k < 4; k++) {
             if (n[k]->feature < 0)
                 continue;
-            n[k] = &nodes[x[k * cols + n[k]->feature] <= n[k]->value ? n[k]->yes : n[k]->no];
+            n[k] =
+                &nodes[x[k * cols + n[k]->feature] <= n[k]->value ? n[k]->yes : n[k]->no];
             more |= n[k]->feature >= 0;
         }
     }
@@ -577,8 +588,8 @@ void forest_walk(const forest *f, const pln_tensor *x, int64_t first, int64_t ro
         int64_t r = 0;
         for (; plain && r + 4 <= rows; r += 4) {
             const forest_node *leaf[4];
-            leaf_plain4(f, f->roots[t], PLN_DATA(const float, x) + (first + r) * cols, cols,
-                        leaf);
+            leaf_plain4(f, f->roots[t], PLN_DATA(const float, x) + (first + r) * cols,
+                        cols, leaf);
             for (int k = 0; k < 4; k++)
                 add_leaf(f, leaf[k], acc + (r + k) * n, has + (r + k) * n);
         }

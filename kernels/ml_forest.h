@@ -16,7 +16,12 @@ typedef enum forest_mode {
     FOREST_LEAF
 } forest_mode;
 
-typedef enum forest_aggregate { FOREST_AVERAGE, FOREST_SUM, FOREST_MIN, FOREST_MAX } forest_aggregate;
+typedef enum forest_aggregate {
+    FOREST_AVERAGE,
+    FOREST_SUM,
+    FOREST_MIN,
+    FOREST_MAX
+} forest_aggregate;
 
 typedef struct forest_node {
     float value;
@@ -44,9 +49,9 @@ typedef struct forest {
     forest_weight *weights;
     int64_t n_weights;
     float *members; /* values of all MEMBER nodes' sets; a node's yes/no stay nodes */
-    int32_t *member_range; /* [2 * n_nodes]; NULL */
+    int32_t *member_range;         /* [2 * n_nodes]; NULL */
     int64_t n_targets, n_features; /* features: highest used + 1 */
-    double *base;   /* [n_targets]; NULL */
+    double *base;                  /* [n_targets]; NULL */
     size_t n_base;
     int aggregate;
     pln_ml_post post;
@@ -75,10 +80,12 @@ pln_status forest_build(const pln_node *n, const forest_attrs *a, int64_t n_targ
 /* Of the attributes of TreeEnsemble. */
 typedef struct ensemble_attrs {
     int64_t aggregate_function, post_transform, n_targets;
-    pln_ints tree_roots, missing_true, leaf_targetids, yes, no, yes_leaf, no_leaf, features;
+    pln_ints tree_roots, missing_true, leaf_targetids, yes, no, yes_leaf, no_leaf,
+        features;
     pln_tensor *hitrates, *modes, *leaf_weights, *splits, *members;
 } ensemble_attrs;
 pln_status forest_build_ensemble(const pln_node *n, const ensemble_attrs *a,
-                                 const pln_allocator *alloc, forest **out, pln_error *err);
+                                 const pln_allocator *alloc, forest **out,
+                                 pln_error *err);
 
 #endif

@@ -99,8 +99,10 @@ int64_t pln_keys_find(const pln_keys *k, pln_key key)
 bool pln_keys_from(pln_keys *k, const pln_allocator *a, pln_ints ints, pln_floats floats,
                    pln_strings strings, const pln_tensor *t)
 {
-    const size_t n = t ? (size_t)pln_tensor_size(t)
-                       : strings.n ? strings.n : floats.n ? floats.n : ints.n;
+    const size_t n = t           ? (size_t)pln_tensor_size(t)
+                     : strings.n ? strings.n
+                     : floats.n  ? floats.n
+                                 : ints.n;
     if (!pln_keys_init(k, a, n))
         return false;
     for (size_t i = 0; i < n; i++) {

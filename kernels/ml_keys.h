@@ -28,7 +28,7 @@ pln_key pln_key_of(const pln_tensor *t, int64_t i);
 
 bool pln_keys_init(pln_keys *k, const pln_allocator *a, size_t n); /* room for n */
 void pln_keys_done(pln_keys *k);
-void pln_keys_add(pln_keys *k, pln_key key); /* the first of equal keys stays */
+void pln_keys_add(pln_keys *k, pln_key key);           /* the first of equal keys stays */
 int64_t pln_keys_find(const pln_keys *k, pln_key key); /* -1: not there */
 /* From whichever list is not empty. Texts stay where they are. */
 bool pln_keys_from(pln_keys *k, const pln_allocator *a, pln_ints ints, pln_floats floats,

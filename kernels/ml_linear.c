@@ -5,7 +5,8 @@
 #include "kernels/ml_common.h"
 #include "kernels/raise.h"
 
-/* ---- Scaler -------------------------------------------------------------------------------- */
+/* ---- Scaler
+ * -------------------------------------------------------------------------------- */
 
 typedef struct scaler_attrs {
     pln_floats offset, scale;
@@ -31,8 +32,9 @@ static pln_status scaler_run(pln_call *c, pln_error *err)
     const int64_t n = pln_tensor_size(x), cols = x->rank ? x->dims[x->rank - 1] : 1;
     const size_t no = a->offset.n, ns = a->scale.n;
     if ((no > 1 && (int64_t)no != cols) || (ns > 1 && (int64_t)ns != cols))
-        return pln_call_fail(c, err, PLN_E_RUN, "%zu offsets and %zu scales for %lld features",
-                             no, ns, (long long)cols);
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "%zu offsets and %zu scales for %lld features", no, ns,
+                             (long long)cols);
     for (int64_t i = 0; i < n; i++) {
         const int64_t k = i % cols;
         const float off = no ? a->offset.v[no == 1 ? 0 : k] : 0;
@@ -44,7 +46,8 @@ static pln_status scaler_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Normalizer -------------------------------------------------------------------------------- */
+/* ---- Normalizer
+ * -------------------------------------------------------------------------------- */
 
 typedef struct normalizer_attrs {
     int norm;
@@ -87,7 +90,8 @@ static pln_status normalizer_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Binarizer ----------------------------------------------------------------------------------- */
+/* ---- Binarizer
+ * ----------------------------------------------------------------------------------- */
 
 typedef struct binarizer_attrs {
     float threshold;
@@ -108,7 +112,9 @@ static pln_status binarizer_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Imputer ---------------------------------------------------------------------------------------- */
+/* ---- Imputer
+ * ----------------------------------------------------------------------------------------
+ */
 
 typedef struct imputer_attrs {
     pln_floats floats;
@@ -117,8 +123,10 @@ typedef struct imputer_attrs {
     int64_t replaced_int;
 } imputer_attrs;
 
-#define A(attr, kind, field) \
-    { .name = #attr, .type = PLN_ATTR_##kind, .offset = offsetof(imputer_attrs, field) }
+#define A(attr, kind, field)                                                             \
+    {                                                                                    \
+        .name = #attr, .type = PLN_ATTR_##kind, .offset = offsetof(imputer_attrs, field) \
+    }
 static const pln_attr_spec imputer_spec[] = {
     A(imputed_value_floats, FLOATS, floats),
     A(imputed_value_int64s, INTS, ints),
@@ -128,7 +136,8 @@ static const pln_attr_spec imputer_spec[] = {
 };
 #undef A
 
-static bool imputer_replaces(const imputer_attrs *a, const pln_tensor *x, int64_t i, bool real)
+static bool imputer_replaces(const imputer_attrs *a, const pln_tensor *x, int64_t i,
+                             bool real)
 {
     if (!real)
         return pln_tensor_get_i64(x, i) == a->replaced_int;
@@ -146,8 +155,8 @@ static pln_status imputer_run(pln_call *c, pln_error *err)
     const size_t count = real ? a->floats.n : a->ints.n;
     const int64_t n = pln_tensor_size(x), cols = x->rank ? x->dims[x->rank - 1] : 1;
     if (count == 0 || (count > 1 && (int64_t)count != cols))
-        return pln_call_fail(c, err, PLN_E_RUN, "%zu imputed values for %lld features", count,
-                             (long long)cols);
+        return pln_call_fail(c, err, PLN_E_RUN, "%zu imputed values for %lld features",
+                             count, (long long)cols);
     for (int64_t i = 0; i < n; i++) {
         const int64_t k = count == 1 ? 0 : i % cols;
         if (!imputer_replaces(a, x, i, real))
@@ -160,7 +169,8 @@ static pln_status imputer_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- linear models ------------------------------------------------------------------------------------ */
+/* ---- linear models
+ * ------------------------------------------------------------------------------------ */
 
 typedef struct linear_attrs {
     pln_floats coefficients, intercepts;
@@ -169,11 +179,15 @@ typedef struct linear_attrs {
     int post;
 } linear_attrs;
 
-#define A(attr, kind, field) \
-    { .name = #attr, .type = PLN_ATTR_##kind, .offset = offsetof(linear_attrs, field) }
-#define POST                                                           \
-    { .name = "post_transform", .type = PLN_ATTR_STRING, .s = "NONE", \
-      .offset = offsetof(linear_attrs, post), .choices = PLN_ML_POSTS }
+#define A(attr, kind, field)                                                            \
+    {                                                                                   \
+        .name = #attr, .type = PLN_ATTR_##kind, .offset = offsetof(linear_attrs, field) \
+    }
+#define POST                                                            \
+    {                                                                   \
+        .name = "post_transform", .type = PLN_ATTR_STRING, .s = "NONE", \
+        .offset = offsetof(linear_attrs, post), .choices = PLN_ML_POSTS \
+    }
 static const pln_attr_spec regressor_spec[] = {
     A(coefficients, FLOATS, coefficients),
     A(intercepts, FLOATS, intercepts),
@@ -182,7 +196,9 @@ static const pln_attr_spec regressor_spec[] = {
     PLN_A_END,
 };
 static const pln_attr_spec classifier_spec[] = {
-    { .name = "coefficients", .type = PLN_ATTR_FLOATS, .required = true,
+    { .name = "coefficients",
+      .type = PLN_ATTR_FLOATS,
+      .required = true,
       .offset = offsetof(linear_attrs, coefficients) },
     A(intercepts, FLOATS, intercepts),
     A(classlabels_strings, STRINGS, labels.strings),
@@ -200,9 +216,11 @@ static pln_status linear_row(const pln_call *c, int64_t row, int64_t cols, int64
     const linear_attrs *a = c->attrs;
     if ((int64_t)a->coefficients.n != n * cols ||
         (a->intercepts.n && (int64_t)a->intercepts.n != n))
-        return pln_call_fail(c, err, PLN_E_RUN, "%zu coefficients and %zu intercepts for %lld "
-                             "features and %lld scores", a->coefficients.n, a->intercepts.n,
-                             (long long)cols, (long long)n);
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "%zu coefficients and %zu intercepts for %lld "
+                             "features and %lld scores",
+                             a->coefficients.n, a->intercepts.n, (long long)cols,
+                             (long long)n);
     pln_ml_row(c->in[0], row, cols, x);
     for (int64_t k = 0; k < n; k++) {
         double sum = a->intercepts.n ? (double)a->intercepts.v[k] : 0;
@@ -213,8 +231,8 @@ static pln_status linear_row(const pln_call *c, int64_t row, int64_t cols, int64
     return PLN_OK;
 }
 
-static pln_status linear_scratch(pln_call *c, int64_t cols, int64_t n, double **x, double **out,
-                                 pln_error *err)
+static pln_status linear_scratch(pln_call *c, int64_t cols, int64_t n, double **x,
+                                 double **out, pln_error *err)
 {
     *x = pln_call_scratch(c, (size_t)(cols + 1) * sizeof **x);
     *out = pln_call_scratch(c, (size_t)(n + 2) * sizeof **out);
@@ -240,7 +258,8 @@ static pln_status linear_regressor_run(pln_call *c, pln_error *err)
 
 /* One score for two labels stands for the second one; the first one's is its complement.
  * Returns the winner. */
-static int64_t linear_decide(const linear_attrs *a, double *out, int64_t scores, bool added)
+static int64_t linear_decide(const linear_attrs *a, double *out, int64_t scores,
+                             bool added)
 {
     if (scores == 1 && added) {
         const double v = out[0];

@@ -7,12 +7,14 @@
 #include "kernels/ml_keys.h"
 #include "kernels/raise.h"
 
-static pln_status set_text(pln_tensor *y, int64_t i, const char *s, size_t len, pln_error *err)
+static pln_status set_text(pln_tensor *y, int64_t i, const char *s, size_t len,
+                           pln_error *err)
 {
     return pln_tensor_set_string(y, i, s, len) == PLN_OK ? PLN_OK : pln_oom(err);
 }
 
-/* ---- tables that are built once for a session ------------------------------------------------- */
+/* ---- tables that are built once for a session
+ * ------------------------------------------------- */
 
 typedef bool (*keys_fn)(const void *attrs, const pln_allocator *a, pln_keys *k);
 
@@ -37,31 +39,32 @@ static pln_status keys_make(const void *attrs, const pln_allocator *a, keys_fn f
 }
 
 /* The reference builds its table for one call, the prepared one for the session. */
-#define KEYED(name, fill, run)                                                              \
-    static pln_status name##_ref(pln_call *c, pln_error *err)                               \
-    {                                                                                       \
-        pln_keys k;                                                                         \
-        if (!fill(c->attrs, pln_call_allocator(c), &k))                                     \
-            return pln_oom(err);                                                            \
-        const pln_status st = run(c, &k, err);                                              \
-        pln_keys_done(&k);                                                                  \
-        return st;                                                                          \
-    }                                                                                       \
-    static pln_status name##_make(pln_prep *p, void **state, pln_error *err)                \
-    {                                                                                       \
-        return keys_make(p->attrs, p->alloc, fill, state, err);                             \
-    }                                                                                       \
-    static pln_status name##_prepare(pln_prep *p, pln_error *err)                           \
-    {                                                                                       \
-        return p->shared(p, 0, name##_make, keys_release, &p->state, err);                  \
-    }                                                                                       \
-    static pln_status name##_run(pln_call *c, pln_error *err)                               \
-    {                                                                                       \
-        return run(c, c->state, err);                                                       \
-    }                                                                                       \
+#define KEYED(name, fill, run)                                               \
+    static pln_status name##_ref(pln_call *c, pln_error *err)                \
+    {                                                                        \
+        pln_keys k;                                                          \
+        if (!fill(c->attrs, pln_call_allocator(c), &k))                      \
+            return pln_oom(err);                                             \
+        const pln_status st = run(c, &k, err);                               \
+        pln_keys_done(&k);                                                   \
+        return st;                                                           \
+    }                                                                        \
+    static pln_status name##_make(pln_prep *p, void **state, pln_error *err) \
+    {                                                                        \
+        return keys_make(p->attrs, p->alloc, fill, state, err);              \
+    }                                                                        \
+    static pln_status name##_prepare(pln_prep *p, pln_error *err)            \
+    {                                                                        \
+        return p->shared(p, 0, name##_make, keys_release, &p->state, err);   \
+    }                                                                        \
+    static pln_status name##_run(pln_call *c, pln_error *err)                \
+    {                                                                        \
+        return run(c, c->state, err);                                        \
+    }                                                                        \
     static const pln_impl name##_cpu = { #name, name##_prepare, name##_run, NULL };
 
-/* ---- LabelEncoder -------------------------------------------------------------------------------- */
+/* ---- LabelEncoder
+ * -------------------------------------------------------------------------------- */
 
 typedef struct label_attrs {
     pln_ints key_ints, value_ints;
@@ -73,8 +76,10 @@ typedef struct label_attrs {
     const char *default_string;
 } label_attrs;
 
-#define A(attr, kind, field) \
-    { .name = #attr, .type = PLN_ATTR_##kind, .offset = offsetof(label_attrs, field) }
+#define A(attr, kind, field)                                                           \
+    {                                                                                  \
+        .name = #attr, .type = PLN_ATTR_##kind, .offset = offsetof(label_attrs, field) \
+    }
 static const pln_attr_spec label_spec[] = {
     A(keys_int64s, INTS, key_ints),
     A(values_int64s, INTS, value_ints),
@@ -85,9 +90,13 @@ static const pln_attr_spec label_spec[] = {
     A(keys_tensor, TENSOR, key_tensor),
     A(values_tensor, TENSOR, value_tensor),
     A(default_tensor, TENSOR, default_tensor),
-    { .name = "default_int64", .type = PLN_ATTR_INT, .i = -1,
+    { .name = "default_int64",
+      .type = PLN_ATTR_INT,
+      .i = -1,
       .offset = offsetof(label_attrs, default_int) },
-    { .name = "default_float", .type = PLN_ATTR_FLOAT, .f = -0.0f,
+    { .name = "default_float",
+      .type = PLN_ATTR_FLOAT,
+      .f = -0.0f,
       .offset = offsetof(label_attrs, default_float) },
     PLN_A_STR(label_attrs, default_string, "_Unused"),
     PLN_A_END,
@@ -100,7 +109,9 @@ static size_t label_values(const label_attrs *a, pln_dtype *dt)
         *dt = a->value_tensor->dtype;
         return (size_t)pln_tensor_size(a->value_tensor);
     }
-    *dt = a->value_strings.n ? PLN_DT_STRING : a->value_floats.n ? PLN_DT_F32 : PLN_DT_S64;
+    *dt = a->value_strings.n  ? PLN_DT_STRING
+          : a->value_floats.n ? PLN_DT_F32
+                              : PLN_DT_S64;
     return a->value_strings.n  ? a->value_strings.n
            : a->value_floats.n ? a->value_floats.n
                                : a->value_ints.n;
@@ -146,8 +157,8 @@ static pln_status label_value(const label_attrs *a, pln_tensor *y, int64_t i, in
     if (a->value_tensor)
         pln_tensor_copy(y, i, a->value_tensor, at, 1);
     else if (a->value_strings.n)
-        return set_text(y, i, a->value_strings.v[at], pln_name_len(a->value_strings.v[at]),
-                        err);
+        return set_text(y, i, a->value_strings.v[at],
+                        pln_name_len(a->value_strings.v[at]), err);
     else if (a->value_floats.n)
         PLN_DATA(float, y)[i] = a->value_floats.v[at];
     else
@@ -164,7 +175,8 @@ static pln_status label_all(pln_call *c, const pln_keys *k, pln_error *err)
     const size_t values = label_values(a, &dt);
     const int64_t n = pln_tensor_size(x);
     if (values < k->n)
-        return pln_call_fail(c, err, PLN_E_FORMAT, "%zu keys and %zu values", k->n, values);
+        return pln_call_fail(c, err, PLN_E_FORMAT, "%zu keys and %zu values", k->n,
+                             values);
     if (a->value_tensor)
         PLN_TRY(pln_tensor_materialize(a->value_tensor, err));
     if (a->default_tensor)
@@ -220,7 +232,8 @@ static const pln_version_change label_versions[] = {
     { 0 },
 };
 
-/* ---- CategoryMapper ------------------------------------------------------------------------------ */
+/* ---- CategoryMapper
+ * ------------------------------------------------------------------------------ */
 
 typedef struct category_attrs {
     pln_ints ints;
@@ -230,8 +243,11 @@ typedef struct category_attrs {
 } category_attrs;
 
 static const pln_attr_spec category_spec[] = {
-    { .name = "cats_int64s", .type = PLN_ATTR_INTS, .offset = offsetof(category_attrs, ints) },
-    { .name = "cats_strings", .type = PLN_ATTR_STRINGS,
+    { .name = "cats_int64s",
+      .type = PLN_ATTR_INTS,
+      .offset = offsetof(category_attrs, ints) },
+    { .name = "cats_strings",
+      .type = PLN_ATTR_STRINGS,
       .offset = offsetof(category_attrs, strings) },
     PLN_A_INT(category_attrs, default_int64, -1),
     PLN_A_STR(category_attrs, default_string, "_Unused"),
@@ -274,7 +290,8 @@ static pln_status category_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- OneHotEncoder --------------------------------------------------------------------------------- */
+/* ---- OneHotEncoder
+ * --------------------------------------------------------------------------------- */
 
 typedef struct onehot_attrs {
     pln_ints ints;
@@ -283,8 +300,11 @@ typedef struct onehot_attrs {
 } onehot_attrs;
 
 static const pln_attr_spec onehot_spec[] = {
-    { .name = "cats_int64s", .type = PLN_ATTR_INTS, .offset = offsetof(onehot_attrs, ints) },
-    { .name = "cats_strings", .type = PLN_ATTR_STRINGS,
+    { .name = "cats_int64s",
+      .type = PLN_ATTR_INTS,
+      .offset = offsetof(onehot_attrs, ints) },
+    { .name = "cats_strings",
+      .type = PLN_ATTR_STRINGS,
       .offset = offsetof(onehot_attrs, strings) },
     PLN_A_INT(onehot_attrs, zeros, 1),
     PLN_A_END,
@@ -317,12 +337,14 @@ static pln_status onehot_run(pln_call *c, pln_error *err)
     const int64_t n = pln_tensor_size(x), cats = onehot_count(a);
     float *y = c->out[0]->data;
     pln_keys k;
-    if (!pln_keys_from(&k, pln_call_allocator(c), a->ints, (pln_floats){ 0 }, a->strings, NULL))
+    if (!pln_keys_from(&k, pln_call_allocator(c), a->ints, (pln_floats){ 0 }, a->strings,
+                       NULL))
         return pln_oom(err);
     pln_status st = PLN_OK;
     for (int64_t i = 0; i < n && st == PLN_OK; i++) {
-        const pln_key key = x->dtype == PLN_DT_STRING ? pln_key_of(x, i)
-                                                      : pln_key_int(pln_tensor_get_i64(x, i));
+        const pln_key key = x->dtype == PLN_DT_STRING
+                                ? pln_key_of(x, i)
+                                : pln_key_int(pln_tensor_get_i64(x, i));
         const int64_t at = pln_keys_find(&k, key);
         for (int64_t j = 0; j < cats; j++)
             y[i * cats + j] = j == at ? 1 : 0;
@@ -334,7 +356,8 @@ static pln_status onehot_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- ArrayFeatureExtractor, FeatureVectorizer ------------------------------------------------------ */
+/* ---- ArrayFeatureExtractor, FeatureVectorizer
+ * ------------------------------------------------------ */
 
 static pln_status extract_infer(pln_infer *inf, pln_error *err)
 {
@@ -411,23 +434,28 @@ static pln_status vectorizer_run(pln_call *c, pln_error *err)
             return pln_call_fail(c, err, PLN_E_RUN, "input %u has %lld features", i,
                                  (long long)want);
         for (int64_t k = 0; k < rows * n; k++)
-            PLN_DATA(float, c->out[0])[k / n * all + at + k % n] =
+            PLN_DATA(float, c->out[0])
+            [k / n * all + at + k % n] =
                 (float)pln_tensor_get_f64(c->in[i], k / n * cols + k % n);
         at += want;
     }
     return PLN_OK;
 }
 
-/* ---- ZipMap ------------------------------------------------------------------------------------------- */
+/* ---- ZipMap
+ * -------------------------------------------------------------------------------------------
+ */
 
 typedef struct zip_attrs {
     pln_ml_labels labels;
 } zip_attrs;
 
 static const pln_attr_spec zip_spec[] = {
-    { .name = "classlabels_strings", .type = PLN_ATTR_STRINGS,
+    { .name = "classlabels_strings",
+      .type = PLN_ATTR_STRINGS,
       .offset = offsetof(zip_attrs, labels.strings) },
-    { .name = "classlabels_int64s", .type = PLN_ATTR_INTS,
+    { .name = "classlabels_int64s",
+      .type = PLN_ATTR_INTS,
       .offset = offsetof(zip_attrs, labels.ints) },
     PLN_A_END,
 };
@@ -439,7 +467,8 @@ static pln_status zip_infer(pln_infer *inf, pln_error *err)
     if (!value || !map)
         return pln_oom(err);
     *value = pln_type_tensor(PLN_DT_F32, pln_infer_shape(inf, 0));
-    *map = (pln_type){ .kind = PLN_KIND_MAP, .dtype = pln_ml_labels_type(&a->labels),
+    *map = (pln_type){ .kind = PLN_KIND_MAP,
+                       .dtype = pln_ml_labels_type(&a->labels),
                        .elem = value };
     inf->out[0] = (pln_type){ .kind = PLN_KIND_SEQUENCE, .elem = map };
     return PLN_OK;
@@ -478,8 +507,8 @@ static pln_status zip_run(pln_call *c, pln_error *err)
     pln_tensor *seq = NULL, *keys = NULL;
     if (pln_tensor_make_container(alloc, PLN_KIND_SEQUENCE, &seq) != PLN_OK)
         return pln_oom(err);
-    pln_status st = pln_tensor_make(alloc, pln_ml_labels_type(&a->labels), 1, &labels, &keys,
-                                    err);
+    pln_status st =
+        pln_tensor_make(alloc, pln_ml_labels_type(&a->labels), 1, &labels, &keys, err);
     for (int64_t i = 0; i < labels && st == PLN_OK; i++)
         st = pln_ml_set_label(keys, i, &a->labels, i, err);
     for (int64_t r = 0; r < rows && st == PLN_OK; r++)
@@ -491,7 +520,8 @@ static pln_status zip_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- CastMap, DictVectorizer ------------------------------------------------------------------------- */
+/* ---- CastMap, DictVectorizer
+ * ------------------------------------------------------------------------- */
 
 static pln_status map_parts(const pln_call *c, const pln_tensor **keys,
                             const pln_tensor **values, pln_error *err)
@@ -503,7 +533,8 @@ static pln_status map_parts(const pln_call *c, const pln_tensor **keys,
     *values = pln_tensor_item(m, 1);
     if (pln_tensor_size(*keys) != pln_tensor_size(*values) ||
         (*values)->kind != PLN_KIND_TENSOR)
-        return pln_call_fail(c, err, PLN_E_RUN, "the map's keys and values differ in number");
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "the map's keys and values differ in number");
     return PLN_OK;
 }
 
@@ -539,7 +570,8 @@ static pln_status cast_value(pln_tensor *y, int64_t i, const pln_tensor *v, int6
             pln_tensor_copy(y, i, v, k, 1);
             return PLN_OK;
         }
-        const int n = snprintf(text, sizeof text, "%g", k < 0 ? 0.0 : pln_tensor_get_f64(v, k));
+        const int n =
+            snprintf(text, sizeof text, "%g", k < 0 ? 0.0 : pln_tensor_get_f64(v, k));
         return set_text(y, i, text, (size_t)n, err);
     }
     double d = 0;
@@ -595,8 +627,11 @@ typedef struct dict_attrs {
 } dict_attrs;
 
 static const pln_attr_spec dict_spec[] = {
-    { .name = "int64_vocabulary", .type = PLN_ATTR_INTS, .offset = offsetof(dict_attrs, ints) },
-    { .name = "string_vocabulary", .type = PLN_ATTR_STRINGS,
+    { .name = "int64_vocabulary",
+      .type = PLN_ATTR_INTS,
+      .offset = offsetof(dict_attrs, ints) },
+    { .name = "string_vocabulary",
+      .type = PLN_ATTR_STRINGS,
       .offset = offsetof(dict_attrs, strings) },
     PLN_A_END,
 };
@@ -605,7 +640,8 @@ static pln_status dict_infer(pln_infer *inf, pln_error *err)
 {
     const dict_attrs *a = inf->attrs;
     const pln_type *t = inf->in[0];
-    const pln_dtype dt = t && t->kind == PLN_KIND_MAP && t->elem ? t->elem->dtype : PLN_DT_NONE;
+    const pln_dtype dt =
+        t && t->kind == PLN_KIND_MAP && t->elem ? t->elem->dtype : PLN_DT_NONE;
     pln_ml_infer_matrix(inf, 0, dt, pln_dim_of(1),
                         pln_dim_of((int64_t)(a->strings.n ? a->strings.n : a->ints.n)));
     return PLN_OK;
@@ -625,9 +661,9 @@ static pln_status dict_run(pln_call *c, pln_error *err)
         return pln_oom(err);
     pln_status st = PLN_OK;
     for (int64_t i = 0; i < n && st == PLN_OK; i++) {
-        const pln_key key = a->strings.n
-                                ? pln_key_text(a->strings.v[i], pln_name_len(a->strings.v[i]))
-                                : pln_key_int(a->ints.v[i]);
+        const pln_key key =
+            a->strings.n ? pln_key_text(a->strings.v[i], pln_name_len(a->strings.v[i]))
+                         : pln_key_int(a->ints.v[i]);
         const int64_t at = pln_keys_find(&k, key);
         if (at >= 0)
             pln_tensor_copy(c->out[0], i, values, at, 1);
@@ -647,13 +683,16 @@ const pln_op_desc pln_ops_ml_map[] = {
       .types = "A:string,int64,float,int32,int16,double;"
                "B:string,int64,float,int32,int16,double",
       .sig = "A->B", .attrs = label_spec, .attrs_size = sizeof(label_attrs),
-      .infer = label_infer, .ref = label_ref, .cpu = &label_cpu, .versions = label_versions },
+      .infer = label_infer, .ref = label_ref, .cpu = &label_cpu,
+      .versions = label_versions },
     { ROW, .name = "CategoryMapper", .since = 1, .in = { 1, 1 },
       .types = "A:string,int64;B:string,int64", .sig = "A->B", .attrs = category_spec,
-      .attrs_size = sizeof(category_attrs), .infer = category_infer, .ref = category_run },
+      .attrs_size = sizeof(category_attrs), .infer = category_infer,
+      .ref = category_run },
     { ROW, .name = "OneHotEncoder", .since = 1, .in = { 1, 1 },
-      .types = "T:string,int64,int32,float,double", .sig = "T->float", .attrs = onehot_spec,
-      .attrs_size = sizeof(onehot_attrs), .infer = onehot_infer, .ref = onehot_run },
+      .types = "T:string,int64,int32,float,double", .sig = "T->float",
+      .attrs = onehot_spec, .attrs_size = sizeof(onehot_attrs), .infer = onehot_infer,
+      .ref = onehot_run },
     { ROW, .name = "ArrayFeatureExtractor", .since = 1, .in = { 2, 2 },
       .types = "T:float,double,int64,int32,string", .sig = "T,int64->T",
       .infer = extract_infer, .ref = extract_run },

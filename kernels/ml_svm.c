@@ -15,15 +15,22 @@ typedef struct svm_attrs {
     int kernel, post;
 } svm_attrs;
 
-#define A(attr, kind, field) \
-    { .name = #attr, .type = PLN_ATTR_##kind, .offset = offsetof(svm_attrs, field) }
-#define COMMON                                                                             \
-    A(coefficients, FLOATS, coefficients), A(kernel_params, FLOATS, params),               \
-        A(rho, FLOATS, rho), A(support_vectors, FLOATS, vectors),                          \
-        { .name = "kernel_type", .type = PLN_ATTR_STRING, .s = "LINEAR",                   \
-          .offset = offsetof(svm_attrs, kernel), .choices = "LINEAR|POLY|RBF|SIGMOID" },   \
-        { .name = "post_transform", .type = PLN_ATTR_STRING, .s = "NONE",                  \
-          .offset = offsetof(svm_attrs, post), .choices = PLN_ML_POSTS }
+#define A(attr, kind, field)                                                         \
+    {                                                                                \
+        .name = #attr, .type = PLN_ATTR_##kind, .offset = offsetof(svm_attrs, field) \
+    }
+#define COMMON                                                               \
+    A(coefficients, FLOATS, coefficients), A(kernel_params, FLOATS, params), \
+        A(rho, FLOATS, rho), A(support_vectors, FLOATS, vectors),            \
+        { .name = "kernel_type",                                             \
+          .type = PLN_ATTR_STRING,                                           \
+          .s = "LINEAR",                                                     \
+          .offset = offsetof(svm_attrs, kernel),                             \
+          .choices = "LINEAR|POLY|RBF|SIGMOID" },                            \
+    {                                                                        \
+        .name = "post_transform", .type = PLN_ATTR_STRING, .s = "NONE",      \
+        .offset = offsetof(svm_attrs, post), .choices = PLN_ML_POSTS         \
+    }
 
 static const pln_attr_spec regressor_spec[] = {
     COMMON,
@@ -78,7 +85,8 @@ static double kernel_of(const svm_attrs *a, const double *x, const float *v, int
     return a->kernel == SVM_SIGMOID ? tanh(gamma * sum + coef0) : sum;
 }
 
-/* ---- regression ----------------------------------------------------------------------------- */
+/* ---- regression
+ * ----------------------------------------------------------------------------- */
 
 static pln_status regressor_infer(pln_infer *inf, pln_error *err)
 {
@@ -106,7 +114,8 @@ static pln_status regressor_run(pln_call *c, pln_error *err)
         pln_ml_row(c->in[0], r, cols, x);
         double sum = n > 0 ? 0 : dot(x, a->coefficients.v, cols);
         for (int64_t k = 0; k < n; k++)
-            sum += (double)a->coefficients.v[k] * kernel_of(a, x, a->vectors.v + k * cols, cols);
+            sum += (double)a->coefficients.v[k] *
+                   kernel_of(a, x, a->vectors.v + k * cols, cols);
         sum += (double)a->rho.v[0];
         if (a->one_class)
             sum = sum > 0 ? 1 : -1;
@@ -115,7 +124,8 @@ static pln_status regressor_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- classification ---------------------------------------------------------------------------- */
+/* ---- classification
+ * ---------------------------------------------------------------------------- */
 
 typedef struct svm_work {
     int64_t cols, classes, supports, pairs;
@@ -161,8 +171,8 @@ static pln_status svm_sizes(const pln_call *c, svm_work *w, pln_error *err)
     w->pairs = w->classes * (w->classes - 1) / 2;
     for (size_t i = 0; i < a->per_class.n; i++) {
         if (a->per_class.v[i] < 0 || a->per_class.v[i] > INT32_MAX)
-            return pln_call_fail(c, err, PLN_E_FORMAT, "vectors_per_class[%zu] is %lld", i,
-                                 (long long)a->per_class.v[i]);
+            return pln_call_fail(c, err, PLN_E_FORMAT, "vectors_per_class[%zu] is %lld",
+                                 i, (long long)a->per_class.v[i]);
         w->supports += a->per_class.v[i];
     }
     const bool fits =
@@ -171,12 +181,14 @@ static pln_status svm_sizes(const pln_call *c, svm_work *w, pln_error *err)
                   (int64_t)a->vectors.n == w->supports * w->cols &&
                   (int64_t)a->coefficients.n == (w->classes - 1) * w->supports &&
                   (int64_t)a->rho.n == w->pairs &&
-                  (!has_probs(a) || ((int64_t)a->prob_a.n == w->pairs &&
-                                     (int64_t)a->prob_b.n == w->pairs))
+                  (!has_probs(a) ||
+                   ((int64_t)a->prob_a.n == w->pairs && (int64_t)a->prob_b.n == w->pairs))
             : (int64_t)a->coefficients.n == w->classes * w->cols;
     if (!fits || w->classes < 1 || w->classes > 1 << 15)
-        return pln_call_fail(c, err, PLN_E_FORMAT, "the model does not fit %lld classes and "
-                             "%lld features", (long long)w->classes, (long long)w->cols);
+        return pln_call_fail(c, err, PLN_E_FORMAT,
+                             "the model does not fit %lld classes and "
+                             "%lld features",
+                             (long long)w->classes, (long long)w->cols);
     return PLN_OK;
 }
 
@@ -259,7 +271,8 @@ static void couple(svm_work *w)
         for (int64_t t = 0; t < n; t++) {
             const double diff = (pqp - qp[t]) / q[t * n + t];
             p[t] += diff;
-            pqp = (pqp + diff * (diff * q[t * n + t] + 2 * qp[t])) / (1 + diff) / (1 + diff);
+            pqp = (pqp + diff * (diff * q[t * n + t] + 2 * qp[t])) / (1 + diff) /
+                  (1 + diff);
             for (int64_t j = 0; j < n; j++) {
                 qp[j] = (qp[j] + diff * q[t * n + j]) / (1 + diff);
                 p[j] /= 1 + diff;
@@ -315,8 +328,8 @@ static int64_t classify(const svm_attrs *a, svm_work *w)
 {
     if (!has_vectors(a)) {
         for (int64_t k = 0; k < w->classes; k++)
-            w->scores[k] = dot(w->x, a->coefficients.v + k * w->cols, w->cols) +
-                           (double)a->rho.v[0];
+            w->scores[k] =
+                dot(w->x, a->coefficients.v + k * w->cols, w->cols) + (double)a->rho.v[0];
         const int64_t best = largest(w->scores, w->classes);
         pln_ml_transform((pln_ml_post)a->post, w->scores, w->classes);
         return best;
@@ -355,15 +368,16 @@ static pln_status classifier_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-#define ROW .domain = "ai.onnx.ml", .since = 1, .in = { 1, 1 }, \
-            .attrs_size = sizeof(svm_attrs), .check = svm_check
+#define ROW                                                                              \
+    .domain = "ai.onnx.ml", .since = 1, .in = { 1, 1 }, .attrs_size = sizeof(svm_attrs), \
+    .check = svm_check
 
 const pln_op_desc pln_ops_ml_svm[] = {
     { ROW, .name = "SVMRegressor", .out = { 1, 1 }, .types = "T:" PLN_ML_NUM,
       .sig = "T->float", .attrs = regressor_spec, .infer = regressor_infer,
       .ref = regressor_run },
-    { ROW, .name = "SVMClassifier", .out = { 1, 2 }, .types = "T:" PLN_ML_NUM ";L:string,int64",
-      .sig = "T->L,float", .attrs = classifier_spec, .infer = classifier_infer,
-      .ref = classifier_run },
+    { ROW, .name = "SVMClassifier", .out = { 1, 2 },
+      .types = "T:" PLN_ML_NUM ";L:string,int64", .sig = "T->L,float",
+      .attrs = classifier_spec, .infer = classifier_infer, .ref = classifier_run },
     { .name = NULL },
 };

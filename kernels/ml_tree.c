@@ -3,7 +3,8 @@
 #include "kernels/ml_forest.h"
 #include "kernels/raise.h"
 
-/* ---- running over blocks of rows ------------------------------------------------------------ */
+/* ---- running over blocks of rows
+ * ------------------------------------------------------------ */
 
 #define BLOCK 64
 
@@ -34,7 +35,8 @@ static pln_status walk_all(pln_call *c, const forest *f, tree_job *j, pln_error 
         return pln_call_fail(c, err, PLN_E_RUN, "input has rank %d, want 1 or 2",
                              (int)x->rank);
     if (j->cols < f->n_features)
-        return pln_call_fail(c, err, PLN_E_RUN, "input has %lld features, the trees use %lld",
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "input has %lld features, the trees use %lld",
                              (long long)j->cols, (long long)f->n_features);
     size_t n;
     if (!pln_size_mul(&n, (size_t)j->rows, (size_t)f->n_targets))
@@ -58,7 +60,8 @@ static void write_scores(pln_tensor *y, int64_t at, const double *v, int64_t n)
             pln_tensor_set_f64(y, at + i, v[i]);
 }
 
-/* ---- regression -------------------------------------------------------------------------------- */
+/* ---- regression
+ * -------------------------------------------------------------------------------- */
 
 static pln_status regress(pln_call *c, const forest *f, pln_error *err)
 {
@@ -77,7 +80,8 @@ static pln_status regress(pln_call *c, const forest *f, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- classification ------------------------------------------------------------------------------- */
+/* ---- classification
+ * ------------------------------------------------------------------------------- */
 
 static int64_t best_of(const double *v, const bool *has, int64_t n)
 {
@@ -152,23 +156,30 @@ static pln_status classify(pln_call *c, const forest *f, const pln_ml_labels *la
     return PLN_OK;
 }
 
-/* ---- attributes ------------------------------------------------------------------------------------- */
+/* ---- attributes
+ * -------------------------------------------------------------------------------------
+ */
 
-#define A(attr, kind, field) \
-    { .name = #attr, .type = PLN_ATTR_##kind, .offset = offsetof(forest_attrs, field) }
+#define A(attr, kind, field)                                                            \
+    {                                                                                   \
+        .name = #attr, .type = PLN_ATTR_##kind, .offset = offsetof(forest_attrs, field) \
+    }
 
-#define POST_SPEC { .name = "post_transform", .type = PLN_ATTR_STRING, .s = "NONE", \
-                    .offset = offsetof(forest_attrs, post), .choices = PLN_ML_POSTS }
-#define TREE_NODES                                                                          \
-    A(nodes_treeids, INTS, tree_ids), A(nodes_nodeids, INTS, node_ids),                     \
-        A(nodes_featureids, INTS, features), A(nodes_values, FLOATS, values),               \
-        A(nodes_values_as_tensor, TENSOR, values_tensor),                                   \
-        A(nodes_hitrates, FLOATS, hitrates),                                                \
-        A(nodes_hitrates_as_tensor, TENSOR, hitrates_tensor),                               \
-        A(nodes_modes, STRINGS, modes), A(nodes_truenodeids, INTS, yes),                    \
-        A(nodes_falsenodeids, INTS, no),                                                    \
-        A(nodes_missing_value_tracks_true, INTS, nan_true),                                 \
-        A(base_values, FLOATS, base), A(base_values_as_tensor, TENSOR, base_tensor),        \
+#define POST_SPEC                                                       \
+    {                                                                   \
+        .name = "post_transform", .type = PLN_ATTR_STRING, .s = "NONE", \
+        .offset = offsetof(forest_attrs, post), .choices = PLN_ML_POSTS \
+    }
+#define TREE_NODES                                                                   \
+    A(nodes_treeids, INTS, tree_ids), A(nodes_nodeids, INTS, node_ids),              \
+        A(nodes_featureids, INTS, features), A(nodes_values, FLOATS, values),        \
+        A(nodes_values_as_tensor, TENSOR, values_tensor),                            \
+        A(nodes_hitrates, FLOATS, hitrates),                                         \
+        A(nodes_hitrates_as_tensor, TENSOR, hitrates_tensor),                        \
+        A(nodes_modes, STRINGS, modes), A(nodes_truenodeids, INTS, yes),             \
+        A(nodes_falsenodeids, INTS, no),                                             \
+        A(nodes_missing_value_tracks_true, INTS, nan_true),                          \
+        A(base_values, FLOATS, base), A(base_values_as_tensor, TENSOR, base_tensor), \
         POST_SPEC
 
 static const pln_attr_spec classifier_spec[] = {
@@ -191,15 +202,20 @@ static const pln_attr_spec regressor_spec[] = {
     A(target_weights, FLOATS, weights),
     A(target_weights_as_tensor, TENSOR, weights_tensor),
     A(n_targets, INT, n_targets),
-    { .name = "aggregate_function", .type = PLN_ATTR_STRING, .s = "SUM",
-      .offset = offsetof(forest_attrs, aggregate), .choices = "AVERAGE|SUM|MIN|MAX" },
+    { .name = "aggregate_function",
+      .type = PLN_ATTR_STRING,
+      .s = "SUM",
+      .offset = offsetof(forest_attrs, aggregate),
+      .choices = "AVERAGE|SUM|MIN|MAX" },
     PLN_A_END,
 };
 #undef A
 
-#define A(attr, kind, field, must)                                 \
-    { .name = #attr, .type = PLN_ATTR_##kind, .required = (must), \
-      .offset = offsetof(ensemble_attrs, field) }
+#define A(attr, kind, field, must)                                  \
+    {                                                               \
+        .name = #attr, .type = PLN_ATTR_##kind, .required = (must), \
+        .offset = offsetof(ensemble_attrs, field)                   \
+    }
 static const pln_attr_spec ensemble_spec[] = {
     PLN_A_INT(ensemble_attrs, aggregate_function, 1),
     PLN_A_INT(ensemble_attrs, post_transform, 0),
@@ -226,15 +242,17 @@ static pln_status ensemble_check(pln_node *n, void *attrs, pln_error *err)
     const ensemble_attrs *a = attrs;
     if (a->aggregate_function < 0 || a->aggregate_function > 3 || a->post_transform < 0 ||
         a->post_transform > 4 || a->n_targets < 1 || a->n_targets > INT32_MAX)
-        return pln_raise_fail(n, err, "aggregate_function, post_transform or n_targets is "
-                                      "out of range");
+        return pln_raise_fail(n, err,
+                              "aggregate_function, post_transform or n_targets is "
+                              "out of range");
     return PLN_OK;
 }
 
-/* ---- forests of a node ----------------------------------------------------------------------------- */
+/* ---- forests of a node
+ * ----------------------------------------------------------------------------- */
 
-typedef pln_status (*build_fn)(const pln_node *n, const void *attrs, const pln_allocator *a,
-                               forest **out, pln_error *err);
+typedef pln_status (*build_fn)(const pln_node *n, const void *attrs,
+                               const pln_allocator *a, forest **out, pln_error *err);
 
 static pln_status build_classifier(const pln_node *n, const void *attrs,
                                    const pln_allocator *a, forest **out, pln_error *err)
@@ -264,9 +282,9 @@ static pln_status run_classifier(pln_call *c, const forest *f, pln_error *err)
 }
 
 /* The reference builds the forest for one call. */
-static pln_status run_once(pln_call *c, build_fn build,
-                           pln_status (*run)(pln_call *c, const forest *f, pln_error *err),
-                           pln_error *err)
+static pln_status
+run_once(pln_call *c, build_fn build,
+         pln_status (*run)(pln_call *c, const forest *f, pln_error *err), pln_error *err)
 {
     forest *f = NULL;
     PLN_TRY(build(c->node, c->attrs, pln_call_allocator(c), &f, err));
@@ -276,30 +294,32 @@ static pln_status run_once(pln_call *c, build_fn build,
 }
 
 /* Three operators, each with a reference and a prepared implementation. */
-#define TREE_OP(name, build, run)                                                           \
-    static pln_status name##_ref(pln_call *c, pln_error *err)                               \
-    {                                                                                       \
-        return run_once(c, build, run, err);                                                \
-    }                                                                                       \
-    static pln_status name##_make(pln_prep *p, void **state, pln_error *err)                \
-    {                                                                                       \
-        return build(p->node, p->attrs, p->alloc, (forest **)state, err);                   \
-    }                                                                                       \
-    static pln_status name##_prepare(pln_prep *p, pln_error *err)                           \
-    {                                                                                       \
-        return p->shared(p, 0, name##_make, forest_free, &p->state, err);                   \
-    }                                                                                       \
-    static pln_status name##_run(pln_call *c, pln_error *err)                               \
-    {                                                                                       \
-        return run(c, c->state, err);                                                       \
-    }                                                                                       \
+#define TREE_OP(name, build, run)                                            \
+    static pln_status name##_ref(pln_call *c, pln_error *err)                \
+    {                                                                        \
+        return run_once(c, build, run, err);                                 \
+    }                                                                        \
+    static pln_status name##_make(pln_prep *p, void **state, pln_error *err) \
+    {                                                                        \
+        return build(p->node, p->attrs, p->alloc, (forest **)state, err);    \
+    }                                                                        \
+    static pln_status name##_prepare(pln_prep *p, pln_error *err)            \
+    {                                                                        \
+        return p->shared(p, 0, name##_make, forest_free, &p->state, err);    \
+    }                                                                        \
+    static pln_status name##_run(pln_call *c, pln_error *err)                \
+    {                                                                        \
+        return run(c, c->state, err);                                        \
+    }                                                                        \
     static const pln_impl name##_cpu = { #name, name##_prepare, name##_run, NULL };
 
 TREE_OP(tree_classifier, build_classifier, run_classifier)
 TREE_OP(tree_regressor, build_regressor, regress)
 TREE_OP(tree_ensemble, build_ensemble, regress)
 
-/* ---- inference ---------------------------------------------------------------------------------------- */
+/* ---- inference
+ * ----------------------------------------------------------------------------------------
+ */
 
 static pln_status classifier_infer(pln_infer *inf, pln_error *err)
 {
@@ -320,7 +340,8 @@ static pln_status regressor_infer(pln_infer *inf, pln_error *err)
     const forest_attrs *a = inf->attrs;
     pln_dim rows, cols;
     PLN_TRY(pln_ml_infer_rows(inf, &rows, &cols, err));
-    pln_ml_infer_matrix(inf, 0, PLN_DT_F32, rows, pln_dim_of(a->n_targets ? a->n_targets : 1));
+    pln_ml_infer_matrix(inf, 0, PLN_DT_F32, rows,
+                        pln_dim_of(a->n_targets ? a->n_targets : 1));
     return PLN_OK;
 }
 
@@ -335,9 +356,10 @@ static pln_status ensemble_infer(pln_infer *inf, pln_error *err)
 
 static pln_status lower_tensors(pln_node *n, pln_error *err)
 {
-    static const char *const newer[] = { "base_values_as_tensor", "nodes_values_as_tensor",
-                                         "nodes_hitrates_as_tensor", "class_weights_as_tensor",
-                                         "target_weights_as_tensor" };
+    static const char *const newer[] = {
+        "base_values_as_tensor", "nodes_values_as_tensor", "nodes_hitrates_as_tensor",
+        "class_weights_as_tensor", "target_weights_as_tensor"
+    };
     for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
         PLN_TRY(pln_lower_refuse(n, newer[i], err));
     return PLN_OK;
@@ -349,19 +371,44 @@ static const pln_version_change tree_versions[] = {
 };
 
 const pln_op_desc pln_ops_ml_tree[] = {
-    { .name = "TreeEnsembleClassifier", .domain = "ai.onnx.ml", .since = 5, .in = { 1, 1 },
-      .out = { 1, 2 }, .types = "T:" PLN_ML_NUM ";L:string,int64", .sig = "T->L,float",
-      .attrs = classifier_spec, .attrs_size = sizeof(forest_attrs),
-      .infer = classifier_infer, .ref = tree_classifier_ref, .cpu = &tree_classifier_cpu,
+    { .name = "TreeEnsembleClassifier",
+      .domain = "ai.onnx.ml",
+      .since = 5,
+      .in = { 1, 1 },
+      .out = { 1, 2 },
+      .types = "T:" PLN_ML_NUM ";L:string,int64",
+      .sig = "T->L,float",
+      .attrs = classifier_spec,
+      .attrs_size = sizeof(forest_attrs),
+      .infer = classifier_infer,
+      .ref = tree_classifier_ref,
+      .cpu = &tree_classifier_cpu,
       .versions = tree_versions },
-    { .name = "TreeEnsembleRegressor", .domain = "ai.onnx.ml", .since = 5, .in = { 1, 1 },
-      .out = { 1, 1 }, .types = "T:" PLN_ML_NUM, .sig = "T->float",
-      .attrs = regressor_spec, .attrs_size = sizeof(forest_attrs),
-      .infer = regressor_infer, .ref = tree_regressor_ref, .cpu = &tree_regressor_cpu,
+    { .name = "TreeEnsembleRegressor",
+      .domain = "ai.onnx.ml",
+      .since = 5,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_ML_NUM,
+      .sig = "T->float",
+      .attrs = regressor_spec,
+      .attrs_size = sizeof(forest_attrs),
+      .infer = regressor_infer,
+      .ref = tree_regressor_ref,
+      .cpu = &tree_regressor_cpu,
       .versions = tree_versions },
-    { .name = "TreeEnsemble", .domain = "ai.onnx.ml", .since = 5, .in = { 1, 1 },
-      .out = { 1, 1 }, .types = "T:float16,float,double", .sig = "T->T",
-      .attrs = ensemble_spec, .attrs_size = sizeof(ensemble_attrs), .check = ensemble_check,
-      .infer = ensemble_infer, .ref = tree_ensemble_ref, .cpu = &tree_ensemble_cpu },
+    { .name = "TreeEnsemble",
+      .domain = "ai.onnx.ml",
+      .since = 5,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .types = "T:float16,float,double",
+      .sig = "T->T",
+      .attrs = ensemble_spec,
+      .attrs_size = sizeof(ensemble_attrs),
+      .check = ensemble_check,
+      .infer = ensemble_infer,
+      .ref = tree_ensemble_ref,
+      .cpu = &tree_ensemble_cpu },
     { .name = NULL },
 };

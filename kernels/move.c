@@ -17,28 +17,30 @@ typedef struct move_plan {
     int n_outer;    /* dims that the range counts */
 } move_plan;
 
-/* ---- rows: one strided dimension of units ------------------------------------------------ */
+/* ---- rows: one strided dimension of units
+ * ------------------------------------------------ */
 
-#define ROW(W, size)                                                                    \
-    static void row_##size(char *d, int64_t ds, const char *s, int64_t ss, int64_t n)    \
-    {                                                                                   \
-        if (ss == 0 && ds == size) {                                                    \
-            const W v = *(const W *)s;                                                  \
-            W *o = (W *)d;                                                              \
-            for (int64_t i = 0; i < n; i++)                                             \
-                o[i] = v;                                                               \
-        } else if (ds == size) {                                                        \
-            W *o = (W *)d;                                                              \
-            for (int64_t i = 0; i < n; i++)                                             \
-                o[i] = *(const W *)(s + i * ss);                                        \
-        } else {                                                                        \
-            for (int64_t i = 0; i < n; i++)                                             \
-                *(W *)(d + i * ds) = *(const W *)(s + i * ss);                          \
-        }                                                                               \
+#define ROW(W, size)                                                                  \
+    static void row_##size(char *d, int64_t ds, const char *s, int64_t ss, int64_t n) \
+    {                                                                                 \
+        if (ss == 0 && ds == size) {                                                  \
+            const W v = *(const W *)s;                                                \
+            W *o = (W *)d;                                                            \
+            for (int64_t i = 0; i < n; i++)                                           \
+                o[i] = v;                                                             \
+        } else if (ds == size) {                                                      \
+            W *o = (W *)d;                                                            \
+            for (int64_t i = 0; i < n; i++)                                           \
+                o[i] = *(const W *)(s + i * ss);                                      \
+        } else {                                                                      \
+            for (int64_t i = 0; i < n; i++)                                           \
+                *(W *)(d + i * ds) = *(const W *)(s + i * ss);                        \
+        }                                                                             \
     }
 PLN_MOVE_SIZES(ROW)
 
-static void row_any(char *d, int64_t ds, const char *s, int64_t ss, int64_t n, size_t unit)
+static void row_any(char *d, int64_t ds, const char *s, int64_t ss, int64_t n,
+                    size_t unit)
 {
     for (int64_t i = 0; i < n; i++)
         memcpy(d + i * ds, s + i * ss, unit);
@@ -49,9 +51,9 @@ static void copy_row(const move_plan *p, char *d, const char *s)
     const int last = p->rank - 1;
     const int64_t n = p->dims[last], ds = p->ds[last], ss = p->ss[last];
     switch (p->unit) {
-#define CASE(W, size)                                                                   \
-    case size:                                                                          \
-        row_##size(d, ds, s, ss, n);                                                    \
+#define CASE(W, size)                \
+    case size:                       \
+        row_##size(d, ds, s, ss, n); \
         break;
         PLN_MOVE_SIZES(CASE)
     default:
@@ -59,20 +61,21 @@ static void copy_row(const move_plan *p, char *d, const char *s)
     }
 }
 
-/* ---- blocked 2-D transposes ---------------------------------------------------------------- */
+/* ---- blocked 2-D transposes
+ * ---------------------------------------------------------------- */
 
 /* dst[a][b] = src[b][a]: a is contiguous in src, b in dst. */
 #define TILE 32
-#define BLOCK(W, size)                                                                  \
+#define BLOCK(W, size)                                                                   \
     static void block_##size(char *d, int64_t da, const char *s, int64_t sb, int64_t na, \
                              int64_t nb)                                                 \
-    {                                                                                   \
-        for (int64_t a = 0; a < na; a++) {                                              \
-            W *o = (W *)(d + a * da);                                                   \
-            const char *from = s + a * size;                                            \
-            for (int64_t b = 0; b < nb; b++)                                            \
-                o[b] = *(const W *)(from + b * sb);                                     \
-        }                                                                               \
+    {                                                                                    \
+        for (int64_t a = 0; a < na; a++) {                                               \
+            W *o = (W *)(d + a * da);                                                    \
+            const char *from = s + a * size;                                             \
+            for (int64_t b = 0; b < nb; b++)                                             \
+                o[b] = *(const W *)(from + b * sb);                                      \
+        }                                                                                \
     }
 BLOCK(pln_w1, 1)
 BLOCK(pln_w2, 2)
@@ -101,7 +104,8 @@ static inline void quad_4(char *d, int64_t da, const char *s, int64_t sb)
     *(vec4 *)(d + 3 * da) = SHUFFLE(hi01, hi23, 2, 3, 6, 7);
 }
 
-static void block_4(char *d, int64_t da, const char *s, int64_t sb, int64_t na, int64_t nb)
+static void block_4(char *d, int64_t da, const char *s, int64_t sb, int64_t na,
+                    int64_t nb)
 {
     int64_t b = 0;
     for (; b + 4 <= nb; b += 4) {
@@ -138,7 +142,8 @@ static void copy_transposed(const move_plan *p, char *d, const char *s, int64_t 
                min64(TILE, nb - b));
 }
 
-/* ---- walking the outer dimensions ------------------------------------------------------------- */
+/* ---- walking the outer dimensions
+ * ------------------------------------------------------------- */
 
 typedef struct walk {
     int64_t at[PLN_MOVE_RANK];
@@ -198,10 +203,12 @@ static void copy_matrix_range(void *arg, int64_t begin, int64_t end)
 {
     const move_plan *p = arg;
     const int64_t a = begin * TILE, na = min64(end * TILE, p->dims[p->transposed]) - a;
-    copy_transposed(p, p->dst + a * p->ds[p->transposed], p->src + a * (int64_t)p->unit, na);
+    copy_transposed(p, p->dst + a * p->ds[p->transposed], p->src + a * (int64_t)p->unit,
+                    na);
 }
 
-/* ---- planning ------------------------------------------------------------------------------------ */
+/* ---- planning
+ * ------------------------------------------------------------------------------------ */
 
 /* Drops dims of size 1 and joins neighbours that are one dimension on both sides. */
 static bool plan_dims(move_plan *p, const int64_t *dst_stride, const int64_t *src_stride,
@@ -318,9 +325,9 @@ void pln_move_bytes(void *dst, const void *src, size_t n, int n_threads)
 void pln_move_fill(void *dst, const void *value, int64_t n, size_t size)
 {
     switch (size) {
-#define FILL(W, bytes)                                                                  \
-    case bytes:                                                                         \
-        row_##bytes(dst, bytes, value, 0, n);                                           \
+#define FILL(W, bytes)                        \
+    case bytes:                               \
+        row_##bytes(dst, bytes, value, 0, n); \
         break;
         PLN_MOVE_SIZES(FILL)
     }
@@ -335,7 +342,9 @@ void pln_move_strides(int rank, const int64_t *dims, size_t size, int64_t *strid
     }
 }
 
-/* ---- strings ---------------------------------------------------------------------------------------- */
+/* ---- strings
+ * ----------------------------------------------------------------------------------------
+ */
 
 void pln_move_begin_strings(pln_tensor *out)
 {
@@ -358,7 +367,9 @@ void pln_move_end_strings(pln_tensor *out)
             atomic_fetch_add_explicit(&v[i]->refs, 1, memory_order_relaxed);
 }
 
-/* ---- calls -------------------------------------------------------------------------------------------- */
+/* ---- calls
+ * --------------------------------------------------------------------------------------------
+ */
 
 pln_status pln_move_output(pln_call *c, uint32_t i, pln_dtype dt, int rank,
                            const int64_t *dims, pln_error *err)
@@ -390,7 +401,8 @@ static pln_status infer_call(pln_call *c, pln_arena *arena, pln_error *err)
 {
     pln_type *types = PLN_NEW_ARRAY(arena, pln_type, c->n_in + c->n_out);
     const pln_type **in = PLN_NEW_ARRAY(arena, const pln_type *, c->n_in + 1);
-    const pln_symval **sym = PLN_NEW_ARRAY(arena, const pln_symval *, c->n_in + c->n_out + 1);
+    const pln_symval **sym =
+        PLN_NEW_ARRAY(arena, const pln_symval *, c->n_in + c->n_out + 1);
     if (!types || !in || !sym)
         return pln_oom(err);
     for (uint32_t i = 0; i < c->n_in; i++) {
@@ -402,9 +414,16 @@ static pln_status infer_call(pln_call *c, pln_arena *arena, pln_error *err)
     }
     for (uint32_t i = 0; i < c->n_out; i++)
         types[c->n_in + i] = pln_type_unknown();
-    pln_infer inf = { .node = c->node, .attrs = c->attrs, .arena = arena, .n_in = c->n_in,
-                      .n_out = c->n_out, .in = in, .in_cst = c->in, .in_sym = sym,
-                      .out = types + c->n_in, .out_sym = sym + c->n_in };
+    pln_infer inf = { .node = c->node,
+                      .attrs = c->attrs,
+                      .arena = arena,
+                      .n_in = c->n_in,
+                      .n_out = c->n_out,
+                      .in = in,
+                      .in_cst = c->in,
+                      .in_sym = sym,
+                      .out = types + c->n_in,
+                      .out_sym = sym + c->n_in };
     PLN_TRY(c->node->op->infer(&inf, err));
     return give_outputs(c, inf.out, err);
 }
@@ -424,7 +443,8 @@ pln_status pln_move_ready(pln_call *c, pln_error *err)
     return st;
 }
 
-pln_status pln_move_keep(pln_call *c, const pln_tensor *t, pln_tensor **out, pln_error *err)
+pln_status pln_move_keep(pln_call *c, const pln_tensor *t, pln_tensor **out,
+                         pln_error *err)
 {
     if (!t->borrowed || t->kind != PLN_KIND_TENSOR) {
         *out = pln_tensor_ref((pln_tensor *)t);
@@ -451,15 +471,17 @@ pln_status pln_move_read_ints(const pln_call *c, uint32_t i, int64_t *v, size_t 
     const pln_tensor *t = c->in[i];
     const int64_t count = pln_tensor_size(t);
     if (t->rank > 1 || count > (int64_t)max)
-        return pln_call_fail(c, err, PLN_E_RUN, "input %u has rank %d and %lld elements", i,
-                             (int)t->rank, (long long)count);
+        return pln_call_fail(c, err, PLN_E_RUN, "input %u has rank %d and %lld elements",
+                             i, (int)t->rank, (long long)count);
     for (int64_t k = 0; k < count; k++)
         v[k] = pln_move_index(t, k);
     *n = (size_t)count;
     return PLN_OK;
 }
 
-/* ---- inference ------------------------------------------------------------------------------------------ */
+/* ---- inference
+ * ------------------------------------------------------------------------------------------
+ */
 
 pln_status pln_move_infer_open(pln_infer *inf)
 {

@@ -1,9 +1,9 @@
 /* Moving elements: strided copies, element types by their size, and how strings travel.
  *
  * Data movement looks at the size of an element, not at its type. Strings are pointers to
- * shared texts: kernels move them like any 8 bytes between pln_move_begin(), which lets go
- * of what the output held, and pln_move_end(), which takes a reference for each element.
- * SPDX-License-Identifier: Apache-2.0 */
+ * shared texts: kernels move them like any 8 bytes between pln_move_begin(), which lets
+ * go of what the output held, and pln_move_end(), which takes a reference for each
+ * element. SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLN_KERNELS_MOVE_H
 #define PLN_KERNELS_MOVE_H
 
@@ -15,18 +15,18 @@
 #include "src/util/size.h"
 
 /* Sets of element types that many rows share. */
-#define PLN_TS_NUM                                                                      \
+#define PLN_TS_NUM \
     "uint8,int8,uint16,int16,uint32,int32,uint64,int64,float16,bfloat16,float,double"
-#define PLN_TS_OLD                                                                      \
-    "uint8,int8,uint16,int16,uint32,int32,uint64,int64,float16,float,double,string,"    \
+#define PLN_TS_OLD                                                                   \
+    "uint8,int8,uint16,int16,uint32,int32,uint64,int64,float16,float,double,string," \
     "bool,complex64,complex128"
 #define PLN_TS_STD PLN_TS_OLD ",bfloat16"
-#define PLN_TS_SMALL                                                                    \
-    "float8e4m3fn,float8e4m3fnuz,float8e5m2,float8e5m2fnuz,float8e8m0,float4e2m1,"      \
+#define PLN_TS_SMALL                                                               \
+    "float8e4m3fn,float8e4m3fnuz,float8e5m2,float8e5m2fnuz,float8e8m0,float4e2m1," \
     "uint4,int4,uint2,int2"
-#define PLN_TS_ALL PLN_TS_STD "," PLN_TS_SMALL
+#define PLN_TS_ALL   PLN_TS_STD "," PLN_TS_SMALL
 #define PLN_TS_FLOAT "float16,bfloat16,float,double"
-#define PLN_TS_IND "int32,int64"
+#define PLN_TS_IND   "int32,int64"
 
 /* Elements as plain words that may lie at any address. */
 typedef uint8_t pln_w1 __attribute__((may_alias));
@@ -36,7 +36,8 @@ typedef uint64_t pln_w8 __attribute__((may_alias, aligned(1)));
 typedef uint64_t pln_w16 __attribute__((may_alias, vector_size(16), aligned(1)));
 
 /* X(word type, bytes) for every size of an element. */
-#define PLN_MOVE_SIZES(X) X(pln_w1, 1) X(pln_w2, 2) X(pln_w4, 4) X(pln_w8, 8) X(pln_w16, 16)
+#define PLN_MOVE_SIZES(X) \
+    X(pln_w1, 1) X(pln_w2, 2) X(pln_w4, 4) X(pln_w8, 8) X(pln_w16, 16)
 
 /* Position of a size in tables made with PLN_MOVE_SIZES. */
 static inline int pln_move_size_index(size_t size)
@@ -77,9 +78,10 @@ pln_status pln_move_output(pln_call *c, uint32_t i, pln_dtype dt, int rank,
  * from the contents of the inputs. For kernels whose output shape depends on contents. */
 pln_status pln_move_ready(pln_call *c, pln_error *err);
 
-/* A reference to t that may be kept beyond the call: to a copy where t lies in memory that
- * the run uses again. */
-pln_status pln_move_keep(pln_call *c, const pln_tensor *t, pln_tensor **out, pln_error *err);
+/* A reference to t that may be kept beyond the call: to a copy where t lies in memory
+ * that the run uses again. */
+pln_status pln_move_keep(pln_call *c, const pln_tensor *t, pln_tensor **out,
+                         pln_error *err);
 
 static inline size_t pln_move_bytes_of(const pln_tensor *t)
 {
@@ -104,11 +106,13 @@ static inline int64_t pln_move_count(const int64_t *dims, int first, int last)
         n *= dims[i];
     return n;
 }
-/* Reads all integers of an input (int32 or int64, rank <= 1) of at most `max` elements. */
+/* Reads all integers of an input (int32 or int64, rank <= 1) of at most `max` elements.
+ */
 pln_status pln_move_read_ints(const pln_call *c, uint32_t i, int64_t *v, size_t max,
                               size_t *n, pln_error *err);
 
-/* ---- inference ------------------------------------------------------------------------ */
+/* ---- inference ------------------------------------------------------------------------
+ */
 
 /* Output 0: type of input 0, shape unknown. */
 pln_status pln_move_infer_open(pln_infer *inf);

@@ -3,7 +3,8 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- NonZero -------------------------------------------------------------------------------- */
+/* ---- NonZero
+ * -------------------------------------------------------------------------------- */
 
 static pln_status nonzero_infer(pln_infer *inf, pln_error *err)
 {
@@ -71,7 +72,8 @@ static pln_status nonzero_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Compress ---------------------------------------------------------------------------------- */
+/* ---- Compress
+ * ---------------------------------------------------------------------------------- */
 
 typedef struct compress_attrs {
     int64_t axis;
@@ -79,7 +81,9 @@ typedef struct compress_attrs {
 } compress_attrs;
 
 static const pln_attr_spec compress_spec[] = {
-    { .name = "axis", .type = PLN_ATTR_INT, .offset = offsetof(compress_attrs, axis),
+    { .name = "axis",
+      .type = PLN_ATTR_INT,
+      .offset = offsetof(compress_attrs, axis),
       .has_offset = offsetof(compress_attrs, has_axis) },
     PLN_A_END,
 };
@@ -120,8 +124,10 @@ static pln_status compress_run(pln_call *c, pln_error *err)
     for (int64_t i = 0; i < n; i++) {
         kept += keep[i] != 0;
         if (keep[i] && i >= dim)
-            return pln_call_fail(c, err, PLN_E_RUN, "condition %lld is true, there are %lld "
-                                 "elements", (long long)i, (long long)dim);
+            return pln_call_fail(c, err, PLN_E_RUN,
+                                 "condition %lld is true, there are %lld "
+                                 "elements",
+                                 (long long)i, (long long)dim);
     }
     int64_t dims[PLN_MAX_RANK] = { kept };
     if (a->has_axis) {
@@ -144,7 +150,9 @@ static pln_status compress_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- OneHot -------------------------------------------------------------------------------------- */
+/* ---- OneHot
+ * --------------------------------------------------------------------------------------
+ */
 
 typedef struct onehot_attrs {
     int64_t axis;
@@ -164,7 +172,8 @@ static pln_status onehot_infer(pln_infer *inf, pln_error *err)
     if (rank == PLN_RANK_UNKNOWN)
         return PLN_OK;
     if (rank + 1 > PLN_MAX_RANK)
-        return pln_fail(err, PLN_E_LIMIT, "%s (OneHot): rank %d", inf->node->name, rank + 1);
+        return pln_fail(err, PLN_E_LIMIT, "%s (OneHot): rank %d", inf->node->name,
+                        rank + 1);
     int axis;
     PLN_TRY(pln_infer_axis(inf, a->axis, rank + 1, &axis, err));
     pln_symval depth;
@@ -214,7 +223,9 @@ static pln_status onehot_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Trilu ----------------------------------------------------------------------------------------- */
+/* ---- Trilu
+ * -----------------------------------------------------------------------------------------
+ */
 
 typedef struct trilu_attrs {
     int64_t upper;
@@ -277,22 +288,53 @@ static pln_status trilu_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-#define INDEX_TYPES "uint8,int8,uint16,int16,uint32,int32,uint64,int64,float16,float,double"
+#define INDEX_TYPES \
+    "uint8,int8,uint16,int16,uint32,int32,uint64,int64,float16,float,double"
 
 const pln_op_desc pln_ops_nonzero[] = {
-    { .name = "NonZero", .domain = "", .since = 13, .in = { 1, 1 }, .out = { 1, 1 },
-      .traits = PLN_OP_DATA_SHAPE, .types = "T:" PLN_TS_STD, .sig = "T->int64",
-      .infer = nonzero_infer, .ref = nonzero_run },
-    { .name = "Compress", .domain = "", .since = 28, .in = { 2, 2 }, .out = { 1, 1 },
-      .traits = PLN_OP_DATA_SHAPE, .types = "T:" PLN_TS_STD, .sig = "T,bool->T",
-      .attrs = compress_spec, .attrs_size = sizeof(compress_attrs),
-      .infer = compress_infer, .ref = compress_run },
-    { .name = "OneHot", .domain = "", .since = 28, .in = { 3, 3 }, .out = { 1, 1 },
-      .types = "A:" INDEX_TYPES ";B:" INDEX_TYPES ";T:" PLN_TS_STD, .sig = "A,B,T->T",
-      .attrs = onehot_spec, .attrs_size = sizeof(onehot_attrs), .infer = onehot_infer,
+    { .name = "NonZero",
+      .domain = "",
+      .since = 13,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .traits = PLN_OP_DATA_SHAPE,
+      .types = "T:" PLN_TS_STD,
+      .sig = "T->int64",
+      .infer = nonzero_infer,
+      .ref = nonzero_run },
+    { .name = "Compress",
+      .domain = "",
+      .since = 28,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .traits = PLN_OP_DATA_SHAPE,
+      .types = "T:" PLN_TS_STD,
+      .sig = "T,bool->T",
+      .attrs = compress_spec,
+      .attrs_size = sizeof(compress_attrs),
+      .infer = compress_infer,
+      .ref = compress_run },
+    { .name = "OneHot",
+      .domain = "",
+      .since = 28,
+      .in = { 3, 3 },
+      .out = { 1, 1 },
+      .types = "A:" INDEX_TYPES ";B:" INDEX_TYPES ";T:" PLN_TS_STD,
+      .sig = "A,B,T->T",
+      .attrs = onehot_spec,
+      .attrs_size = sizeof(onehot_attrs),
+      .infer = onehot_infer,
       .ref = onehot_run },
-    { .name = "Trilu", .domain = "", .since = 14, .in = { 1, 2 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_STD, .sig = "T,int64?->T", .attrs = trilu_spec,
-      .attrs_size = sizeof(trilu_attrs), .infer = trilu_infer, .ref = trilu_run },
+    { .name = "Trilu",
+      .domain = "",
+      .since = 14,
+      .in = { 1, 2 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_STD,
+      .sig = "T,int64?->T",
+      .attrs = trilu_spec,
+      .attrs_size = sizeof(trilu_attrs),
+      .infer = trilu_infer,
+      .ref = trilu_run },
     { .name = NULL },
 };

@@ -14,7 +14,8 @@ static const pln_attr_spec pad_spec[] = {
     PLN_A_END,
 };
 
-/* ---- inference ------------------------------------------------------------------------------- */
+/* ---- inference
+ * ------------------------------------------------------------------------------- */
 
 static pln_status pad_dim(pln_infer *inf, pln_dim before, pln_dim after, pln_dim *d,
                           pln_error *err)
@@ -37,7 +38,8 @@ static pln_status pad_infer(pln_infer *inf, pln_error *err)
     const int64_t *axes = NULL;
     size_t n = (size_t)rank;
     const bool given = pln_infer_has(inf, 3);
-    if (!pln_infer_ints(inf, 1, &pads) || (given && !pln_infer_known_ints(inf, 3, &axes, &n))) {
+    if (!pln_infer_ints(inf, 1, &pads) ||
+        (given && !pln_infer_known_ints(inf, 3, &axes, &n))) {
         for (int i = 0; i < rank; i++)
             out.dims[i] = pln_dim_unknown();
         pln_infer_set(inf, 0, pln_infer_dtype(inf, 0), out);
@@ -55,7 +57,8 @@ static pln_status pad_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- running ------------------------------------------------------------------------------------ */
+/* ---- running
+ * ------------------------------------------------------------------------------------ */
 
 static pln_status read_pads(const pln_call *c, int64_t *before, int64_t *after,
                             pln_error *err)
@@ -89,8 +92,10 @@ static pln_status pad_output(pln_call *c, const int64_t *before, const int64_t *
     for (int i = 0; i < x->rank; i++)
         if (!pln_i64_add(&dims[i], x->dims[i], before[i]) ||
             !pln_i64_add(&dims[i], dims[i], after[i]) || dims[i] < 0)
-            return pln_call_fail(c, err, PLN_E_RUN, "pads %lld and %lld of dimension %d "
-                                 "(%lld)", (long long)before[i], (long long)after[i], i,
+            return pln_call_fail(c, err, PLN_E_RUN,
+                                 "pads %lld and %lld of dimension %d "
+                                 "(%lld)",
+                                 (long long)before[i], (long long)after[i], i,
                                  (long long)x->dims[i]);
     return pln_move_output(c, 0, x->dtype, x->rank, dims, err);
 }
@@ -275,7 +280,9 @@ static pln_status pad_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- versions -------------------------------------------------------------------------------------- */
+/* ---- versions
+ * --------------------------------------------------------------------------------------
+ */
 
 static pln_status pad_raise_2(pln_node *n, pln_error *err)
 {
@@ -307,8 +314,8 @@ static pln_status pad_raise_11(pln_node *n, pln_error *err)
     PLN_TRY(pln_raise_ints_to_input(n, "pads", 1, err));
     PLN_TRY(pln_raise_attr(n, "value", PLN_ATTR_FLOAT, &a, err));
     if (a && a->f != 0) {
-        const pln_dtype dt = n->in[0] && n->in[0]->type.dtype ? n->in[0]->type.dtype
-                                                              : PLN_DT_F32;
+        const pln_dtype dt =
+            n->in[0] && n->in[0]->type.dtype ? n->in[0]->type.dtype : PLN_DT_F32;
         pln_tensor *t = NULL;
         PLN_TRY(pln_tensor_make(n->graph->model->alloc, dt, 0, NULL, &t, err));
         pln_tensor_set_f64(t, 0, a->f);
@@ -347,10 +354,18 @@ static const pln_version_change pad_versions[] = {
 };
 
 const pln_op_desc pln_ops_pad[] = {
-    { .name = "Pad", .domain = "", .since = 25, .in = { 2, 4 }, .out = { 1, 1 },
-      .traits = PLN_OP_CHANNELS_LAST, .types = "T:" PLN_TS_ALL ";I:" PLN_TS_IND,
+    { .name = "Pad",
+      .domain = "",
+      .since = 25,
+      .in = { 2, 4 },
+      .out = { 1, 1 },
+      .traits = PLN_OP_CHANNELS_LAST,
+      .types = "T:" PLN_TS_ALL ";I:" PLN_TS_IND,
       .sig = "T,int64,T?,I?->T",
-      .attrs = pad_spec, .attrs_size = sizeof(pad_attrs), .infer = pad_infer,
-      .ref = pad_run, .versions = pad_versions },
+      .attrs = pad_spec,
+      .attrs_size = sizeof(pad_attrs),
+      .infer = pad_infer,
+      .ref = pad_run,
+      .versions = pad_versions },
     { .name = NULL },
 };

@@ -8,7 +8,8 @@
 #include "kernels/raise.h"
 #include "src/ir/numeric.h"
 
-/* ---- geometry --------------------------------------------------------------------------- */
+/* ---- geometry
+ * --------------------------------------------------------------------------- */
 
 bool pool_axis_attrs(const pool_attrs *a, int s, int i, pool_axis *ax)
 {
@@ -114,7 +115,8 @@ static void pool_row_position(const pool_geo *g, int64_t row, int64_t *o)
     }
 }
 
-/* ---- kernels by type and kind ---------------------------------------------------------------- */
+/* ---- kernels by type and kind
+ * ---------------------------------------------------------------- */
 
 typedef struct pool_job {
     pool_geo geo;
@@ -137,156 +139,156 @@ typedef struct pool_job {
 #define SQRT_F(a, n) ((void)(n), sqrtf(a))
 
 #define NAME(x) max_f32_##x
-#define ELEM float
-#define ACC float
-#define LOAD PLAIN
-#define STORE PLAIN
-#define INIT -INFINITY
-#define STEP MAX2
-#define JOIN MAX2
-#define FINISH SAME
+#define ELEM    float
+#define ACC     float
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define INIT    -INFINITY
+#define STEP    MAX2
+#define JOIN    MAX2
+#define FINISH  SAME
 #include "kernels/pool_tmpl.h"
 #define NAME(x) max_f64_##x
-#define ELEM double
-#define ACC double
-#define LOAD PLAIN
-#define STORE PLAIN
-#define INIT -INFINITY
-#define STEP MAX2
-#define JOIN MAX2
-#define FINISH SAME
+#define ELEM    double
+#define ACC     double
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define INIT    -INFINITY
+#define STEP    MAX2
+#define JOIN    MAX2
+#define FINISH  SAME
 #include "kernels/pool_tmpl.h"
 #define NAME(x) max_f16_##x
-#define ELEM uint16_t
-#define ACC float
-#define LOAD pln_f16_to_f32
-#define STORE pln_f32_to_f16
-#define INIT -INFINITY
-#define STEP MAX2
-#define JOIN MAX2
-#define FINISH SAME
+#define ELEM    uint16_t
+#define ACC     float
+#define LOAD    pln_f16_to_f32
+#define STORE   pln_f32_to_f16
+#define INIT    -INFINITY
+#define STEP    MAX2
+#define JOIN    MAX2
+#define FINISH  SAME
 #include "kernels/pool_tmpl.h"
 #define NAME(x) max_bf16_##x
-#define ELEM uint16_t
-#define ACC float
-#define LOAD pln_bf16_to_f32
-#define STORE pln_f32_to_bf16
-#define INIT -INFINITY
-#define STEP MAX2
-#define JOIN MAX2
-#define FINISH SAME
+#define ELEM    uint16_t
+#define ACC     float
+#define LOAD    pln_bf16_to_f32
+#define STORE   pln_f32_to_bf16
+#define INIT    -INFINITY
+#define STEP    MAX2
+#define JOIN    MAX2
+#define FINISH  SAME
 #include "kernels/pool_tmpl.h"
 #define NAME(x) max_u8_##x
-#define ELEM uint8_t
-#define ACC uint8_t
-#define LOAD PLAIN
-#define STORE PLAIN
-#define INIT 0
-#define STEP MAX2
-#define JOIN MAX2
-#define FINISH SAME
+#define ELEM    uint8_t
+#define ACC     uint8_t
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define INIT    0
+#define STEP    MAX2
+#define JOIN    MAX2
+#define FINISH  SAME
 #include "kernels/pool_tmpl.h"
 #define NAME(x) max_s8_##x
-#define ELEM int8_t
-#define ACC int8_t
-#define LOAD PLAIN
-#define STORE PLAIN
-#define INIT INT8_MIN
-#define STEP MAX2
-#define JOIN MAX2
-#define FINISH SAME
+#define ELEM    int8_t
+#define ACC     int8_t
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define INIT    INT8_MIN
+#define STEP    MAX2
+#define JOIN    MAX2
+#define FINISH  SAME
 #include "kernels/pool_tmpl.h"
 
 #define NAME(x) avg_f32_##x
-#define ELEM float
-#define ACC float
-#define LOAD PLAIN
-#define STORE PLAIN
-#define INIT 0
-#define STEP SUM2
-#define JOIN SUM2
-#define FINISH MEAN
+#define ELEM    float
+#define ACC     float
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define INIT    0
+#define STEP    SUM2
+#define JOIN    SUM2
+#define FINISH  MEAN
 #include "kernels/pool_tmpl.h"
 #define NAME(x) avg_f64_##x
-#define ELEM double
-#define ACC double
-#define LOAD PLAIN
-#define STORE PLAIN
-#define INIT 0
-#define STEP SUM2
-#define JOIN SUM2
-#define FINISH MEAN
+#define ELEM    double
+#define ACC     double
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define INIT    0
+#define STEP    SUM2
+#define JOIN    SUM2
+#define FINISH  MEAN
 #include "kernels/pool_tmpl.h"
 #define NAME(x) avg_f16_##x
-#define ELEM uint16_t
-#define ACC float
-#define LOAD pln_f16_to_f32
-#define STORE pln_f32_to_f16
-#define INIT 0
-#define STEP SUM2
-#define JOIN SUM2
-#define FINISH MEAN
+#define ELEM    uint16_t
+#define ACC     float
+#define LOAD    pln_f16_to_f32
+#define STORE   pln_f32_to_f16
+#define INIT    0
+#define STEP    SUM2
+#define JOIN    SUM2
+#define FINISH  MEAN
 #include "kernels/pool_tmpl.h"
 #define NAME(x) avg_bf16_##x
-#define ELEM uint16_t
-#define ACC float
-#define LOAD pln_bf16_to_f32
-#define STORE pln_f32_to_bf16
-#define INIT 0
-#define STEP SUM2
-#define JOIN SUM2
-#define FINISH MEAN
+#define ELEM    uint16_t
+#define ACC     float
+#define LOAD    pln_bf16_to_f32
+#define STORE   pln_f32_to_bf16
+#define INIT    0
+#define STEP    SUM2
+#define JOIN    SUM2
+#define FINISH  MEAN
 #include "kernels/pool_tmpl.h"
 
 #define NAME(x) l2_f32_##x
-#define ELEM float
-#define ACC float
-#define LOAD PLAIN
-#define STORE PLAIN
-#define INIT 0
-#define STEP SQ
-#define JOIN SUM2
-#define FINISH SQRT_F
+#define ELEM    float
+#define ACC     float
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define INIT    0
+#define STEP    SQ
+#define JOIN    SUM2
+#define FINISH  SQRT_F
 #include "kernels/pool_tmpl.h"
 #define NAME(x) lp_f32_##x
-#define ELEM float
-#define ACC float
-#define LOAD PLAIN
-#define STORE PLAIN
-#define INIT 0
-#define STEP POW_F
-#define JOIN SUM2
-#define FINISH ROOT_F
+#define ELEM    float
+#define ACC     float
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define INIT    0
+#define STEP    POW_F
+#define JOIN    SUM2
+#define FINISH  ROOT_F
 #include "kernels/pool_tmpl.h"
 #define NAME(x) lp_f64_##x
-#define ELEM double
-#define ACC double
-#define LOAD PLAIN
-#define STORE PLAIN
-#define INIT 0
-#define STEP POW_D
-#define JOIN SUM2
-#define FINISH ROOT_D
+#define ELEM    double
+#define ACC     double
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define INIT    0
+#define STEP    POW_D
+#define JOIN    SUM2
+#define FINISH  ROOT_D
 #include "kernels/pool_tmpl.h"
 #define NAME(x) lp_f16_##x
-#define ELEM uint16_t
-#define ACC float
-#define LOAD pln_f16_to_f32
-#define STORE pln_f32_to_f16
-#define INIT 0
-#define STEP POW_F
-#define JOIN SUM2
-#define FINISH ROOT_F
+#define ELEM    uint16_t
+#define ACC     float
+#define LOAD    pln_f16_to_f32
+#define STORE   pln_f32_to_f16
+#define INIT    0
+#define STEP    POW_F
+#define JOIN    SUM2
+#define FINISH  ROOT_F
 #include "kernels/pool_tmpl.h"
 #define NAME(x) lp_bf16_##x
-#define ELEM uint16_t
-#define ACC float
-#define LOAD pln_bf16_to_f32
-#define STORE pln_f32_to_bf16
-#define INIT 0
-#define STEP POW_F
-#define JOIN SUM2
-#define FINISH ROOT_F
+#define ELEM    uint16_t
+#define ACC     float
+#define LOAD    pln_bf16_to_f32
+#define STORE   pln_f32_to_bf16
+#define INIT    0
+#define STEP    POW_F
+#define JOIN    SUM2
+#define FINISH  ROOT_F
 #include "kernels/pool_tmpl.h"
 
 typedef struct pool_fns {
@@ -295,19 +297,30 @@ typedef struct pool_fns {
 
 typedef enum pool_kind { POOL_MAX, POOL_AVG, POOL_LP, POOL_KINDS } pool_kind;
 
-#define FNS(x) { x##_plain, x##_last }
+#define FNS(x)              \
+    {                       \
+        x##_plain, x##_last \
+    }
 static const pool_fns fns_by_type[POOL_KINDS][PLN_DT_COUNT] = {
-    [POOL_MAX] = { [PLN_DT_F32] = FNS(max_f32), [PLN_DT_F64] = FNS(max_f64),
-                   [PLN_DT_F16] = FNS(max_f16), [PLN_DT_BF16] = FNS(max_bf16),
-                   [PLN_DT_U8] = FNS(max_u8), [PLN_DT_S8] = FNS(max_s8) },
-    [POOL_AVG] = { [PLN_DT_F32] = FNS(avg_f32), [PLN_DT_F64] = FNS(avg_f64),
-                   [PLN_DT_F16] = FNS(avg_f16), [PLN_DT_BF16] = FNS(avg_bf16) },
-    [POOL_LP] = { [PLN_DT_F32] = FNS(lp_f32), [PLN_DT_F64] = FNS(lp_f64),
-                  [PLN_DT_F16] = FNS(lp_f16), [PLN_DT_BF16] = FNS(lp_bf16) },
+    [POOL_MAX] = { [PLN_DT_F32] = FNS(max_f32),
+                   [PLN_DT_F64] = FNS(max_f64),
+                   [PLN_DT_F16] = FNS(max_f16),
+                   [PLN_DT_BF16] = FNS(max_bf16),
+                   [PLN_DT_U8] = FNS(max_u8),
+                   [PLN_DT_S8] = FNS(max_s8) },
+    [POOL_AVG] = { [PLN_DT_F32] = FNS(avg_f32),
+                   [PLN_DT_F64] = FNS(avg_f64),
+                   [PLN_DT_F16] = FNS(avg_f16),
+                   [PLN_DT_BF16] = FNS(avg_bf16) },
+    [POOL_LP] = { [PLN_DT_F32] = FNS(lp_f32),
+                  [PLN_DT_F64] = FNS(lp_f64),
+                  [PLN_DT_F16] = FNS(lp_f16),
+                  [PLN_DT_BF16] = FNS(lp_bf16) },
 };
 static const pool_fns l2_fns = FNS(l2_f32);
 
-/* ---- inference ------------------------------------------------------------------------------- */
+/* ---- inference
+ * ------------------------------------------------------------------------------- */
 
 static pln_dim pool_symbolic(pln_infer *inf, const pool_attrs *a, const pool_axis *ax,
                              pln_dim d)
@@ -337,8 +350,10 @@ static pln_status pool_shape(pln_infer *inf, pln_shape *out, pln_error *err)
     for (int i = 0; i < rank - 2; i++) {
         pool_axis ax = { 0 };
         if (!pool_axis_attrs(a, rank - 2, i, &ax))
-            return pln_infer_fail(inf, err, "kernel_shape, strides, pads or dilations don't "
-                                            "fit rank %d", rank);
+            return pln_infer_fail(inf, err,
+                                  "kernel_shape, strides, pads or dilations don't "
+                                  "fit rank %d",
+                                  rank);
         pln_dim *d = &out->dims[2 + i];
         if (pln_dim_is_known(*d)) {
             ax.in = d->value;
@@ -394,7 +409,8 @@ static void pool_cost(const pln_infer *inf, pln_cost *cost)
     cost->bytes = size * ((double)in.value + (double)out.value);
 }
 
-/* ---- running --------------------------------------------------------------------------------- */
+/* ---- running
+ * --------------------------------------------------------------------------------- */
 
 static void geo_finish(pool_geo *g, const pln_tensor *x)
 {
@@ -446,15 +462,19 @@ static pln_status run_geo(pln_call *c, pool_kind kind, const pool_geo *g, pln_er
             fns = &l2_fns;
     }
     if (!fns->plain)
-        return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "pooling of %s", pln_dtype_name(dt));
+        return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "pooling of %s",
+                             pln_dtype_name(dt));
     int64_t taps = 1;
     for (int i = 0; i < g->s; i++)
         taps *= g->ax[i].k;
-    const int64_t row = g->ax[g->s - 1].out, groups = (g->c + POOL_CHANNELS - 1) / POOL_CHANNELS;
+    const int64_t row = g->ax[g->s - 1].out,
+                  groups = (g->c + POOL_CHANNELS - 1) / POOL_CHANNELS;
     const bool last = g->channels_last;
-    const int64_t items = last ? g->n * g->out_pixels * groups
-                               : row ? g->n * g->c * (g->out_pixels / row) : 0;
-    const int64_t work = taps * (last ? (g->c < POOL_CHANNELS ? g->c : POOL_CHANNELS) : row);
+    const int64_t items = last  ? g->n * g->out_pixels * groups
+                          : row ? g->n * g->c * (g->out_pixels / row)
+                                : 0;
+    const int64_t work =
+        taps * (last ? (g->c < POOL_CHANNELS ? g->c : POOL_CHANNELS) : row);
     if (items > 0 && pln_tensor_size(c->out[0]) > 0)
         pln_parallel_for(c->n_threads, items, 1 + 32768 / (work + 1),
                          last ? fns->last : fns->plain, &job);
@@ -503,7 +523,8 @@ static pln_status global_lp_run(pln_call *c, pln_error *err)
     return run_global(c, POOL_LP, ((const pool_attrs *)c->attrs)->p, err);
 }
 
-/* ---- MaxPool with positions --------------------------------------------------------------------- */
+/* ---- MaxPool with positions
+ * --------------------------------------------------------------------- */
 
 /* Position of a pixel in an image, first or last dimension fastest. */
 static int64_t pixel_index(const pool_geo *g, const int64_t *at, bool column_major)
@@ -518,7 +539,8 @@ static int64_t pixel_index(const pool_geo *g, const int64_t *at, bool column_maj
 
 /* The largest value under the window at o: its pixel, or -1 where only padding lies. */
 static void find_max(const pln_tensor *x, const pool_geo *g, const int64_t *o,
-                     int64_t image, int64_t channel, int64_t *best_pixel, int64_t *best_at)
+                     int64_t image, int64_t channel, int64_t *best_pixel,
+                     int64_t *best_at)
 {
     int64_t tap[PLN_MAX_RANK] = { 0 }, at[PLN_MAX_RANK];
     double best = 0;
@@ -531,8 +553,9 @@ static void find_max(const pln_tensor *x, const pool_geo *g, const int64_t *o,
             inside &= at[i] >= 0 && at[i] < g->ax[i].in;
             pixel += at[i] * g->step[i];
         }
-        const int64_t e = g->channels_last ? (image * g->in_pixels + pixel) * g->c + channel
-                                           : (image * g->c + channel) * g->in_pixels + pixel;
+        const int64_t e = g->channels_last
+                              ? (image * g->in_pixels + pixel) * g->c + channel
+                              : (image * g->c + channel) * g->in_pixels + pixel;
         if (inside && (*best_pixel < 0 || pln_tensor_get_f64(x, e) > best)) {
             best = pln_tensor_get_f64(x, e);
             *best_pixel = pixel;
@@ -562,8 +585,9 @@ static void max_positions(pln_call *c, const pool_geo *g)
         int64_t to = p;
         if (c->out[1]->layout == PLN_LAYOUT_CHANNELS_LAST)
             to = (plane / g->c * g->out_pixels + p % g->out_pixels) * g->c + plane % g->c;
-        index[to] = pixel < 0 ? 0
-                              : plane * g->in_pixels + pixel_index(g, at, a->storage_order == 1);
+        index[to] =
+            pixel < 0 ? 0
+                      : plane * g->in_pixels + pixel_index(g, at, a->storage_order == 1);
     }
 }
 
@@ -576,7 +600,9 @@ static pln_status max_run(pln_call *c, pln_error *err)
     return pln_call_wants(c, 0) ? run_geo(c, POOL_MAX, &g, err) : PLN_OK;
 }
 
-/* ---- versions --------------------------------------------------------------------------------------- */
+/* ---- versions
+ * ---------------------------------------------------------------------------------------
+ */
 
 static pln_status lower_dilations(pln_node *n, pln_error *err)
 {
@@ -657,14 +683,18 @@ static const pln_version_change global_lp_versions[] = {
     { 0 },
 };
 
-/* ---- rows ------------------------------------------------------------------------------------------- */
+/* ---- rows
+ * -------------------------------------------------------------------------------------------
+ */
 
-#define WINDOW                                                                              \
-    PLN_A_ENUM(pool_attrs, auto_pad, "NOTSET|SAME_UPPER|SAME_LOWER|VALID", "NOTSET"),       \
-        PLN_A_INT(pool_attrs, ceil_mode, 0), PLN_A_INTS(pool_attrs, pads),                  \
-        PLN_A_INTS(pool_attrs, strides), PLN_A_INTS(pool_attrs, dilations),                 \
-        { .name = "kernel_shape", .type = PLN_ATTR_INTS, .required = true,                  \
-          .offset = offsetof(pool_attrs, kernel_shape) }
+#define WINDOW                                                                        \
+    PLN_A_ENUM(pool_attrs, auto_pad, "NOTSET|SAME_UPPER|SAME_LOWER|VALID", "NOTSET"), \
+        PLN_A_INT(pool_attrs, ceil_mode, 0), PLN_A_INTS(pool_attrs, pads),            \
+        PLN_A_INTS(pool_attrs, strides), PLN_A_INTS(pool_attrs, dilations),           \
+    {                                                                                 \
+        .name = "kernel_shape", .type = PLN_ATTR_INTS, .required = true,              \
+        .offset = offsetof(pool_attrs, kernel_shape)                                  \
+    }
 
 static const pln_attr_spec max_spec[] = {
     WINDOW,
@@ -691,8 +721,9 @@ static pln_status lp_check(pln_node *n, void *attrs, pln_error *err)
     return ((pool_attrs *)attrs)->p == 0 ? pln_raise_fail(n, err, "p is 0") : PLN_OK;
 }
 
-#define ROW .domain = "", .in = { 1, 1 }, .traits = PLN_OP_CHANNELS_LAST, \
-            .attrs_size = sizeof(pool_attrs)
+#define ROW                                                       \
+    .domain = "", .in = { 1, 1 }, .traits = PLN_OP_CHANNELS_LAST, \
+    .attrs_size = sizeof(pool_attrs)
 #define FLOATS .types = "T:" PLN_TS_FLOAT, .sig = "T->T"
 
 const pln_op_desc pln_ops_pool[] = {

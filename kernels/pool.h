@@ -11,7 +11,12 @@ typedef struct pool_attrs {
     pln_ints kernel_shape, strides, pads, dilations;
 } pool_attrs;
 
-typedef enum pool_auto_pad { PAD_NOTSET, PAD_SAME_UPPER, PAD_SAME_LOWER, PAD_VALID } pool_auto_pad;
+typedef enum pool_auto_pad {
+    PAD_NOTSET,
+    PAD_SAME_UPPER,
+    PAD_SAME_LOWER,
+    PAD_VALID
+} pool_auto_pad;
 
 /* One window dimension. */
 typedef struct pool_axis {

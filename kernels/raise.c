@@ -36,8 +36,8 @@ pln_status pln_raise_constant(pln_node *n, const char *hint, uint32_t slot,
 {
     if (!t_take)
         return pln_oom(err);
-    pln_value *v = pln_graph_add_initializer(n->graph, pln_graph_fresh_name(n->graph, hint),
-                                             t_take);
+    pln_value *v =
+        pln_graph_add_initializer(n->graph, pln_graph_fresh_name(n->graph, hint), t_take);
     if (!v)
         return pln_oom(err);
     const pln_status st = pln_node_set_input(n, slot, v);
@@ -182,7 +182,8 @@ pln_status pln_lower_input_to_floats(pln_node *n, uint32_t slot, const char *nam
     return drop_input(n, slot, err);
 }
 
-pln_status pln_lower_drop_int(pln_node *n, const char *name, int64_t plain, pln_error *err)
+pln_status pln_lower_drop_int(pln_node *n, const char *name, int64_t plain,
+                              pln_error *err)
 {
     const pln_attr *a = pln_node_find_attr(n, name);
     if (!a)

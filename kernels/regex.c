@@ -10,13 +10,23 @@
 #define MAX_REPEAT  1000
 #define LAST_CHAR   0x10ffffu
 
-typedef enum op_code { OP_CHAR, OP_SET, OP_SPLIT, OP_JUMP, OP_BEGIN, OP_END, OP_WORD, OP_NOT_WORD,
-                       OP_MATCH } op_code;
+typedef enum op_code {
+    OP_CHAR,
+    OP_SET,
+    OP_SPLIT,
+    OP_JUMP,
+    OP_BEGIN,
+    OP_END,
+    OP_WORD,
+    OP_NOT_WORD,
+    OP_MATCH
+} op_code;
 
 typedef struct instr {
     uint8_t op;
     bool negate;
-    uint32_t x, y; /* targets; OP_SET: first range and their number; OP_CHAR: the character */
+    uint32_t x,
+        y; /* targets; OP_SET: first range and their number; OP_CHAR: the character */
 } instr;
 
 typedef struct range {
@@ -33,14 +43,19 @@ struct pln_regex {
     uint32_t *mark;               /* [n] step in which a state was last added */
 };
 
-/* ---- characters ------------------------------------------------------------------------------ */
+/* ---- characters
+ * ------------------------------------------------------------------------------ */
 
 /* One code point of UTF-8; a byte that begins none stands for itself. */
 static uint32_t next_char(const char **s, const char *end)
 {
     const unsigned char *p = (const unsigned char *)*s;
     const size_t left = (size_t)(end - *s);
-    const int n = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : p[0] >= 0xc0 ? 2 : 1;
+    const int n = p[0] < 0x80    ? 1
+                  : p[0] >= 0xf0 ? 4
+                  : p[0] >= 0xe0 ? 3
+                  : p[0] >= 0xc0 ? 2
+                                 : 1;
     uint32_t v = n == 1 ? p[0] : p[0] & (0xffu >> (n + 1));
     bool good = (size_t)n <= left;
     for (int i = 1; good && i < n; i++) {
@@ -53,10 +68,12 @@ static uint32_t next_char(const char **s, const char *end)
 
 static bool is_word(uint32_t c)
 {
-    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+           c == '_';
 }
 
-/* ---- compiling ----------------------------------------------------------------------------------- */
+/* ---- compiling
+ * ----------------------------------------------------------------------------------- */
 
 typedef struct parser {
     pln_regex *re;
@@ -69,7 +86,8 @@ typedef struct parser {
 
 static pln_status bad(parser *p, const char *what)
 {
-    return pln_fail(p->err, PLN_E_FORMAT, "the pattern is no regular expression: %s", what);
+    return pln_fail(p->err, PLN_E_FORMAT, "the pattern is no regular expression: %s",
+                    what);
 }
 
 static pln_status emit(parser *p, op_code op, uint32_t x, uint32_t y)
@@ -446,7 +464,8 @@ static bool repeat_counts(parser *p, int *lo, int *hi)
     return true;
 }
 
-/* Appends a copy of instructions [from, to), whose targets lie among them or just behind. */
+/* Appends a copy of instructions [from, to), whose targets lie among them or just behind.
+ */
 static pln_status copy_code(parser *p, size_t from, size_t to)
 {
     const uint32_t shift = (uint32_t)(p->re->n - from);
@@ -613,10 +632,12 @@ void pln_regex_free(pln_regex *re)
     pln_release(a, re);
 }
 
-/* ---- matching ------------------------------------------------------------------------------------- */
+/* ---- matching
+ * -------------------------------------------------------------------------------------
+ */
 
 typedef struct place {
-    bool first, last; /* of the text */
+    bool first, last;       /* of the text */
     uint32_t before, after; /* characters around; LAST_CHAR + 1: none */
 } place;
 
@@ -638,8 +659,8 @@ static bool holds(const instr *c, const place *at)
 }
 
 /* Adds a state and those that follow it without a character. */
-static void add_state(pln_regex *re, uint32_t *set, size_t *n, uint32_t state, uint32_t step,
-                      const place *at)
+static void add_state(pln_regex *re, uint32_t *set, size_t *n, uint32_t state,
+                      uint32_t step, const place *at)
 {
     size_t top = 0;
     re->stack[top++] = state;
@@ -691,7 +712,8 @@ bool pln_regex_full_match(pln_regex *re, const char *text, size_t len)
         size_t m = 0;
         step++;
         peek = at;
-        where = (place){ .last = at == end, .before = ch,
+        where = (place){ .last = at == end,
+                         .before = ch,
                          .after = at < end ? next_char(&peek, end) : none };
         for (size_t i = 0; i < n; i++)
             if (takes(re, &re->prog[re->now[i]], ch))

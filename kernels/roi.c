@@ -6,7 +6,8 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- RoiAlign ------------------------------------------------------------------------------- */
+/* ---- RoiAlign
+ * ------------------------------------------------------------------------------- */
 
 typedef struct align_attrs {
     int coords, mode;
@@ -15,8 +16,11 @@ typedef struct align_attrs {
 } align_attrs;
 
 static const pln_attr_spec align_spec[] = {
-    { .name = "coordinate_transformation_mode", .type = PLN_ATTR_STRING, .s = "half_pixel",
-      .offset = offsetof(align_attrs, coords), .choices = "half_pixel|output_half_pixel" },
+    { .name = "coordinate_transformation_mode",
+      .type = PLN_ATTR_STRING,
+      .s = "half_pixel",
+      .offset = offsetof(align_attrs, coords),
+      .choices = "half_pixel|output_half_pixel" },
     PLN_A_ENUM(align_attrs, mode, "avg|max", "avg"),
     PLN_A_INT(align_attrs, output_height, 1),
     PLN_A_INT(align_attrs, output_width, 1),
@@ -29,17 +33,20 @@ static pln_status align_check(pln_node *n, void *attrs, pln_error *err)
 {
     const align_attrs *a = attrs;
     if (a->output_height < 1 || a->output_width < 1 || a->sampling_ratio < 0 ||
-        a->output_height > 1 << 20 || a->output_width > 1 << 20 || a->sampling_ratio > 1 << 16)
-        return pln_raise_fail(n, err, "output_height, output_width or sampling_ratio is out of "
-                                      "range");
+        a->output_height > 1 << 20 || a->output_width > 1 << 20 ||
+        a->sampling_ratio > 1 << 16)
+        return pln_raise_fail(n, err,
+                              "output_height, output_width or sampling_ratio is out of "
+                              "range");
     return PLN_OK;
 }
 
-static pln_status roi_infer(pln_infer *inf, int64_t height, int64_t width, int64_t columns,
-                            pln_error *err)
+static pln_status roi_infer(pln_infer *inf, int64_t height, int64_t width,
+                            int64_t columns, pln_error *err)
 {
     const int rank = pln_infer_rank(inf, 0), rois = pln_infer_rank(inf, 1);
-    if ((rank != PLN_RANK_UNKNOWN && rank != 4) || (rois != PLN_RANK_UNKNOWN && rois != 2))
+    if ((rank != PLN_RANK_UNKNOWN && rank != 4) ||
+        (rois != PLN_RANK_UNKNOWN && rois != 2))
         return pln_infer_fail(inf, err, "input has rank %d, rois have %d", rank, rois);
     const pln_dim cols = rois == 2 ? pln_infer_dim(inf, 1, 1) : pln_dim_of(columns);
     if (pln_dim_is_known(cols) && cols.value != columns)
@@ -160,8 +167,9 @@ static pln_status align_run(pln_call *c, pln_error *err)
         for (int64_t k = 0; k < ch; k++)
             for (int64_t ph = 0; ph < a->output_height; ph++)
                 for (int64_t pw = 0; pw < a->output_width; pw++)
-                    pln_tensor_set_f64(y, to++, align_bin(&j, (batch * ch + k) * j.height *
-                                                                  j.width, ph, pw));
+                    pln_tensor_set_f64(
+                        y, to++,
+                        align_bin(&j, (batch * ch + k) * j.height * j.width, ph, pw));
     }
     return PLN_OK;
 }
@@ -169,8 +177,8 @@ static pln_status align_run(pln_call *c, pln_error *err)
 static pln_status align_raise_16(pln_node *n, pln_error *err)
 {
     static const char mode[] = "output_half_pixel";
-    return pln_node_set_string(n, "coordinate_transformation_mode", mode, sizeof mode - 1) ==
-                   PLN_OK
+    return pln_node_set_string(n, "coordinate_transformation_mode", mode,
+                               sizeof mode - 1) == PLN_OK
                ? PLN_OK
                : pln_oom(err);
 }
@@ -180,7 +188,8 @@ static pln_status align_lower_16(pln_node *n, pln_error *err)
     const pln_attr *a = pln_node_find_attr(n, "coordinate_transformation_mode");
     if (!a)
         return pln_lower_fail(n, err, "the older version has no half-pixel shift");
-    return pln_lower_drop_string(n, "coordinate_transformation_mode", "output_half_pixel", err);
+    return pln_lower_drop_string(n, "coordinate_transformation_mode", "output_half_pixel",
+                                 err);
 }
 
 static const pln_version_change align_versions[] = {
@@ -188,7 +197,8 @@ static const pln_version_change align_versions[] = {
     { 0 },
 };
 
-/* ---- MaxRoiPool ---------------------------------------------------------------------------------- */
+/* ---- MaxRoiPool
+ * ---------------------------------------------------------------------------------- */
 
 typedef struct pool_attrs {
     pln_ints pooled_shape;
@@ -196,7 +206,9 @@ typedef struct pool_attrs {
 } pool_attrs;
 
 static const pln_attr_spec pool_spec[] = {
-    { .name = "pooled_shape", .type = PLN_ATTR_INTS, .required = true,
+    { .name = "pooled_shape",
+      .type = PLN_ATTR_INTS,
+      .required = true,
       .offset = offsetof(pool_attrs, pooled_shape) },
     PLN_A_FLOAT(pool_attrs, spatial_scale, 1),
     PLN_A_END,
@@ -206,7 +218,8 @@ static pln_status pool_infer(pln_infer *inf, pln_error *err)
 {
     const pool_attrs *a = inf->attrs;
     if (a->pooled_shape.n != 2 || a->pooled_shape.v[0] < 1 || a->pooled_shape.v[1] < 1)
-        return pln_infer_fail(inf, err, "pooled_shape has %zu entries", a->pooled_shape.n);
+        return pln_infer_fail(inf, err, "pooled_shape has %zu entries",
+                              a->pooled_shape.n);
     return roi_infer(inf, a->pooled_shape.v[0], a->pooled_shape.v[1], 5, err);
 }
 
@@ -224,8 +237,8 @@ static void pool_range(double start, double length, int64_t i, int64_t n, int64_
     *to = bounded(ceil((double)(i + 1) * bin) + start, limit);
 }
 
-static double pool_bin(const pln_tensor *x, int64_t plane, int64_t h0, int64_t h1, int64_t w0,
-                       int64_t w1)
+static double pool_bin(const pln_tensor *x, int64_t plane, int64_t h0, int64_t h1,
+                       int64_t w0, int64_t w1)
 {
     bool any = false;
     double best = 0;
@@ -260,14 +273,16 @@ static pln_status pool_run(pln_call *c, pln_error *err)
             int64_t h0, h1, w0, w1;
             pool_range(v[2], h, k / pw % ph, ph, x->dims[2], &h0, &h1);
             pool_range(v[1], w, k % pw, pw, x->dims[3], &w0, &w1);
-            const int64_t plane = ((int64_t)v[0] * ch + k / (ph * pw)) * x->dims[2] * x->dims[3];
+            const int64_t plane =
+                ((int64_t)v[0] * ch + k / (ph * pw)) * x->dims[2] * x->dims[3];
             pln_tensor_set_f64(c->out[0], to++, pool_bin(x, plane, h0, h1, w0, w1));
         }
     }
     return PLN_OK;
 }
 
-/* ---- NonMaxSuppression ---------------------------------------------------------------------------- */
+/* ---- NonMaxSuppression
+ * ---------------------------------------------------------------------------- */
 
 typedef struct nms_attrs {
     int64_t center_point_box;
@@ -299,11 +314,15 @@ static nms_box box_of(const float *v, bool center)
 {
     nms_box b;
     if (center) {
-        b = (nms_box){ .x0 = v[0] - v[2] / 2, .x1 = v[0] + v[2] / 2,
-                       .y0 = v[1] - v[3] / 2, .y1 = v[1] + v[3] / 2 };
+        b = (nms_box){ .x0 = v[0] - v[2] / 2,
+                       .x1 = v[0] + v[2] / 2,
+                       .y0 = v[1] - v[3] / 2,
+                       .y1 = v[1] + v[3] / 2 };
     } else {
-        b = (nms_box){ .y0 = fminf(v[0], v[2]), .y1 = fmaxf(v[0], v[2]),
-                       .x0 = fminf(v[1], v[3]), .x1 = fmaxf(v[1], v[3]) };
+        b = (nms_box){ .y0 = fminf(v[0], v[2]),
+                       .y1 = fmaxf(v[0], v[2]),
+                       .x0 = fminf(v[1], v[3]),
+                       .x1 = fmaxf(v[1], v[3]) };
     }
     b.area = (b.y1 - b.y0) * (b.x1 - b.x0);
     return b;
@@ -331,8 +350,9 @@ static int by_score(const void *pa, const void *pb, void *arg)
 }
 
 /* Boxes of one class of one image that stay; their positions are left at order[0..]. */
-static int64_t nms_class(const nms_box *boxes, const float *score, int64_t n, int64_t most,
-                         float iou, bool has_least, float least, int64_t *order)
+static int64_t nms_class(const nms_box *boxes, const float *score, int64_t n,
+                         int64_t most, float iou, bool has_least, float least,
+                         int64_t *order)
 {
     int64_t candidates = 0, kept = 0;
     for (int64_t i = 0; i < n; i++)
@@ -415,16 +435,41 @@ static pln_status nms_run(pln_call *c, pln_error *err)
 }
 
 const pln_op_desc pln_ops_roi[] = {
-    { .name = "RoiAlign", .domain = "", .since = 22, .in = { 3, 3 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_FLOAT, .sig = "T,T,int64->T", .attrs = align_spec,
-      .attrs_size = sizeof(align_attrs), .check = align_check, .infer = align_infer,
-      .ref = align_run, .versions = align_versions },
-    { .name = "MaxRoiPool", .domain = "", .since = 22, .in = { 2, 2 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_FLOAT, .sig = "T,T->T", .attrs = pool_spec,
-      .attrs_size = sizeof(pool_attrs), .infer = pool_infer, .ref = pool_run },
-    { .name = "NonMaxSuppression", .domain = "", .since = 11, .in = { 2, 5 },
-      .out = { 1, 1 }, .traits = PLN_OP_DATA_SHAPE, .sig = "float,float,int64?,float?,float?"
-      "->int64", .attrs = nms_spec, .attrs_size = sizeof(nms_attrs), .infer = nms_infer,
+    { .name = "RoiAlign",
+      .domain = "",
+      .since = 22,
+      .in = { 3, 3 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_FLOAT,
+      .sig = "T,T,int64->T",
+      .attrs = align_spec,
+      .attrs_size = sizeof(align_attrs),
+      .check = align_check,
+      .infer = align_infer,
+      .ref = align_run,
+      .versions = align_versions },
+    { .name = "MaxRoiPool",
+      .domain = "",
+      .since = 22,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_FLOAT,
+      .sig = "T,T->T",
+      .attrs = pool_spec,
+      .attrs_size = sizeof(pool_attrs),
+      .infer = pool_infer,
+      .ref = pool_run },
+    { .name = "NonMaxSuppression",
+      .domain = "",
+      .since = 11,
+      .in = { 2, 5 },
+      .out = { 1, 1 },
+      .traits = PLN_OP_DATA_SHAPE,
+      .sig = "float,float,int64?,float?,float?"
+             "->int64",
+      .attrs = nms_spec,
+      .attrs_size = sizeof(nms_attrs),
+      .infer = nms_infer,
       .ref = nms_run },
     { .name = NULL },
 };

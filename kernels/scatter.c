@@ -5,7 +5,8 @@
 #include "kernels/raise.h"
 #include "src/ir/numeric.h"
 
-/* ---- combining, by type ------------------------------------------------------------------- */
+/* ---- combining, by type
+ * ------------------------------------------------------------------- */
 
 typedef enum scatter_op { SC_NONE, SC_ADD, SC_MUL, SC_MAX, SC_MIN } scatter_op;
 
@@ -15,195 +16,197 @@ typedef struct scatter_fns {
     void (*run)(void *out, const void *update, int64_t n);
 } scatter_fns;
 
-#define PLAIN(x) (x)
-#define SUM(a, b) ((a) + (b))
+#define PLAIN(x)      (x)
+#define SUM(a, b)     ((a) + (b))
 #define PRODUCT(a, b) ((a) * (b))
 #define GREATER(a, b) ((a) > (b) ? (a) : (b))
-#define LESSER(a, b) ((a) < (b) ? (a) : (b))
+#define LESSER(a, b)  ((a) < (b) ? (a) : (b))
 /* NaN wins. */
 #define GREATER_F(a, b) ((a) > (b) || (a) != (a) ? (a) : (b))
-#define LESSER_F(a, b) ((a) < (b) || (a) != (a) ? (a) : (b))
-#define EITHER(a, b) ((a) || (b))
-#define BOTH(a, b) ((a) && (b))
+#define LESSER_F(a, b)  ((a) < (b) || (a) != (a) ? (a) : (b))
+#define EITHER(a, b)    ((a) || (b))
+#define BOTH(a, b)      ((a) && (b))
 
 /* Integers wrap: they are combined unsigned, but compared with their sign. */
 #define NAME(x) u8_##x
-#define ELEM uint8_t
-#define VAL uint8_t
-#define LOAD PLAIN
-#define STORE PLAIN
-#define ADD SUM
-#define MUL PRODUCT
-#define MAX GREATER
-#define MIN LESSER
+#define ELEM    uint8_t
+#define VAL     uint8_t
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define ADD     SUM
+#define MUL     PRODUCT
+#define MAX     GREATER
+#define MIN     LESSER
 #include "kernels/scatter_tmpl.h"
 #define NAME(x) s8_##x
-#define ELEM int8_t
-#define VAL int8_t
-#define LOAD PLAIN
-#define STORE PLAIN
-#define ADD SUM
-#define MUL PRODUCT
-#define MAX GREATER
-#define MIN LESSER
+#define ELEM    int8_t
+#define VAL     int8_t
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define ADD     SUM
+#define MUL     PRODUCT
+#define MAX     GREATER
+#define MIN     LESSER
 #include "kernels/scatter_tmpl.h"
-#define WIDE(a, op, b) ((uint32_t)(a) op(uint32_t)(b))
-#define SUM_W(a, b) WIDE(a, +, b)
+#define WIDE(a, op, b)  ((uint32_t)(a)op(uint32_t)(b))
+#define SUM_W(a, b)     WIDE(a, +, b)
 #define PRODUCT_W(a, b) WIDE(a, *, b)
-#define NAME(x) u16_##x
-#define ELEM uint16_t
-#define VAL uint16_t
-#define LOAD PLAIN
-#define STORE PLAIN
-#define ADD SUM_W
-#define MUL PRODUCT_W
-#define MAX GREATER
-#define MIN LESSER
+#define NAME(x)         u16_##x
+#define ELEM            uint16_t
+#define VAL             uint16_t
+#define LOAD            PLAIN
+#define STORE           PLAIN
+#define ADD             SUM_W
+#define MUL             PRODUCT_W
+#define MAX             GREATER
+#define MIN             LESSER
 #include "kernels/scatter_tmpl.h"
-#define NAME(x) s16_##x
-#define ELEM int16_t
-#define VAL int16_t
-#define LOAD PLAIN
+#define NAME(x)  s16_##x
+#define ELEM     int16_t
+#define VAL      int16_t
+#define LOAD     PLAIN
 #define STORE(x) (int16_t)(x)
-#define ADD SUM_W
-#define MUL PRODUCT_W
-#define MAX GREATER
-#define MIN LESSER
+#define ADD      SUM_W
+#define MUL      PRODUCT_W
+#define MAX      GREATER
+#define MIN      LESSER
 #include "kernels/scatter_tmpl.h"
 #define NAME(x) u32_##x
-#define ELEM uint32_t
-#define VAL uint32_t
-#define LOAD PLAIN
-#define STORE PLAIN
-#define ADD SUM
-#define MUL PRODUCT
-#define MAX GREATER
-#define MIN LESSER
+#define ELEM    uint32_t
+#define VAL     uint32_t
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define ADD     SUM
+#define MUL     PRODUCT
+#define MAX     GREATER
+#define MIN     LESSER
 #include "kernels/scatter_tmpl.h"
-#define NAME(x) s32_##x
-#define ELEM int32_t
-#define VAL int32_t
-#define LOAD PLAIN
+#define NAME(x)  s32_##x
+#define ELEM     int32_t
+#define VAL      int32_t
+#define LOAD     PLAIN
 #define STORE(x) (int32_t)(x)
-#define ADD SUM_W
-#define MUL PRODUCT_W
-#define MAX GREATER
-#define MIN LESSER
+#define ADD      SUM_W
+#define MUL      PRODUCT_W
+#define MAX      GREATER
+#define MIN      LESSER
 #include "kernels/scatter_tmpl.h"
 #define NAME(x) u64_##x
-#define ELEM uint64_t
-#define VAL uint64_t
-#define LOAD PLAIN
-#define STORE PLAIN
-#define ADD SUM
-#define MUL PRODUCT
-#define MAX GREATER
-#define MIN LESSER
+#define ELEM    uint64_t
+#define VAL     uint64_t
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define ADD     SUM
+#define MUL     PRODUCT
+#define MAX     GREATER
+#define MIN     LESSER
 #include "kernels/scatter_tmpl.h"
-#define SUM_L(a, b) ((uint64_t)(a) + (uint64_t)(b))
+#define SUM_L(a, b)     ((uint64_t)(a) + (uint64_t)(b))
 #define PRODUCT_L(a, b) ((uint64_t)(a) * (uint64_t)(b))
-#define NAME(x) s64_##x
-#define ELEM int64_t
-#define VAL int64_t
-#define LOAD PLAIN
-#define STORE(x) (int64_t)(x)
-#define ADD SUM_L
-#define MUL PRODUCT_L
-#define MAX GREATER
-#define MIN LESSER
+#define NAME(x)         s64_##x
+#define ELEM            int64_t
+#define VAL             int64_t
+#define LOAD            PLAIN
+#define STORE(x)        (int64_t)(x)
+#define ADD             SUM_L
+#define MUL             PRODUCT_L
+#define MAX             GREATER
+#define MIN             LESSER
 #include "kernels/scatter_tmpl.h"
 #define NAME(x) f32_##x
-#define ELEM float
-#define VAL float
-#define LOAD PLAIN
-#define STORE PLAIN
-#define ADD SUM
-#define MUL PRODUCT
-#define MAX GREATER_F
-#define MIN LESSER_F
+#define ELEM    float
+#define VAL     float
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define ADD     SUM
+#define MUL     PRODUCT
+#define MAX     GREATER_F
+#define MIN     LESSER_F
 #include "kernels/scatter_tmpl.h"
 #define NAME(x) f64_##x
-#define ELEM double
-#define VAL double
-#define LOAD PLAIN
-#define STORE PLAIN
-#define ADD SUM
-#define MUL PRODUCT
-#define MAX GREATER_F
-#define MIN LESSER_F
+#define ELEM    double
+#define VAL     double
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define ADD     SUM
+#define MUL     PRODUCT
+#define MAX     GREATER_F
+#define MIN     LESSER_F
 #include "kernels/scatter_tmpl.h"
 #define NAME(x) f16_##x
-#define ELEM uint16_t
-#define VAL float
-#define LOAD pln_f16_to_f32
-#define STORE pln_f32_to_f16
-#define ADD SUM
-#define MUL PRODUCT
-#define MAX GREATER_F
-#define MIN LESSER_F
+#define ELEM    uint16_t
+#define VAL     float
+#define LOAD    pln_f16_to_f32
+#define STORE   pln_f32_to_f16
+#define ADD     SUM
+#define MUL     PRODUCT
+#define MAX     GREATER_F
+#define MIN     LESSER_F
 #include "kernels/scatter_tmpl.h"
 #define NAME(x) bf16_##x
-#define ELEM uint16_t
-#define VAL float
-#define LOAD pln_bf16_to_f32
-#define STORE pln_f32_to_bf16
-#define ADD SUM
-#define MUL PRODUCT
-#define MAX GREATER_F
-#define MIN LESSER_F
+#define ELEM    uint16_t
+#define VAL     float
+#define LOAD    pln_bf16_to_f32
+#define STORE   pln_f32_to_bf16
+#define ADD     SUM
+#define MUL     PRODUCT
+#define MAX     GREATER_F
+#define MIN     LESSER_F
 #include "kernels/scatter_tmpl.h"
 #define NAME(x) bool_##x
-#define ELEM uint8_t
-#define VAL uint8_t
-#define LOAD PLAIN
-#define STORE PLAIN
-#define ADD EITHER
-#define MUL BOTH
-#define MAX EITHER
-#define MIN BOTH
+#define ELEM    uint8_t
+#define VAL     uint8_t
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define ADD     EITHER
+#define MUL     BOTH
+#define MAX     EITHER
+#define MIN     BOTH
 #include "kernels/scatter_tmpl.h"
 #define NAME(x) c64_##x
-#define ELEM _Complex float
-#define VAL _Complex float
-#define LOAD PLAIN
-#define STORE PLAIN
-#define ADD SUM
-#define MUL PRODUCT
+#define ELEM    _Complex float
+#define VAL     _Complex float
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define ADD     SUM
+#define MUL     PRODUCT
 #include "kernels/scatter_tmpl.h"
 #define NAME(x) c128_##x
-#define ELEM _Complex double
-#define VAL _Complex double
-#define LOAD PLAIN
-#define STORE PLAIN
-#define ADD SUM
-#define MUL PRODUCT
+#define ELEM    _Complex double
+#define VAL     _Complex double
+#define LOAD    PLAIN
+#define STORE   PLAIN
+#define ADD     SUM
+#define MUL     PRODUCT
 #include "kernels/scatter_tmpl.h"
 
 static const scatter_fns *const fns_by_type[PLN_DT_COUNT] = {
-    [PLN_DT_F32] = f32_fns,   [PLN_DT_U8] = u8_fns,     [PLN_DT_S8] = s8_fns,
-    [PLN_DT_U16] = u16_fns,   [PLN_DT_S16] = s16_fns,   [PLN_DT_S32] = s32_fns,
-    [PLN_DT_S64] = s64_fns,   [PLN_DT_BOOL] = bool_fns, [PLN_DT_F16] = f16_fns,
-    [PLN_DT_F64] = f64_fns,   [PLN_DT_U32] = u32_fns,   [PLN_DT_U64] = u64_fns,
-    [PLN_DT_C64] = c64_fns,   [PLN_DT_C128] = c128_fns, [PLN_DT_BF16] = bf16_fns,
+    [PLN_DT_F32] = f32_fns, [PLN_DT_U8] = u8_fns,     [PLN_DT_S8] = s8_fns,
+    [PLN_DT_U16] = u16_fns, [PLN_DT_S16] = s16_fns,   [PLN_DT_S32] = s32_fns,
+    [PLN_DT_S64] = s64_fns, [PLN_DT_BOOL] = bool_fns, [PLN_DT_F16] = f16_fns,
+    [PLN_DT_F64] = f64_fns, [PLN_DT_U32] = u32_fns,   [PLN_DT_U64] = u64_fns,
+    [PLN_DT_C64] = c64_fns, [PLN_DT_C128] = c128_fns, [PLN_DT_BF16] = bf16_fns,
 };
 
-#define SET(W, size)                                                                        \
-    static void set_row_##size(void *out, const void *update, const pln_tensor *indices,     \
-                               int64_t from, int64_t n, int64_t dim, int64_t step,           \
-                               int64_t move)                                                 \
-    {                                                                                       \
-        W *o = out;                                                                         \
-        const W *u = update;                                                                \
-        for (int64_t i = 0; i < n; i++) {                                                   \
-            int64_t v = pln_move_index(indices, from + i);                                  \
-            v += v < 0 ? dim : 0;                                                           \
-            o[v * step + i * move] = u[i];                                                  \
-        }                                                                                   \
+#define SET(W, size)                                                                     \
+    static void set_row_##size(void *out, const void *update, const pln_tensor *indices, \
+                               int64_t from, int64_t n, int64_t dim, int64_t step,       \
+                               int64_t move)                                             \
+    {                                                                                    \
+        W *o = out;                                                                      \
+        const W *u = update;                                                             \
+        for (int64_t i = 0; i < n; i++) {                                                \
+            int64_t v = pln_move_index(indices, from + i);                               \
+            v += v < 0 ? dim : 0;                                                        \
+            o[v * step + i * move] = u[i];                                               \
+        }                                                                                \
     }
 PLN_MOVE_SIZES(SET)
 
-static const scatter_fns set_fns[] = { { set_row_1, NULL }, { set_row_2, NULL },
-                                       { set_row_4, NULL }, { set_row_8, NULL },
+static const scatter_fns set_fns[] = { { set_row_1, NULL },
+                                       { set_row_2, NULL },
+                                       { set_row_4, NULL },
+                                       { set_row_8, NULL },
                                        { set_row_16, NULL } };
 
 static pln_status pick_fns(const pln_call *c, int op, const scatter_fns **out,
@@ -221,7 +224,8 @@ static pln_status pick_fns(const pln_call *c, int op, const scatter_fns **out,
     return PLN_OK;
 }
 
-/* ---- shared ------------------------------------------------------------------------------------ */
+/* ---- shared
+ * ------------------------------------------------------------------------------------ */
 
 /* The output starts as a copy of the data, unless it took over its memory. */
 static void copy_data(pln_call *c)
@@ -249,7 +253,8 @@ static pln_status bad_index(const pln_call *c, int64_t v, int64_t dim, pln_error
                          (long long)v, (long long)dim, (long long)dim);
 }
 
-/* ---- ScatterElements ------------------------------------------------------------------------------ */
+/* ---- ScatterElements
+ * ------------------------------------------------------------------------------ */
 
 typedef struct scatter_attrs {
     int64_t axis;
@@ -265,19 +270,21 @@ static const pln_attr_spec scatter_spec[] = {
 static pln_status elements_infer(pln_infer *inf, pln_error *err)
 {
     const scatter_attrs *a = inf->attrs;
-    const int r = pln_infer_rank(inf, 0), q = pln_infer_rank(inf, 1), u = pln_infer_rank(inf, 2);
+    const int r = pln_infer_rank(inf, 0), q = pln_infer_rank(inf, 1),
+              u = pln_infer_rank(inf, 2);
     pln_infer_set(inf, 0, pln_infer_dtype(inf, 0), inf->in[0]->shape);
     if (r == PLN_RANK_UNKNOWN || q == PLN_RANK_UNKNOWN || u == PLN_RANK_UNKNOWN)
         return PLN_OK;
     if (r != q || r != u || r == 0)
-        return pln_infer_fail(inf, err, "data, indices and updates have ranks %d, %d, %d", r,
-                              q, u);
+        return pln_infer_fail(inf, err, "data, indices and updates have ranks %d, %d, %d",
+                              r, q, u);
     int axis;
     PLN_TRY(pln_infer_axis(inf, a->axis, r, &axis, err));
     for (int i = 0; i < r; i++) {
         const pln_dim d = pln_infer_dim(inf, 0, i), k = pln_infer_dim(inf, 1, i);
         if (pln_dim_differ(inf->syms, k, pln_infer_dim(inf, 2, i)))
-            return pln_infer_fail(inf, err, "indices and updates differ in dimension %d", i);
+            return pln_infer_fail(inf, err, "indices and updates differ in dimension %d",
+                                  i);
         if (i != axis && pln_dim_is_known(d) && pln_dim_is_known(k) && k.value > d.value)
             return pln_infer_fail(inf, err, "indices exceed data in dimension %d", i);
     }
@@ -322,7 +329,8 @@ static void scatter_row(const pln_call *c, const scatter_fns *fns, int axis, int
     const pln_tensor *idx = c->in[1];
     pln_tensor *y = c->out[0];
     const int last = y->rank - 1;
-    const int64_t n = idx->dims[last], size = (int64_t)pln_dtype_size((pln_dtype)y->dtype);
+    const int64_t n = idx->dims[last],
+                  size = (int64_t)pln_dtype_size((pln_dtype)y->dtype);
     const int64_t dim = y->dims[axis];
     char *to = (char *)y->data + base * size;
     const char *from = (const char *)c->in[2]->data + r * n * size;
@@ -373,7 +381,9 @@ static pln_status elements_run(pln_call *c, pln_error *err)
 static const pln_impl elements_cpu = { "scatter_elements", prepare_inplace, elements_run,
                                        NULL };
 
-/* ---- ScatterND ------------------------------------------------------------------------------------- */
+/* ---- ScatterND
+ * -------------------------------------------------------------------------------------
+ */
 
 typedef struct nd_attrs {
     int reduction;
@@ -386,7 +396,8 @@ static const pln_attr_spec nd_spec[] = {
 
 static pln_status nd_infer(pln_infer *inf, pln_error *err)
 {
-    const int r = pln_infer_rank(inf, 0), q = pln_infer_rank(inf, 1), u = pln_infer_rank(inf, 2);
+    const int r = pln_infer_rank(inf, 0), q = pln_infer_rank(inf, 1),
+              u = pln_infer_rank(inf, 2);
     pln_infer_set(inf, 0, pln_infer_dtype(inf, 0), inf->in[0]->shape);
     if (r == PLN_RANK_UNKNOWN || q == PLN_RANK_UNKNOWN)
         return PLN_OK;
@@ -446,7 +457,8 @@ static pln_status nd_run(pln_call *c, pln_error *err)
 
 static const pln_impl nd_cpu = { "scatter_nd", prepare_inplace, nd_run, NULL };
 
-/* ---- TensorScatter ------------------------------------------------------------------------------------ */
+/* ---- TensorScatter
+ * ------------------------------------------------------------------------------------ */
 
 typedef struct cache_attrs {
     int64_t axis;
@@ -512,15 +524,17 @@ static pln_status cache_run(pln_call *c, pln_error *err)
     copy_data(c);
     for (int64_t b = 0; b < batches && row > 0; b++)
         cache_batch((char *)y->data + b * outer * dim * row,
-                    (const char *)u->data + b * outer * steps * row, outer, steps, dim, row,
-                    pln_call_has(c, 2) ? pln_move_index(c->in[2], b) : 0);
+                    (const char *)u->data + b * outer * steps * row, outer, steps, dim,
+                    row, pln_call_has(c, 2) ? pln_move_index(c->in[2], b) : 0);
     pln_move_end(y);
     return PLN_OK;
 }
 
 static const pln_impl cache_cpu = { "tensor_scatter", prepare_inplace, cache_run, NULL };
 
-/* ---- versions -------------------------------------------------------------------------------------------- */
+/* ---- versions
+ * --------------------------------------------------------------------------------------------
+ */
 
 static pln_status raise_scatter(pln_node *n, pln_error *err)
 {
@@ -537,7 +551,8 @@ static pln_status lower_18(pln_node *n, pln_error *err)
 {
     const pln_attr *a = pln_node_find_attr(n, "reduction");
     if (a && a->type == PLN_ATTR_STRING && a->s[0] == 'm' && a->s[1] != 'u')
-        return pln_lower_fail(n, err, "the older version has no reduction 'max' or 'min'");
+        return pln_lower_fail(n, err,
+                              "the older version has no reduction 'max' or 'min'");
     return PLN_OK;
 }
 
@@ -551,26 +566,61 @@ static const pln_version_change old_versions[] = {
     { 0 },
 };
 
-#define CACHE_TYPES                                                                         \
-    PLN_TS_STD ",float8e4m3fn,float8e4m3fnuz,float8e5m2,float8e5m2fnuz,float8e8m0,"         \
+#define CACHE_TYPES                                                                 \
+    PLN_TS_STD ",float8e4m3fn,float8e4m3fnuz,float8e5m2,float8e5m2fnuz,float8e8m0," \
                "float4e2m1,uint4,int4"
 
 const pln_op_desc pln_ops_scatter[] = {
-    { .name = "ScatterElements", .domain = "", .since = 18, .in = { 3, 3 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_STD ";I:" PLN_TS_IND, .sig = "T,I,T->T", .attrs = scatter_spec,
-      .attrs_size = sizeof(scatter_attrs), .infer = elements_infer, .ref = elements_run,
-      .cpu = &elements_cpu, .versions = scatter_versions },
-    { .name = "Scatter", .domain = "", .since = 9, .until = 11, .in = { 3, 3 },
-      .out = { 1, 1 }, .types = "T:" PLN_TS_OLD ";I:" PLN_TS_IND, .sig = "T,I,T->T",
-      .attrs = scatter_spec, .attrs_size = sizeof(scatter_attrs), .infer = elements_infer,
-      .ref = elements_run, .versions = old_versions },
-    { .name = "ScatterND", .domain = "", .since = 18, .in = { 3, 3 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_STD, .sig = "T,int64,T->T", .attrs = nd_spec,
-      .attrs_size = sizeof(nd_attrs), .infer = nd_infer, .ref = nd_run, .cpu = &nd_cpu,
+    { .name = "ScatterElements",
+      .domain = "",
+      .since = 18,
+      .in = { 3, 3 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_STD ";I:" PLN_TS_IND,
+      .sig = "T,I,T->T",
+      .attrs = scatter_spec,
+      .attrs_size = sizeof(scatter_attrs),
+      .infer = elements_infer,
+      .ref = elements_run,
+      .cpu = &elements_cpu,
       .versions = scatter_versions },
-    { .name = "TensorScatter", .domain = "", .since = 24, .in = { 2, 3 }, .out = { 1, 1 },
-      .types = "T:" CACHE_TYPES, .sig = "T,T,int64?->T", .attrs = cache_spec,
-      .attrs_size = sizeof(cache_attrs), .infer = cache_infer, .ref = cache_run,
+    { .name = "Scatter",
+      .domain = "",
+      .since = 9,
+      .until = 11,
+      .in = { 3, 3 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_OLD ";I:" PLN_TS_IND,
+      .sig = "T,I,T->T",
+      .attrs = scatter_spec,
+      .attrs_size = sizeof(scatter_attrs),
+      .infer = elements_infer,
+      .ref = elements_run,
+      .versions = old_versions },
+    { .name = "ScatterND",
+      .domain = "",
+      .since = 18,
+      .in = { 3, 3 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_STD,
+      .sig = "T,int64,T->T",
+      .attrs = nd_spec,
+      .attrs_size = sizeof(nd_attrs),
+      .infer = nd_infer,
+      .ref = nd_run,
+      .cpu = &nd_cpu,
+      .versions = scatter_versions },
+    { .name = "TensorScatter",
+      .domain = "",
+      .since = 24,
+      .in = { 2, 3 },
+      .out = { 1, 1 },
+      .types = "T:" CACHE_TYPES,
+      .sig = "T,T,int64?->T",
+      .attrs = cache_spec,
+      .attrs_size = sizeof(cache_attrs),
+      .infer = cache_infer,
+      .ref = cache_run,
       .cpu = &cache_cpu },
     { .name = NULL },
 };

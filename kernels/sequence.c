@@ -3,7 +3,8 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- types -------------------------------------------------------------------------------- */
+/* ---- types
+ * -------------------------------------------------------------------------------- */
 
 static pln_type container_of(pln_infer *inf, pln_kind kind, const pln_type *elem)
 {
@@ -33,9 +34,11 @@ static void scalar(pln_infer *inf, pln_dtype dt)
     pln_infer_set(inf, 0, dt, pln_infer_shape(inf, 0));
 }
 
-/* ---- building ------------------------------------------------------------------------------- */
+/* ---- building
+ * ------------------------------------------------------------------------------- */
 
-static pln_status append(pln_call *c, pln_tensor *seq, const pln_tensor *t, pln_error *err)
+static pln_status append(pln_call *c, pln_tensor *seq, const pln_tensor *t,
+                         pln_error *err)
 {
     pln_tensor *item = NULL;
     PLN_TRY(pln_move_keep(c, t, &item, err));
@@ -44,10 +47,12 @@ static pln_status append(pln_call *c, pln_tensor *seq, const pln_tensor *t, pln_
     return st;
 }
 
-static pln_status new_container(pln_call *c, pln_kind kind, pln_tensor **out, pln_error *err)
+static pln_status new_container(pln_call *c, pln_kind kind, pln_tensor **out,
+                                pln_error *err)
 {
-    return pln_tensor_make_container(pln_call_allocator(c), kind, out) == PLN_OK ? PLN_OK
-                                                                               : pln_oom(err);
+    return pln_tensor_make_container(pln_call_allocator(c), kind, out) == PLN_OK
+               ? PLN_OK
+               : pln_oom(err);
 }
 
 /* Output 0 becomes the container, whose reference is taken. */
@@ -206,7 +211,8 @@ static pln_status length_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- SplitToSequence --------------------------------------------------------------------------- */
+/* ---- SplitToSequence
+ * --------------------------------------------------------------------------- */
 
 typedef struct split_attrs {
     int64_t axis, keepdims;
@@ -253,7 +259,8 @@ static pln_status split_part(pln_call *c, int axis, int64_t from, int64_t n, boo
     const int64_t outer = pln_move_count(x->dims, 0, axis);
     const int64_t inner = pln_move_count(x->dims, axis + 1, x->rank);
     for (int64_t o = 0; o < outer && n * inner > 0; o++)
-        pln_tensor_copy(t, o * n * inner, x, (o * x->dims[axis] + from) * inner, n * inner);
+        pln_tensor_copy(t, o * n * inner, x, (o * x->dims[axis] + from) * inner,
+                        n * inner);
     const pln_status st = pln_tensor_append(seq, t, err);
     pln_tensor_unref(t);
     return st;
@@ -275,8 +282,8 @@ static pln_status split_all(pln_call *c, int axis, pln_tensor *seq, pln_error *e
         if (!listed && n > dim - from)
             n = dim - from;
         if (n < 0 || n > dim - from)
-            return pln_call_fail(c, err, PLN_E_RUN, "part %lld of size %lld", (long long)i,
-                                 (long long)n);
+            return pln_call_fail(c, err, PLN_E_RUN, "part %lld of size %lld",
+                                 (long long)i, (long long)n);
         PLN_TRY(split_part(c, axis, from, n, !split && !a->keepdims, seq, err));
         from += n;
     }
@@ -296,14 +303,17 @@ static pln_status split_run(pln_call *c, pln_error *err)
     return finish(c, split_all(c, axis, seq, err), seq, err);
 }
 
-/* ---- ConcatFromSequence ------------------------------------------------------------------------- */
+/* ---- ConcatFromSequence
+ * ------------------------------------------------------------------------- */
 
 typedef struct join_attrs {
     int64_t axis, new_axis;
 } join_attrs;
 
 static const pln_attr_spec join_spec[] = {
-    { .name = "axis", .type = PLN_ATTR_INT, .required = true,
+    { .name = "axis",
+      .type = PLN_ATTR_INT,
+      .required = true,
       .offset = offsetof(join_attrs, axis) },
     PLN_A_INT(join_attrs, new_axis, 0),
     PLN_A_END,
@@ -364,13 +374,16 @@ static pln_status join_run(pln_call *c, pln_error *err)
         const pln_tensor *t = pln_tensor_item(x, i);
         const int64_t len = stack ? 1 : t->dims[axis];
         for (int64_t o = 0; o < outer && len * inner > 0; o++)
-            pln_tensor_copy(c->out[0], (o * all + at) * inner, t, o * len * inner, len * inner);
+            pln_tensor_copy(c->out[0], (o * all + at) * inner, t, o * len * inner,
+                            len * inner);
         at += len;
     }
     return PLN_OK;
 }
 
-/* ---- optionals -------------------------------------------------------------------------------------- */
+/* ---- optionals
+ * --------------------------------------------------------------------------------------
+ */
 
 typedef struct optional_attrs {
     const pln_type *type;
@@ -406,8 +419,8 @@ static pln_status has_run(pln_call *c, pln_error *err)
 {
     PLN_TRY(pln_move_output(c, 0, PLN_DT_BOOL, 0, NULL, err));
     const pln_tensor *x = pln_call_has(c, 0) ? c->in[0] : NULL;
-    PLN_DATA(uint8_t, c->out[0])[0] =
-        x && (x->kind != PLN_KIND_OPTIONAL || pln_tensor_items(x) > 0);
+    PLN_DATA(uint8_t, c->out[0])
+    [0] = x && (x->kind != PLN_KIND_OPTIONAL || pln_tensor_items(x) > 0);
     return PLN_OK;
 }
 

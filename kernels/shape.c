@@ -3,7 +3,8 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- views ----------------------------------------------------------------------------- */
+/* ---- views
+ * ----------------------------------------------------------------------------- */
 
 /* The output has the input's elements: nothing to do where the runtime shares memory. */
 static pln_status run_view(pln_call *c, pln_error *err)
@@ -14,8 +15,9 @@ static pln_status run_view(pln_call *c, pln_error *err)
     PLN_TRY(pln_move_ready(c, err));
     pln_tensor *y = c->out[0];
     if (pln_tensor_size(x) != pln_tensor_size(y))
-        return pln_call_fail(c, err, PLN_E_RUN, "%lld elements do not fill the output's %lld",
-                             (long long)pln_tensor_size(x), (long long)pln_tensor_size(y));
+        return pln_call_fail(
+            c, err, PLN_E_RUN, "%lld elements do not fill the output's %lld",
+            (long long)pln_tensor_size(x), (long long)pln_tensor_size(y));
     if (x->data == y->data)
         return PLN_OK;
     pln_move_begin(y);
@@ -36,7 +38,8 @@ static pln_status identity_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Reshape ----------------------------------------------------------------------------- */
+/* ---- Reshape
+ * ----------------------------------------------------------------------------- */
 
 typedef struct reshape_attrs {
     int64_t allowzero;
@@ -47,10 +50,9 @@ static const pln_attr_spec reshape_spec[] = {
     PLN_A_END,
 };
 
-/* The size of the one -1: all elements by the product of the others. Equal symbols on both
- * sides cancel through the division of expressions. */
-static pln_status reshape_rest(pln_infer *inf, pln_shape out, int rest,
-                               pln_error *err)
+/* The size of the one -1: all elements by the product of the others. Equal symbols on
+ * both sides cancel through the division of expressions. */
+static pln_status reshape_rest(pln_infer *inf, pln_shape out, int rest, pln_error *err)
 {
     pln_dim others = pln_dim_of(1);
     for (int i = 0; i < out.rank; i++)
@@ -71,8 +73,8 @@ static pln_status reshape_rest(pln_infer *inf, pln_shape out, int rest,
     return PLN_OK;
 }
 
-static pln_status reshape_dim(pln_infer *inf, pln_dim want, int i, pln_dim *out, int *rest,
-                              pln_error *err)
+static pln_status reshape_dim(pln_infer *inf, pln_dim want, int i, pln_dim *out,
+                              int *rest, pln_error *err)
 {
     const reshape_attrs *a = inf->attrs;
     const int rank = pln_infer_rank(inf, 0);
@@ -82,8 +84,8 @@ static pln_status reshape_dim(pln_infer *inf, pln_dim want, int i, pln_dim *out,
         *rest = i;
     } else if (pln_dim_is(want, 0) && !a->allowzero) {
         if (rank != PLN_RANK_UNKNOWN && i >= rank)
-            return pln_infer_fail(inf, err, "shape[%d] is 0, but the input has rank %d", i,
-                                  rank);
+            return pln_infer_fail(inf, err, "shape[%d] is 0, but the input has rank %d",
+                                  i, rank);
         *out = rank == PLN_RANK_UNKNOWN ? pln_dim_unknown() : pln_infer_dim(inf, 0, i);
     } else if (pln_dim_is_known(want) && want.value < 0) {
         return pln_infer_fail(inf, err, "shape[%d] is %lld", i, (long long)want.value);
@@ -185,7 +187,8 @@ static const pln_version_change reshape_versions[] = {
     { 0 },
 };
 
-/* ---- Flatten -------------------------------------------------------------------------------- */
+/* ---- Flatten
+ * -------------------------------------------------------------------------------- */
 
 typedef struct axis_attrs {
     int64_t axis;
@@ -207,8 +210,8 @@ static pln_status flatten_infer(pln_infer *inf, pln_error *err)
         return PLN_OK;
     }
     if (a->axis < -rank || a->axis > rank)
-        return pln_infer_fail(inf, err, "axis %lld is outside [%d, %d]", (long long)a->axis,
-                              -rank, rank);
+        return pln_infer_fail(inf, err, "axis %lld is outside [%d, %d]",
+                              (long long)a->axis, -rank, rank);
     const int axis = (int)(a->axis < 0 ? a->axis + rank : a->axis);
     out.dims[0] = out.dims[1] = pln_dim_of(1);
     for (int i = 0; i < rank; i++) {
@@ -219,11 +222,12 @@ static pln_status flatten_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Squeeze and Unsqueeze ------------------------------------------------------------------- */
+/* ---- Squeeze and Unsqueeze
+ * ------------------------------------------------------------------- */
 
 /* Marks the axes of `rank` dims that the input lists. */
-static pln_status mark_axes(pln_infer *inf, const int64_t *v, size_t n, int rank, bool *mark,
-                            pln_error *err)
+static pln_status mark_axes(pln_infer *inf, const int64_t *v, size_t n, int rank,
+                            bool *mark, pln_error *err)
 {
     for (size_t i = 0; i < n; i++) {
         int axis;
@@ -296,7 +300,8 @@ static const pln_version_change axes_versions[] = {
     { 0 },
 };
 
-/* ---- Shape and Size ----------------------------------------------------------------------------- */
+/* ---- Shape and Size
+ * ----------------------------------------------------------------------------- */
 
 typedef struct shape_attrs {
     int64_t start, end;
@@ -305,7 +310,9 @@ typedef struct shape_attrs {
 
 static const pln_attr_spec shape_spec[] = {
     PLN_A_INT(shape_attrs, start, 0),
-    { .name = "end", .type = PLN_ATTR_INT, .offset = offsetof(shape_attrs, end),
+    { .name = "end",
+      .type = PLN_ATTR_INT,
+      .offset = offsetof(shape_attrs, end),
       .has_offset = offsetof(shape_attrs, has_end) },
     PLN_A_END,
 };
@@ -395,27 +402,80 @@ static const pln_version_change shape_versions[] = {
 #define VIEW .traits = PLN_OP_VIEW, .ref = run_view, .cost = no_cost
 
 const pln_op_desc pln_ops_shape[] = {
-    { .name = "Identity", .domain = "", .since = 25, .in = { 1, 1 }, .out = { 1, 1 },
-      .infer = identity_infer, VIEW },
-    { .name = "Reshape", .domain = "", .since = 25, .in = { 2, 2 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_ALL, .sig = "T,int64->T", .attrs = reshape_spec,
-      .attrs_size = sizeof(reshape_attrs), .infer = reshape_infer,
-      .versions = reshape_versions, VIEW },
-    { .name = "Flatten", .domain = "", .since = 25, .in = { 1, 1 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_ALL, .sig = "T->T", .attrs = flatten_spec,
-      .attrs_size = sizeof(axis_attrs), .infer = flatten_infer, VIEW },
-    { .name = "Squeeze", .domain = "", .since = 25, .in = { 1, 2 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_ALL, .sig = "T,int64?->T", .infer = squeeze_infer,
-      .versions = axes_versions, VIEW },
-    { .name = "Unsqueeze", .domain = "", .since = 25, .in = { 2, 2 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_ALL, .sig = "T,int64->T", .infer = unsqueeze_infer,
-      .versions = axes_versions, VIEW },
-    { .name = "Shape", .domain = "", .since = 25, .in = { 1, 1 }, .out = { 1, 1 },
-      .traits = PLN_OP_SHAPE_ONLY, .types = "T:" PLN_TS_ALL, .sig = "T->int64",
-      .attrs = shape_spec, .attrs_size = sizeof(shape_attrs), .infer = shape_infer,
-      .ref = shape_run, .cost = no_cost, .versions = shape_versions },
-    { .name = "Size", .domain = "", .since = 25, .in = { 1, 1 }, .out = { 1, 1 },
-      .traits = PLN_OP_SHAPE_ONLY, .types = "T:" PLN_TS_ALL, .sig = "T->int64",
-      .infer = size_infer, .ref = size_run, .cost = no_cost },
+    { .name = "Identity",
+      .domain = "",
+      .since = 25,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .infer = identity_infer,
+      VIEW },
+    { .name = "Reshape",
+      .domain = "",
+      .since = 25,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_ALL,
+      .sig = "T,int64->T",
+      .attrs = reshape_spec,
+      .attrs_size = sizeof(reshape_attrs),
+      .infer = reshape_infer,
+      .versions = reshape_versions,
+      VIEW },
+    { .name = "Flatten",
+      .domain = "",
+      .since = 25,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_ALL,
+      .sig = "T->T",
+      .attrs = flatten_spec,
+      .attrs_size = sizeof(axis_attrs),
+      .infer = flatten_infer,
+      VIEW },
+    { .name = "Squeeze",
+      .domain = "",
+      .since = 25,
+      .in = { 1, 2 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_ALL,
+      .sig = "T,int64?->T",
+      .infer = squeeze_infer,
+      .versions = axes_versions,
+      VIEW },
+    { .name = "Unsqueeze",
+      .domain = "",
+      .since = 25,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_ALL,
+      .sig = "T,int64->T",
+      .infer = unsqueeze_infer,
+      .versions = axes_versions,
+      VIEW },
+    { .name = "Shape",
+      .domain = "",
+      .since = 25,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .traits = PLN_OP_SHAPE_ONLY,
+      .types = "T:" PLN_TS_ALL,
+      .sig = "T->int64",
+      .attrs = shape_spec,
+      .attrs_size = sizeof(shape_attrs),
+      .infer = shape_infer,
+      .ref = shape_run,
+      .cost = no_cost,
+      .versions = shape_versions },
+    { .name = "Size",
+      .domain = "",
+      .since = 25,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .traits = PLN_OP_SHAPE_ONLY,
+      .types = "T:" PLN_TS_ALL,
+      .sig = "T->int64",
+      .infer = size_infer,
+      .ref = size_run,
+      .cost = no_cost },
     { .name = NULL },
 };

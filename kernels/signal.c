@@ -24,7 +24,9 @@ static pln_status scalar_of(const pln_call *c, uint32_t i, int64_t *out, pln_err
     return PLN_OK;
 }
 
-/* ---- DFT ------------------------------------------------------------------------------------- */
+/* ---- DFT
+ * -------------------------------------------------------------------------------------
+ */
 
 typedef struct dft_attrs {
     int64_t inverse, onesided;
@@ -63,16 +65,19 @@ static pln_status dft_infer(pln_infer *inf, pln_error *err)
     }
     int axis;
     if (!dft_axis(at.value, rank, &axis))
-        return pln_infer_fail(inf, err, "axis %lld of rank %d", (long long)at.value, rank);
+        return pln_infer_fail(inf, err, "axis %lld of rank %d", (long long)at.value,
+                              rank);
     pln_dim n = out.dims[axis];
     if (a->inverse && a->onesided)
-        n = pln_dim_mul(inf->syms, pln_dim_sub(inf->syms, n, pln_dim_of(1)), pln_dim_of(2));
+        n = pln_dim_mul(inf->syms, pln_dim_sub(inf->syms, n, pln_dim_of(1)),
+                        pln_dim_of(2));
     if (pln_infer_has(inf, 1))
         n = scalar_dim(inf, 1);
     if (pln_dim_is_known(n) && n.value < 1)
         return pln_infer_fail(inf, err, "a transform of length %lld", (long long)n.value);
     if (a->onesided && !a->inverse)
-        n = pln_dim_add(inf->syms, pln_dim_div(inf->syms, n, pln_dim_of(2)), pln_dim_of(1));
+        n = pln_dim_add(inf->syms, pln_dim_div(inf->syms, n, pln_dim_of(2)),
+                        pln_dim_of(1));
     out.dims[axis] = n;
     pln_infer_set(inf, 0, pln_infer_dtype(inf, 0), out);
     return PLN_OK;
@@ -82,8 +87,8 @@ typedef struct dft_job {
     const pln_tensor *x;
     pln_tensor *y;
     pln_fft *fft;
-    double *line; /* [n] pairs */
-    int64_t n;    /* length of the transform */
+    double *line;           /* [n] pairs */
+    int64_t n;              /* length of the transform */
     int64_t in, out, inner; /* sizes of the axis, and of what lies behind it */
     int parts, out_parts;
     bool inverse, hermitian;
@@ -114,9 +119,9 @@ static void dft_lines(const dft_job *j, int64_t outer)
             pln_fft_run(j->fft, j->line, j->inverse);
             for (int64_t k = 0; k < j->out; k++)
                 for (int p = 0; p < j->out_parts; p++)
-                    pln_tensor_set_f64(j->y,
-                                       ((o * j->out + k) * j->inner + i) * j->out_parts + p,
-                                       j->line[2 * k + p] * scale);
+                    pln_tensor_set_f64(
+                        j->y, ((o * j->out + k) * j->inner + i) * j->out_parts + p,
+                        j->line[2 * k + p] * scale);
         }
     }
 }
@@ -133,7 +138,9 @@ static pln_status dft_run(pln_call *c, pln_error *err)
         return pln_call_fail(c, err, PLN_E_RUN, "axis %lld of rank %d", (long long)at,
                              (int)x->rank);
     PLN_TRY(pln_move_ready(c, err));
-    dft_job j = { .x = x, .y = c->out[0], .inverse = a->inverse != 0,
+    dft_job j = { .x = x,
+                  .y = c->out[0],
+                  .inverse = a->inverse != 0,
                   .hermitian = a->inverse && a->onesided };
     j.parts = (int)x->dims[x->rank - 1];
     j.out_parts = (int)c->out[0]->dims[x->rank - 1];
@@ -148,7 +155,8 @@ static pln_status dft_run(pln_call *c, pln_error *err)
         PLN_TRY(scalar_of(c, 1, &j.n, err));
     const int64_t want = a->onesided && !a->inverse ? j.n / 2 + 1 : j.n;
     if (j.n < 1 || j.out != want)
-        return pln_call_fail(c, err, PLN_E_RUN, "a transform of length %lld", (long long)j.n);
+        return pln_call_fail(c, err, PLN_E_RUN, "a transform of length %lld",
+                             (long long)j.n);
     j.fft = pln_fft_new(pln_call_allocator(c), j.n);
     j.line = pln_call_scratch(c, (size_t)j.n * 2 * sizeof *j.line);
     if (j.fft && j.line)
@@ -185,7 +193,9 @@ static const pln_version_change dft_versions[] = {
     { 0 },
 };
 
-/* ---- STFT --------------------------------------------------------------------------------------- */
+/* ---- STFT
+ * ---------------------------------------------------------------------------------------
+ */
 
 typedef struct stft_attrs {
     int64_t onesided;
@@ -211,17 +221,18 @@ static pln_status stft_infer(pln_infer *inf, pln_error *err)
     if (rank != PLN_RANK_UNKNOWN && pln_dim_is_known(step) && step.value > 0)
         frames = pln_dim_add(
             inf->syms,
-            pln_dim_div(inf->syms, pln_dim_sub(inf->syms, pln_infer_dim(inf, 0, 1), frame), step),
+            pln_dim_div(inf->syms,
+                        pln_dim_sub(inf->syms, pln_infer_dim(inf, 0, 1), frame), step),
             pln_dim_of(1));
     if (pln_dim_is_known(frames) && frames.value < 0)
         frames.value = 0;
     pln_shape out = pln_infer_shape(inf, 4);
     out.dims[0] = rank == PLN_RANK_UNKNOWN ? pln_dim_unknown() : pln_infer_dim(inf, 0, 0);
     out.dims[1] = frames;
-    out.dims[2] = a->onesided ? pln_dim_add(inf->syms,
-                                            pln_dim_div(inf->syms, frame, pln_dim_of(2)),
-                                            pln_dim_of(1))
-                              : frame;
+    out.dims[2] =
+        a->onesided ? pln_dim_add(inf->syms, pln_dim_div(inf->syms, frame, pln_dim_of(2)),
+                                  pln_dim_of(1))
+                    : frame;
     out.dims[3] = pln_dim_of(2);
     pln_infer_set(inf, 0, pln_infer_dtype(inf, 0), out);
     return PLN_OK;
@@ -271,7 +282,9 @@ static pln_status stft_run(pln_call *c, pln_error *err)
     return ok ? PLN_OK : pln_oom(err);
 }
 
-/* ---- windows --------------------------------------------------------------------------------------- */
+/* ---- windows
+ * ---------------------------------------------------------------------------------------
+ */
 
 typedef struct window_attrs {
     int64_t output_datatype, periodic;
@@ -326,7 +339,8 @@ static pln_status blackman_run(pln_call *c, pln_error *err)
     return window_run(c, 0.42, 0.5, 0.08, err);
 }
 
-/* ---- MelWeightMatrix ------------------------------------------------------------------------------- */
+/* ---- MelWeightMatrix
+ * ------------------------------------------------------------------------------- */
 
 static const pln_attr_spec mel_spec[] = {
     PLN_A_INT(window_attrs, output_datatype, PLN_DT_F32),
@@ -337,9 +351,9 @@ static pln_status mel_infer(pln_infer *inf, pln_error *err)
 {
     const window_attrs *a = inf->attrs;
     pln_shape out = pln_infer_shape(inf, 2);
-    out.dims[0] = pln_dim_add(inf->syms,
-                              pln_dim_div(inf->syms, scalar_dim(inf, 1), pln_dim_of(2)),
-                              pln_dim_of(1));
+    out.dims[0] =
+        pln_dim_add(inf->syms, pln_dim_div(inf->syms, scalar_dim(inf, 1), pln_dim_of(2)),
+                    pln_dim_of(1));
     out.dims[1] = scalar_dim(inf, 0);
     for (int i = 0; i < 2; i++)
         if (pln_dim_is_known(out.dims[i]) && out.dims[i].value < 0)
@@ -373,8 +387,10 @@ static pln_status mel_run(pln_call *c, pln_error *err)
     PLN_TRY(scalar_of(c, 0, &bins, err));
     PLN_TRY(scalar_of(c, 1, &dft, err));
     PLN_TRY(scalar_of(c, 2, &rate, err));
-    const double low = pln_tensor_size(c->in[3]) == 1 ? mel_of(pln_tensor_get_f64(c->in[3], 0)) : NAN;
-    const double high = pln_tensor_size(c->in[4]) == 1 ? mel_of(pln_tensor_get_f64(c->in[4], 0)) : NAN;
+    const double low =
+        pln_tensor_size(c->in[3]) == 1 ? mel_of(pln_tensor_get_f64(c->in[3], 0)) : NAN;
+    const double high =
+        pln_tensor_size(c->in[4]) == 1 ? mel_of(pln_tensor_get_f64(c->in[4], 0)) : NAN;
     if (bins < 0 || dft < 0 || rate < 1 || !isfinite(low) || !isfinite(high) ||
         bins > INT32_MAX || dft > INT32_MAX)
         return pln_call_fail(c, err, PLN_E_RUN, "sizes, rate or edges are out of range");
@@ -391,7 +407,8 @@ static pln_status mel_run(pln_call *c, pln_error *err)
         const int64_t top = right < dims[0] ? right : dims[0];
         if (center == left)
             mel_set(y, center, i, 1);
-        for (int64_t j = left < 0 ? 0 : left; center > left && j <= center && j < dims[0]; j++)
+        for (int64_t j = left < 0 ? 0 : left; center > left && j <= center && j < dims[0];
+             j++)
             mel_set(y, j, i, (double)(j - left) / (double)(center - left));
         for (int64_t j = center < 0 ? 0 : center; right > center && j < top; j++)
             mel_set(y, j, i, (double)(right - j) / (double)(right - center));
@@ -399,7 +416,9 @@ static pln_status mel_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Det ---------------------------------------------------------------------------------------------- */
+/* ---- Det
+ * ----------------------------------------------------------------------------------------------
+ */
 
 static pln_status det_infer(pln_infer *inf, pln_error *err)
 {
@@ -456,28 +475,59 @@ static pln_status det_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-#define WINDOW(op, fn)                                                                      \
-    { .name = op, .domain = "", .since = 17, .in = { 1, 1 }, .out = { 1, 1 },               \
-      .types = "I:" PLN_TS_IND ";T:" PLN_TS_NUM, .sig = "I->T", .attrs = window_spec,       \
-      .attrs_size = sizeof(window_attrs), .infer = window_infer, .ref = fn }
+#define WINDOW(op, fn)                                                                  \
+    {                                                                                   \
+        .name = op, .domain = "", .since = 17, .in = { 1, 1 }, .out = { 1, 1 },         \
+        .types = "I:" PLN_TS_IND ";T:" PLN_TS_NUM, .sig = "I->T", .attrs = window_spec, \
+        .attrs_size = sizeof(window_attrs), .infer = window_infer, .ref = fn            \
+    }
 
 const pln_op_desc pln_ops_signal[] = {
-    { .name = "DFT", .domain = "", .since = 20, .in = { 1, 3 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_FLOAT ";I:" PLN_TS_IND, .sig = "T,I?,int64?->T",
-      .attrs = dft_spec, .attrs_size = sizeof(dft_attrs), .infer = dft_infer,
-      .ref = dft_run, .versions = dft_versions },
-    { .name = "STFT", .domain = "", .since = 17, .in = { 2, 4 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_FLOAT ";I:" PLN_TS_IND, .sig = "T,I,T?,I?->T",
-      .attrs = stft_spec, .attrs_size = sizeof(stft_attrs), .infer = stft_infer,
+    { .name = "DFT",
+      .domain = "",
+      .since = 20,
+      .in = { 1, 3 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_FLOAT ";I:" PLN_TS_IND,
+      .sig = "T,I?,int64?->T",
+      .attrs = dft_spec,
+      .attrs_size = sizeof(dft_attrs),
+      .infer = dft_infer,
+      .ref = dft_run,
+      .versions = dft_versions },
+    { .name = "STFT",
+      .domain = "",
+      .since = 17,
+      .in = { 2, 4 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_FLOAT ";I:" PLN_TS_IND,
+      .sig = "T,I,T?,I?->T",
+      .attrs = stft_spec,
+      .attrs_size = sizeof(stft_attrs),
+      .infer = stft_infer,
       .ref = stft_run },
     WINDOW("HannWindow", hann_run),
     WINDOW("HammingWindow", hamming_run),
     WINDOW("BlackmanWindow", blackman_run),
-    { .name = "MelWeightMatrix", .domain = "", .since = 17, .in = { 5, 5 }, .out = { 1, 1 },
-      .types = "I:" PLN_TS_IND ";F:" PLN_TS_FLOAT ";T:" PLN_TS_NUM, .sig = "I,I,I,F,F->T",
-      .attrs = mel_spec, .attrs_size = sizeof(window_attrs), .infer = mel_infer,
+    { .name = "MelWeightMatrix",
+      .domain = "",
+      .since = 17,
+      .in = { 5, 5 },
+      .out = { 1, 1 },
+      .types = "I:" PLN_TS_IND ";F:" PLN_TS_FLOAT ";T:" PLN_TS_NUM,
+      .sig = "I,I,I,F,F->T",
+      .attrs = mel_spec,
+      .attrs_size = sizeof(window_attrs),
+      .infer = mel_infer,
       .ref = mel_run },
-    { .name = "Det", .domain = "", .since = 22, .in = { 1, 1 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_FLOAT, .sig = "T->T", .infer = det_infer, .ref = det_run },
+    { .name = "Det",
+      .domain = "",
+      .since = 22,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_FLOAT,
+      .sig = "T->T",
+      .infer = det_infer,
+      .ref = det_run },
     { .name = NULL },
 };

@@ -3,7 +3,8 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- one axis ------------------------------------------------------------------------------- */
+/* ---- one axis
+ * ------------------------------------------------------------------------------- */
 
 typedef struct window {
     int64_t first, step, n;
@@ -46,7 +47,8 @@ static bool window_of(int64_t start, int64_t end, int64_t step, int64_t dim, win
     return true;
 }
 
-/* ---- inference ---------------------------------------------------------------------------------- */
+/* ---- inference
+ * ---------------------------------------------------------------------------------- */
 
 static bool slice_axes(pln_infer *inf, int64_t n, int rank, int *axes, bool *bad)
 {
@@ -125,10 +127,12 @@ static pln_status slice_infer(pln_infer *inf, pln_error *err)
     pln_symval starts, ends, steps = { 0 };
     int axes[PLN_MAX_RANK];
     bool bad = false;
-    const bool bounds = pln_infer_ints(inf, 1, &starts) && pln_infer_ints(inf, 2, &ends) &&
+    const bool bounds = pln_infer_ints(inf, 1, &starts) &&
+                        pln_infer_ints(inf, 2, &ends) &&
                         (!pln_infer_has(inf, 4) || pln_infer_ints(inf, 4, &steps));
     int64_t n = bounds ? starts.n : -1;
-    if (n < 0 && pln_infer_rank(inf, 1) == 1 && pln_dim_is_known(pln_infer_dim(inf, 1, 0)))
+    if (n < 0 && pln_infer_rank(inf, 1) == 1 &&
+        pln_dim_is_known(pln_infer_dim(inf, 1, 0)))
         n = pln_infer_dim(inf, 1, 0).value;
     if (n < 0 || !slice_axes(inf, n, rank, axes, &bad)) {
         for (int i = 0; i < rank; i++)
@@ -137,8 +141,10 @@ static pln_status slice_infer(pln_infer *inf, pln_error *err)
         return PLN_OK;
     }
     if (bad || (bounds && (ends.n != n || (pln_infer_has(inf, 4) && steps.n != n))))
-        return pln_infer_fail(inf, err, "starts, ends, axes and steps don't fit each other "
-                                        "or rank %d", rank);
+        return pln_infer_fail(inf, err,
+                              "starts, ends, axes and steps don't fit each other "
+                              "or rank %d",
+                              rank);
     for (int64_t i = 0; i < n; i++) {
         pln_dim *d = &out.dims[axes[i]];
         if (bounds)
@@ -151,7 +157,9 @@ static pln_status slice_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- running ----------------------------------------------------------------------------------------- */
+/* ---- running
+ * -----------------------------------------------------------------------------------------
+ */
 
 static pln_status slice_windows(const pln_call *c, window *w, pln_error *err)
 {
@@ -162,13 +170,15 @@ static pln_status slice_windows(const pln_call *c, window *w, pln_error *err)
     if (n > x->rank || pln_tensor_size(c->in[2]) != n ||
         (pln_call_has(c, 3) && pln_tensor_size(c->in[3]) != n) ||
         (pln_call_has(c, 4) && pln_tensor_size(c->in[4]) != n))
-        return pln_call_fail(c, err, PLN_E_RUN, "starts, ends, axes and steps don't fit each "
-                                                "other or rank %d", (int)x->rank);
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "starts, ends, axes and steps don't fit each "
+                             "other or rank %d",
+                             (int)x->rank);
     for (int64_t i = 0; i < n; i++) {
         int axis = (int)i;
         if (pln_call_has(c, 3))
-            PLN_TRY(pln_move_axis(c, pln_move_index(c->in[3], i), x->rank, &axis, PLN_E_RUN,
-                                  err));
+            PLN_TRY(pln_move_axis(c, pln_move_index(c->in[3], i), x->rank, &axis,
+                                  PLN_E_RUN, err));
         const int64_t step = pln_call_has(c, 4) ? pln_move_index(c->in[4], i) : 1;
         if (!window_of(pln_move_index(c->in[1], i), pln_move_index(c->in[2], i), step,
                        x->dims[axis], &w[axis]))
@@ -216,7 +226,9 @@ static pln_status slice_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- versions ---------------------------------------------------------------------------------------- */
+/* ---- versions
+ * ----------------------------------------------------------------------------------------
+ */
 
 static pln_status slice_raise_10(pln_node *n, pln_error *err)
 {
@@ -250,9 +262,16 @@ static const pln_version_change slice_versions[] = {
 };
 
 const pln_op_desc pln_ops_slice[] = {
-    { .name = "Slice", .domain = "", .since = 13, .in = { 3, 5 }, .out = { 1, 1 },
-      .traits = PLN_OP_CHANNELS_LAST, .types = "T:" PLN_TS_STD ";I:" PLN_TS_IND,
-      .sig = "T,I,I,I?,I?->T", .infer = slice_infer, .ref = slice_run,
+    { .name = "Slice",
+      .domain = "",
+      .since = 13,
+      .in = { 3, 5 },
+      .out = { 1, 1 },
+      .traits = PLN_OP_CHANNELS_LAST,
+      .types = "T:" PLN_TS_STD ";I:" PLN_TS_IND,
+      .sig = "T,I,I,I?,I?->T",
+      .infer = slice_infer,
+      .ref = slice_run,
       .versions = slice_versions },
     { .name = NULL },
 };

@@ -21,7 +21,8 @@ static pln_status set_element(pln_tensor *t, int64_t i, span v, pln_error *err)
     return pln_tensor_set_string(t, i, v.s, v.len) == PLN_OK ? PLN_OK : pln_oom(err);
 }
 
-/* ---- StringConcat -------------------------------------------------------------------------- */
+/* ---- StringConcat
+ * -------------------------------------------------------------------------- */
 
 static pln_status concat_infer(pln_infer *inf, pln_error *err)
 {
@@ -67,7 +68,8 @@ static pln_status concat_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- StringSplit ------------------------------------------------------------------------------- */
+/* ---- StringSplit
+ * ------------------------------------------------------------------------------- */
 
 typedef struct split_attrs {
     const char *delimiter;
@@ -77,7 +79,9 @@ typedef struct split_attrs {
 
 static const pln_attr_spec split_spec[] = {
     PLN_A_STR(split_attrs, delimiter, NULL),
-    { .name = "maxsplit", .type = PLN_ATTR_INT, .offset = offsetof(split_attrs, maxsplit),
+    { .name = "maxsplit",
+      .type = PLN_ATTR_INT,
+      .offset = offsetof(split_attrs, maxsplit),
       .has_offset = offsetof(split_attrs, has_max) },
     PLN_A_END,
 };
@@ -104,9 +108,10 @@ static bool is_space(char c)
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
-/* Takes the next part of *rest; false: there is none. `left`: splits that may still be made,
- * below 0 without bound. */
-static bool next_part(span *rest, const char *sep, size_t n_sep, int64_t *left, span *part)
+/* Takes the next part of *rest; false: there is none. `left`: splits that may still be
+ * made, below 0 without bound. */
+static bool next_part(span *rest, const char *sep, size_t n_sep, int64_t *left,
+                      span *part)
 {
     if (!rest->s)
         return false;
@@ -173,7 +178,8 @@ static pln_status split_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- StringNormalizer ------------------------------------------------------------------------------ */
+/* ---- StringNormalizer
+ * ------------------------------------------------------------------------------ */
 
 typedef enum case_action { CASE_NONE, CASE_LOWER, CASE_UPPER } case_action;
 
@@ -197,9 +203,9 @@ static uint32_t change_case(uint32_t c, bool upper)
 {
     static const struct {
         uint32_t lo, hi, shift; /* upper case letters */
-    } blocks[] = { { 'A', 'Z', 32 },      { 0xc0, 0xd6, 32 },    { 0xd8, 0xde, 32 },
-                   { 0x391, 0x3a1, 32 },  { 0x3a3, 0x3ab, 32 },  { 0x410, 0x42f, 32 },
-                   { 0x400, 0x40f, 80 },  { 0x531, 0x556, 48 } };
+    } blocks[] = { { 'A', 'Z', 32 },     { 0xc0, 0xd6, 32 },   { 0xd8, 0xde, 32 },
+                   { 0x391, 0x3a1, 32 }, { 0x3a3, 0x3ab, 32 }, { 0x410, 0x42f, 32 },
+                   { 0x400, 0x40f, 80 }, { 0x531, 0x556, 48 } };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) {
         const uint32_t shift = blocks[i].shift;
         if (!upper && c >= blocks[i].lo && c <= blocks[i].hi)
@@ -255,7 +261,8 @@ static pln_status normalizer_infer(pln_infer *inf, pln_error *err)
         return pln_infer_fail(inf, err, "input has rank %d, want 1 or 2", rank);
     const pln_dim rows = rank == 2 ? pln_infer_dim(inf, 0, 0) : pln_dim_of(1);
     if (pln_dim_is_known(rows) && rows.value != 1)
-        return pln_infer_fail(inf, err, "input has %lld rows, want 1", (long long)rows.value);
+        return pln_infer_fail(inf, err, "input has %lld rows, want 1",
+                              (long long)rows.value);
     pln_shape out = pln_move_infer_like(inf, 0);
     if (a->stopwords.n > 0 || !pln_dim_at_least(out.dims[rank - 1], 1))
         out.dims[rank - 1] = pln_dim_unknown();
@@ -285,8 +292,8 @@ static bool is_stopword(const normalizer_attrs *a, span v, pln_text *t)
     return false;
 }
 
-static pln_status normalize(pln_call *c, const normalizer_attrs *a, int64_t kept, pln_text *t,
-                            pln_error *err)
+static pln_status normalize(pln_call *c, const normalizer_attrs *a, int64_t kept,
+                            pln_text *t, pln_error *err)
 {
     const pln_tensor *x = c->in[0];
     int64_t dims[2] = { 1, 1 }, to = 0;
@@ -327,7 +334,8 @@ static pln_status normalizer_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- RegexFullMatch ---------------------------------------------------------------------------------- */
+/* ---- RegexFullMatch
+ * ---------------------------------------------------------------------------------- */
 
 typedef struct regex_attrs {
     const char *pattern;
@@ -349,8 +357,8 @@ static pln_status regex_run(pln_call *c, pln_error *err)
     const regex_attrs *a = c->attrs;
     const int64_t n = pln_tensor_size(c->in[0]);
     pln_regex *re = NULL;
-    PLN_TRY(pln_regex_new(pln_call_allocator(c), a->pattern, pln_name_len(a->pattern), &re,
-                          err));
+    PLN_TRY(pln_regex_new(pln_call_allocator(c), a->pattern, pln_name_len(a->pattern),
+                          &re, err));
     for (int64_t i = 0; i < n; i++) {
         const span v = element(c->in[0], i);
         PLN_DATA(uint8_t, c->out[0])[i] = pln_regex_full_match(re, v.s, v.len);
@@ -360,17 +368,45 @@ static pln_status regex_run(pln_call *c, pln_error *err)
 }
 
 const pln_op_desc pln_ops_string[] = {
-    { .name = "StringConcat", .domain = "", .since = 20, .in = { 2, 2 }, .out = { 1, 1 },
-      .sig = "string,string->string", .infer = concat_infer, .ref = concat_run },
-    { .name = "StringSplit", .domain = "", .since = 20, .in = { 1, 1 }, .out = { 1, 2 },
-      .traits = PLN_OP_DATA_SHAPE, .sig = "string->string,int64", .attrs = split_spec,
-      .attrs_size = sizeof(split_attrs), .infer = split_infer, .ref = split_run },
-    { .name = "StringNormalizer", .domain = "", .since = 10, .in = { 1, 1 },
-      .out = { 1, 1 }, .traits = PLN_OP_DATA_SHAPE, .sig = "string->string",
-      .attrs = normalizer_spec, .attrs_size = sizeof(normalizer_attrs),
-      .infer = normalizer_infer, .ref = normalizer_run },
-    { .name = "RegexFullMatch", .domain = "", .since = 20, .in = { 1, 1 }, .out = { 1, 1 },
-      .sig = "string->bool", .attrs = regex_spec, .attrs_size = sizeof(regex_attrs),
-      .infer = regex_infer, .ref = regex_run },
+    { .name = "StringConcat",
+      .domain = "",
+      .since = 20,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .sig = "string,string->string",
+      .infer = concat_infer,
+      .ref = concat_run },
+    { .name = "StringSplit",
+      .domain = "",
+      .since = 20,
+      .in = { 1, 1 },
+      .out = { 1, 2 },
+      .traits = PLN_OP_DATA_SHAPE,
+      .sig = "string->string,int64",
+      .attrs = split_spec,
+      .attrs_size = sizeof(split_attrs),
+      .infer = split_infer,
+      .ref = split_run },
+    { .name = "StringNormalizer",
+      .domain = "",
+      .since = 10,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .traits = PLN_OP_DATA_SHAPE,
+      .sig = "string->string",
+      .attrs = normalizer_spec,
+      .attrs_size = sizeof(normalizer_attrs),
+      .infer = normalizer_infer,
+      .ref = normalizer_run },
+    { .name = "RegexFullMatch",
+      .domain = "",
+      .since = 20,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .sig = "string->bool",
+      .attrs = regex_spec,
+      .attrs_size = sizeof(regex_attrs),
+      .infer = regex_infer,
+      .ref = regex_run },
     { .name = NULL },
 };

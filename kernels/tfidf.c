@@ -14,11 +14,17 @@ typedef struct tfidf_attrs {
 } tfidf_attrs;
 
 #define A(attr, kind, field, must)                                  \
-    { .name = #attr, .type = PLN_ATTR_##kind, .required = (must), \
-      .offset = offsetof(tfidf_attrs, field) }
+    {                                                               \
+        .name = #attr, .type = PLN_ATTR_##kind, .required = (must), \
+        .offset = offsetof(tfidf_attrs, field)                      \
+    }
 static const pln_attr_spec tfidf_spec[] = {
-    { .name = "mode", .type = PLN_ATTR_STRING, .required = true, .s = "TF",
-      .offset = offsetof(tfidf_attrs, mode), .choices = "TF|IDF|TFIDF" },
+    { .name = "mode",
+      .type = PLN_ATTR_STRING,
+      .required = true,
+      .s = "TF",
+      .offset = offsetof(tfidf_attrs, mode),
+      .choices = "TF|IDF|TFIDF" },
     A(min_gram_length, INT, min_gram, true),
     A(max_gram_length, INT, max_gram, true),
     A(max_skip_count, INT, max_skip, true),
@@ -46,7 +52,8 @@ static pln_status tfidf_check(pln_node *n, void *attrs, pln_error *err)
     int64_t grams = 0;
     if (a->min_gram < 1 || a->max_gram < a->min_gram || a->max_gram > MAX_GRAM ||
         a->max_skip < 0)
-        return pln_raise_fail(n, err, "the gram lengths or max_skip_count are out of range");
+        return pln_raise_fail(n, err,
+                              "the gram lengths or max_skip_count are out of range");
     for (size_t i = 0; i < a->counts.n; i++) {
         const int64_t from = a->counts.v[i];
         const int64_t to = i + 1 < a->counts.n ? a->counts.v[i + 1] : size;
@@ -105,7 +112,8 @@ static bool pool_init(const tfidf_attrs *a, const pln_allocator *alloc, tfidf_po
     *p = (tfidf_pool){ .words.alloc = alloc, .grams.alloc = alloc };
     p->ids = pln_calloc(alloc, (size_t)size + 1, sizeof *p->ids);
     if (!p->ids ||
-        !pln_keys_from(&p->words, alloc, a->pool_ints, (pln_floats){ 0 }, a->pool_strings, NULL) ||
+        !pln_keys_from(&p->words, alloc, a->pool_ints, (pln_floats){ 0 }, a->pool_strings,
+                       NULL) ||
         !pln_keys_init(&p->grams, alloc, a->indexes.n))
         return false;
     for (int64_t i = 0; i < size; i++)
@@ -179,9 +187,17 @@ static pln_status tfidf_run(pln_call *c, pln_error *err)
 }
 
 const pln_op_desc pln_ops_tfidf[] = {
-    { .name = "TfIdfVectorizer", .domain = "", .since = 9, .in = { 1, 1 }, .out = { 1, 1 },
-      .types = "T:string,int32,int64", .sig = "T->float", .attrs = tfidf_spec,
-      .attrs_size = sizeof(tfidf_attrs), .check = tfidf_check, .infer = tfidf_infer,
+    { .name = "TfIdfVectorizer",
+      .domain = "",
+      .since = 9,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .types = "T:string,int32,int64",
+      .sig = "T->float",
+      .attrs = tfidf_spec,
+      .attrs_size = sizeof(tfidf_attrs),
+      .check = tfidf_check,
+      .infer = tfidf_infer,
       .ref = tfidf_run },
     { .name = NULL },
 };

@@ -3,7 +3,8 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- Expand ----------------------------------------------------------------------------------- */
+/* ---- Expand
+ * ----------------------------------------------------------------------------------- */
 
 static pln_status expand_infer(pln_infer *inf, pln_error *err)
 {
@@ -51,8 +52,9 @@ static pln_status expand_run(pln_call *c, pln_error *err)
     for (int i = 0; i < x->rank; i++) {
         const int k = y->rank - x->rank + i;
         if (k < 0 || (x->dims[i] != y->dims[k] && x->dims[i] != 1))
-            return pln_call_fail(c, err, PLN_E_RUN, "dimension %d (%lld) does not broadcast",
-                                 i, (long long)x->dims[i]);
+            return pln_call_fail(c, err, PLN_E_RUN,
+                                 "dimension %d (%lld) does not broadcast", i,
+                                 (long long)x->dims[i]);
         ss[k] = x->dims[i] == 1 ? 0 : in_stride[i];
     }
     pln_move_begin(y);
@@ -61,7 +63,9 @@ static pln_status expand_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Tile --------------------------------------------------------------------------------------- */
+/* ---- Tile
+ * ---------------------------------------------------------------------------------------
+ */
 
 static pln_status tile_infer(pln_infer *inf, pln_error *err)
 {
@@ -72,13 +76,14 @@ static pln_status tile_infer(pln_infer *inf, pln_error *err)
     pln_shape out = pln_move_infer_like(inf, 0);
     const bool known = pln_infer_ints(inf, 1, &times);
     if (known && times.n != rank)
-        return pln_infer_fail(inf, err, "%lld repeats for rank %d", (long long)times.n, rank);
+        return pln_infer_fail(inf, err, "%lld repeats for rank %d", (long long)times.n,
+                              rank);
     for (int i = 0; i < rank; i++) {
         if (known && pln_dim_is_known(times.v[i]) && times.v[i].value < 0)
             return pln_infer_fail(inf, err, "repeats[%d] is %lld", i,
                                   (long long)times.v[i].value);
-        out.dims[i] = known ? pln_dim_mul(inf->syms, out.dims[i], times.v[i])
-                            : pln_dim_unknown();
+        out.dims[i] =
+            known ? pln_dim_mul(inf->syms, out.dims[i], times.v[i]) : pln_dim_unknown();
     }
     pln_infer_set(inf, 0, pln_infer_dtype(inf, 0), out);
     return PLN_OK;
@@ -98,7 +103,8 @@ static pln_status tile_run(pln_call *c, pln_error *err)
     pln_move_strides(x->rank, x->dims, size, in_stride);
     for (int i = 0; i < x->rank; i++) {
         if (y->dims[i] % x->dims[i])
-            return pln_call_fail(c, err, PLN_E_RUN, "output dimension %d does not repeat", i);
+            return pln_call_fail(c, err, PLN_E_RUN, "output dimension %d does not repeat",
+                                 i);
         dims[2 * i] = y->dims[i] / x->dims[i];
         dims[2 * i + 1] = x->dims[i];
         ss[2 * i] = 0;
@@ -121,7 +127,8 @@ static pln_status tile_raise_6(pln_node *n, pln_error *err)
     PLN_TRY(pln_lower_constant(n, 1, &tiles, err));
     PLN_TRY(pln_lower_constant(n, 2, &axis, err));
     const int rank = n->in[0]->type.shape.rank;
-    if (rank == PLN_RANK_UNKNOWN || pln_tensor_size(tiles) != 1 || pln_tensor_size(axis) != 1)
+    if (rank == PLN_RANK_UNKNOWN || pln_tensor_size(tiles) != 1 ||
+        pln_tensor_size(axis) != 1)
         return pln_lower_fail(n, err, "version 1 with an input of unknown rank");
     int64_t repeats[PLN_MAX_RANK];
     for (int i = 0; i < rank; i++)
@@ -150,11 +157,24 @@ static const pln_version_change tile_versions[] = {
 };
 
 const pln_op_desc pln_ops_tile[] = {
-    { .name = "Expand", .domain = "", .since = 13, .in = { 2, 2 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_STD, .sig = "T,int64->T", .infer = expand_infer,
+    { .name = "Expand",
+      .domain = "",
+      .since = 13,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_STD,
+      .sig = "T,int64->T",
+      .infer = expand_infer,
       .ref = expand_run },
-    { .name = "Tile", .domain = "", .since = 13, .in = { 2, 2 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_STD, .sig = "T,int64->T", .infer = tile_infer, .ref = tile_run,
+    { .name = "Tile",
+      .domain = "",
+      .since = 13,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_STD,
+      .sig = "T,int64->T",
+      .infer = tile_infer,
+      .ref = tile_run,
       .versions = tile_versions },
     { .name = NULL },
 };

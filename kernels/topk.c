@@ -5,10 +5,11 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- an order for elements of any type ------------------------------------------------------- */
+/* ---- an order for elements of any type
+ * ------------------------------------------------------- */
 
-/* Keys that compare like the elements do: floats by value with NaN above all, unsigned and
- * signed integers, texts by their bytes. */
+/* Keys that compare like the elements do: floats by value with NaN above all, unsigned
+ * and signed integers, texts by their bytes. */
 typedef struct order_key {
     union {
         double f;
@@ -19,7 +20,12 @@ typedef struct order_key {
     int64_t at;
 } order_key;
 
-typedef enum order_kind { ORDER_FLOAT, ORDER_SIGNED, ORDER_UNSIGNED, ORDER_TEXT } order_kind;
+typedef enum order_kind {
+    ORDER_FLOAT,
+    ORDER_SIGNED,
+    ORDER_UNSIGNED,
+    ORDER_TEXT
+} order_kind;
 
 static order_kind kind_of(pln_dtype dt)
 {
@@ -75,7 +81,9 @@ static inline int compare_values(order_kind kind, const order_key *a, const orde
     return 0;
 }
 
-/* ---- TopK --------------------------------------------------------------------------------------- */
+/* ---- TopK
+ * ---------------------------------------------------------------------------------------
+ */
 
 typedef struct topk_attrs {
     int64_t axis, largest, sorted;
@@ -123,7 +131,8 @@ static inline bool before(order_kind kind, bool largest, const order_key *a,
 }
 
 /* heap[0] is the one of the k best that is the last in order. */
-static void sift_down(order_key *heap, int64_t n, int64_t i, order_kind kind, bool largest)
+static void sift_down(order_key *heap, int64_t n, int64_t i, order_kind kind,
+                      bool largest)
 {
     const order_key v = heap[i];
     for (;;) {
@@ -141,8 +150,8 @@ static void sift_down(order_key *heap, int64_t n, int64_t i, order_kind kind, bo
 }
 
 /* The k first of n elements in order, left sorted in heap. */
-static void select_best(const pln_tensor *x, int64_t base, int64_t step, int64_t n, int64_t k,
-                        order_kind kind, bool largest, order_key *heap)
+static void select_best(const pln_tensor *x, int64_t base, int64_t step, int64_t n,
+                        int64_t k, order_kind kind, bool largest, order_key *heap)
 {
     for (int64_t i = 0; i < k; i++) {
         heap[i].at = i;
@@ -195,7 +204,8 @@ static pln_status topk_run(pln_call *c, pln_error *err)
         select_best(x, from, inner, n, k, kind_of(x->dtype), a->largest != 0, heap);
         for (int64_t i = 0; i < k; i++) {
             if (pln_call_wants(c, 0))
-                pln_tensor_copy(c->out[0], to + i * inner, x, from + heap[i].at * inner, 1);
+                pln_tensor_copy(c->out[0], to + i * inner, x, from + heap[i].at * inner,
+                                1);
             if (pln_call_wants(c, 1))
                 PLN_DATA(int64_t, c->out[1])[to + i * inner] = heap[i].at;
         }
@@ -230,7 +240,9 @@ static const pln_version_change topk_versions[] = {
     { 0 },
 };
 
-/* ---- Unique ---------------------------------------------------------------------------------------- */
+/* ---- Unique
+ * ----------------------------------------------------------------------------------------
+ */
 
 typedef struct unique_attrs {
     int64_t axis, sorted;
@@ -238,7 +250,9 @@ typedef struct unique_attrs {
 } unique_attrs;
 
 static const pln_attr_spec unique_spec[] = {
-    { .name = "axis", .type = PLN_ATTR_INT, .offset = offsetof(unique_attrs, axis),
+    { .name = "axis",
+      .type = PLN_ATTR_INT,
+      .offset = offsetof(unique_attrs, axis),
       .has_offset = offsetof(unique_attrs, has_axis) },
     PLN_A_INT(unique_attrs, sorted, 1),
     PLN_A_END,
@@ -274,10 +288,12 @@ typedef struct unique_job {
 static int compare_complex(const pln_tensor *x, int64_t i, int64_t k)
 {
     for (int part = 0; part < 2; part++) {
-        const double a = x->dtype == PLN_DT_C64 ? (double)PLN_DATA(const float, x)[2 * i + part]
-                                                : PLN_DATA(const double, x)[2 * i + part];
-        const double b = x->dtype == PLN_DT_C64 ? (double)PLN_DATA(const float, x)[2 * k + part]
-                                                : PLN_DATA(const double, x)[2 * k + part];
+        const double a = x->dtype == PLN_DT_C64
+                             ? (double)PLN_DATA(const float, x)[2 * i + part]
+                             : PLN_DATA(const double, x)[2 * i + part];
+        const double b = x->dtype == PLN_DT_C64
+                             ? (double)PLN_DATA(const float, x)[2 * k + part]
+                             : PLN_DATA(const double, x)[2 * k + part];
         if (a != b)
             return a < b ? -1 : 1;
     }
@@ -348,7 +364,8 @@ static int64_t unique_groups(unique_job *j, bool sorted, int64_t *order, int64_t
     return found;
 }
 
-static pln_status unique_list(pln_call *c, uint32_t o, int64_t n, int64_t **out, pln_error *err)
+static pln_status unique_list(pln_call *c, uint32_t o, int64_t n, int64_t **out,
+                              pln_error *err)
 {
     *out = NULL;
     if (!pln_call_wants(c, o))
@@ -368,7 +385,8 @@ static pln_status unique_write(pln_call *c, const unique_job *j, int axis, int64
         dims[axis] = found;
     }
     if (pln_call_wants(c, 0)) {
-        PLN_TRY(pln_move_output(c, 0, j->x->dtype, a->has_axis ? j->x->rank : 1, dims, err));
+        PLN_TRY(
+            pln_move_output(c, 0, j->x->dtype, a->has_axis ? j->x->rank : 1, dims, err));
         for (int64_t o = 0; o < j->outer && j->inner > 0; o++)
             for (int64_t g = 0; g < found; g++)
                 pln_tensor_copy(c->out[0], (o * found + g) * j->inner, j->x,
@@ -415,13 +433,29 @@ static pln_status unique_run(pln_call *c, pln_error *err)
 }
 
 const pln_op_desc pln_ops_topk[] = {
-    { .name = "TopK", .domain = "", .since = 24, .in = { 2, 2 }, .out = { 1, 2 },
-      .types = "T:" PLN_TS_NUM, .sig = "T,int64->T,int64", .attrs = topk_spec,
-      .attrs_size = sizeof(topk_attrs), .infer = topk_infer, .ref = topk_run,
+    { .name = "TopK",
+      .domain = "",
+      .since = 24,
+      .in = { 2, 2 },
+      .out = { 1, 2 },
+      .types = "T:" PLN_TS_NUM,
+      .sig = "T,int64->T,int64",
+      .attrs = topk_spec,
+      .attrs_size = sizeof(topk_attrs),
+      .infer = topk_infer,
+      .ref = topk_run,
       .versions = topk_versions },
-    { .name = "Unique", .domain = "", .since = 28, .in = { 1, 1 }, .out = { 1, 4 },
-      .traits = PLN_OP_DATA_SHAPE, .types = "T:" PLN_TS_STD,
-      .sig = "T->T,int64?,int64?,int64?", .attrs = unique_spec,
-      .attrs_size = sizeof(unique_attrs), .infer = unique_infer, .ref = unique_run },
+    { .name = "Unique",
+      .domain = "",
+      .since = 28,
+      .in = { 1, 1 },
+      .out = { 1, 4 },
+      .traits = PLN_OP_DATA_SHAPE,
+      .types = "T:" PLN_TS_STD,
+      .sig = "T->T,int64?,int64?,int64?",
+      .attrs = unique_spec,
+      .attrs_size = sizeof(unique_attrs),
+      .infer = unique_infer,
+      .ref = unique_run },
     { .name = NULL },
 };

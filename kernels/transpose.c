@@ -3,7 +3,8 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- Transpose ----------------------------------------------------------------------------- */
+/* ---- Transpose
+ * ----------------------------------------------------------------------------- */
 
 typedef struct transpose_attrs {
     pln_ints perm;
@@ -86,13 +87,14 @@ static bool keeps_order(const pln_tensor *x, const int *perm)
     return true;
 }
 
-/* Transposes that merely rename a layout: of a channels-last tensor to its order in memory,
- * and of a tensor whose channels are last to the standard's order. */
+/* Transposes that merely rename a layout: of a channels-last tensor to its order in
+ * memory, and of a tensor whose channels are last to the standard's order. */
 static pln_status rename_prepare(pln_prep *p, pln_error *err)
 {
     const pln_tensor *x = p->in[0];
     int perm[PLN_MAX_RANK];
-    if (!p->is_static || !x || x->dtype == PLN_DT_STRING || !perm_of(p->attrs, x->rank, perm))
+    if (!p->is_static || !x || x->dtype == PLN_DT_STRING ||
+        !perm_of(p->attrs, x->rank, perm))
         return PLN_E_UNSUPPORTED;
     const int r = x->rank;
     bool to_last = r >= 3 && perm[0] == 0 && perm[r - 1] == 1;
@@ -118,10 +120,12 @@ static pln_status rename_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-static const pln_impl rename_impl = { .name = "rename", .prepare = rename_prepare,
+static const pln_impl rename_impl = { .name = "rename",
+                                      .prepare = rename_prepare,
                                       .run = rename_run };
 
-/* ---- DepthToSpace, SpaceToDepth ---------------------------------------------------------------- */
+/* ---- DepthToSpace, SpaceToDepth
+ * ---------------------------------------------------------------- */
 
 typedef struct block_attrs {
     int64_t blocksize;
@@ -129,7 +133,9 @@ typedef struct block_attrs {
 } block_attrs;
 
 static const pln_attr_spec block_spec[] = {
-    { .name = "blocksize", .type = PLN_ATTR_INT, .offset = offsetof(block_attrs, blocksize),
+    { .name = "blocksize",
+      .type = PLN_ATTR_INT,
+      .offset = offsetof(block_attrs, blocksize),
       .required = true },
     PLN_A_ENUM(block_attrs, mode, "DCR|CRD", "DCR"),
     PLN_A_END,
@@ -157,18 +163,19 @@ static pln_status block_infer(pln_infer *inf, bool to_space, pln_error *err)
     for (int i = 2; i < rank; i++) {
         const pln_dim d = pln_infer_dim(inf, 0, i);
         if (!to_space && pln_dim_is_known(d) && d.value % a->blocksize)
-            return pln_infer_fail(inf, err, "dimension %d (%lld) is not a multiple of %lld",
-                                  i, (long long)d.value, (long long)a->blocksize);
+            return pln_infer_fail(inf, err,
+                                  "dimension %d (%lld) is not a multiple of %lld", i,
+                                  (long long)d.value, (long long)a->blocksize);
         all = pln_dim_mul(inf->syms, all, b);
-        out.dims[i] = to_space ? pln_dim_mul(inf->syms, d, b)
-                               : pln_dim_div(inf->syms, d, b);
+        out.dims[i] =
+            to_space ? pln_dim_mul(inf->syms, d, b) : pln_dim_div(inf->syms, d, b);
     }
     const pln_dim ch = pln_infer_dim(inf, 0, 1);
     if (to_space && pln_dim_is_known(ch) && pln_dim_is_known(all) && ch.value % all.value)
         return pln_infer_fail(inf, err, "%lld channels are not a multiple of %lld",
                               (long long)ch.value, (long long)all.value);
-    out.dims[1] = to_space ? pln_dim_div(inf->syms, ch, all)
-                           : pln_dim_mul(inf->syms, ch, all);
+    out.dims[1] =
+        to_space ? pln_dim_div(inf->syms, ch, all) : pln_dim_mul(inf->syms, ch, all);
     pln_infer_set(inf, 0, pln_infer_dtype(inf, 0), out);
     return PLN_OK;
 }
@@ -253,17 +260,43 @@ static const pln_version_change to_depth_versions[] = {
 };
 
 const pln_op_desc pln_ops_transpose[] = {
-    { .name = "Transpose", .domain = "", .since = 25, .in = { 1, 1 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_ALL, .sig = "T->T", .attrs = transpose_spec,
-      .attrs_size = sizeof(transpose_attrs), .infer = transpose_infer,
-      .ref = transpose_run, .cpu = &rename_impl },
-    { .name = "DepthToSpace", .domain = "", .since = 28, .in = { 1, 1 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_STD, .sig = "T->T", .attrs = block_spec,
-      .attrs_size = sizeof(block_attrs), .check = block_check, .infer = to_space_infer,
-      .ref = to_space_run, .versions = to_space_versions },
-    { .name = "SpaceToDepth", .domain = "", .since = 28, .in = { 1, 1 }, .out = { 1, 1 },
-      .types = "T:" PLN_TS_STD, .sig = "T->T", .attrs = block_spec,
-      .attrs_size = sizeof(block_attrs), .check = block_check, .infer = to_depth_infer,
-      .ref = to_depth_run, .versions = to_depth_versions },
+    { .name = "Transpose",
+      .domain = "",
+      .since = 25,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_ALL,
+      .sig = "T->T",
+      .attrs = transpose_spec,
+      .attrs_size = sizeof(transpose_attrs),
+      .infer = transpose_infer,
+      .ref = transpose_run,
+      .cpu = &rename_impl },
+    { .name = "DepthToSpace",
+      .domain = "",
+      .since = 28,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_STD,
+      .sig = "T->T",
+      .attrs = block_spec,
+      .attrs_size = sizeof(block_attrs),
+      .check = block_check,
+      .infer = to_space_infer,
+      .ref = to_space_run,
+      .versions = to_space_versions },
+    { .name = "SpaceToDepth",
+      .domain = "",
+      .since = 28,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_STD,
+      .sig = "T->T",
+      .attrs = block_spec,
+      .attrs_size = sizeof(block_attrs),
+      .check = block_check,
+      .infer = to_depth_infer,
+      .ref = to_depth_run,
+      .versions = to_depth_versions },
     { .name = NULL },
 };

@@ -18,7 +18,8 @@ typedef struct move_case {
     const char *want;   /* "type[dims] values..."; NULL: PLN_E_RUN */
 } move_case;
 
-/* ---- tensors as text ----------------------------------------------------------------------- */
+/* ---- tensors as text
+ * ----------------------------------------------------------------------- */
 
 static pln_tensor *read_tensor(const char **s, char *name)
 {
@@ -74,12 +75,12 @@ static pln_model *model_of(const move_case *c)
         pln_tensor_unref(t);
     }
     const char *want = c->want ? c->want : "float[]";
-    snprintf(text + n, sizeof text - n, ") => (%.*s[] y) { %s }", (int)strcspn(want, "["), want,
-             c->body);
+    snprintf(text + n, sizeof text - n, ") => (%.*s[] y) { %s }", (int)strcspn(want, "["),
+             want, c->body);
     pln_model *m = NULL;
     pln_error *err = pln_error_new();
-    ck_assert_msg(pln_model_parse(NULL, text, strlen(text), NULL, &m, err) == PLN_OK, "%s: %s", text,
-                  pln_error_text(err));
+    ck_assert_msg(pln_model_parse(NULL, text, strlen(text), NULL, &m, err) == PLN_OK,
+                  "%s: %s", text, pln_error_text(err));
     pln_error_free(err);
     return m;
 }
@@ -89,15 +90,15 @@ static void check_output(const move_case *c, const pln_tensor *got)
     const char *s = c->want;
     pln_tensor *want = read_tensor(&s, NULL);
     ck_assert_ptr_nonnull(got);
-    ck_assert_msg(got->dtype == want->dtype && got->rank == want->rank, "%s: type or rank",
-                  c->body);
+    ck_assert_msg(got->dtype == want->dtype && got->rank == want->rank,
+                  "%s: type or rank", c->body);
     for (int i = 0; i < got->rank; i++)
-        ck_assert_msg(got->dims[i] == want->dims[i], "%s: dimension %d is %lld", c->body, i,
-                      (long long)got->dims[i]);
+        ck_assert_msg(got->dims[i] == want->dims[i], "%s: dimension %d is %lld", c->body,
+                      i, (long long)got->dims[i]);
     for (int64_t i = 0; i < pln_tensor_size(got); i++)
-        ck_assert_msg(fabs(pln_tensor_get_f64(got, i) - pln_tensor_get_f64(want, i)) < 1e-6,
-                      "%s: element %lld is %g", c->body, (long long)i,
-                      pln_tensor_get_f64(got, i));
+        ck_assert_msg(
+            fabs(pln_tensor_get_f64(got, i) - pln_tensor_get_f64(want, i)) < 1e-6,
+            "%s: element %lld is %g", c->body, (long long)i, pln_tensor_get_f64(got, i));
     pln_tensor_unref(want);
 }
 
@@ -130,11 +131,12 @@ static void run_case(const move_case *c)
     pln_error_free(err);
 }
 
-/* ---- cases ------------------------------------------------------------------------------------ */
+/* ---- cases
+ * ------------------------------------------------------------------------------------ */
 
-#define X6   "x float[6] 0 1 2 3 4 5; "
-#define X23  "x float[2,3] 0 1 2 3 4 5; "
-#define X0   "x float[0,3]; "
+#define X6  "x float[6] 0 1 2 3 4 5; "
+#define X23 "x float[2,3] 0 1 2 3 4 5; "
+#define X0  "x float[0,3]; "
 
 static const move_case cases[] = {
     /* indices */
@@ -145,16 +147,19 @@ static const move_case cases[] = {
     { "y = Gather<axis = 1>(x, i)", X23 "i int64[] 1", "float[2] 1 4" },
     { "y = Gather(x, i)", X0 "i int64[0]", "float[0,3]" },
     { "y = Gather(x, i)", X0 "i int64[1] 0", NULL },
-    { "y = GatherElements<axis = 1>(x, i)", X23 "i int64[2,2] 0 -1 1 0", "float[2,2] 0 2 4 3" },
+    { "y = GatherElements<axis = 1>(x, i)", X23 "i int64[2,2] 0 -1 1 0",
+      "float[2,2] 0 2 4 3" },
     { "y = GatherElements(x, i)", X23 "i int64[1,3] 0 2 0", NULL },
     { "y = GatherND(x, i)", X23 "i int64[2,2] 0 -1 -1 0", "float[2] 2 3" },
     { "y = GatherND(x, i)", X23 "i int64[1,1] -3", NULL },
     { "y = ScatterElements<reduction = \"add\">(x, i, u)",
       X6 "i int64[3] 0 0 -1; u float[3] 1 2 3", "float[6] 3 1 2 3 4 8" },
     { "y = ScatterElements<reduction = \"max\">(x, i, u)",
-      X23 "i int64[2,3] 1 1 1 0 0 0; u float[2,3] 9 0 9 9 0 9", "float[2,3] 9 1 9 9 4 9" },
+      X23 "i int64[2,3] 1 1 1 0 0 0; u float[2,3] 9 0 9 9 0 9",
+      "float[2,3] 9 1 9 9 4 9" },
     { "y = ScatterElements(x, i, u)", X6 "i int64[1] 6; u float[1] 1", NULL },
-    { "y = ScatterElements(x, i, u)", X23 "i int64[1,3] 2 2 2; u float[1,3] 1 1 1", NULL },
+    { "y = ScatterElements(x, i, u)", X23 "i int64[1,3] 2 2 2; u float[1,3] 1 1 1",
+      NULL },
     { "y = ScatterND(x, i, u)", X23 "i int64[1,1] -1; u float[1,3] 7 8 9",
       "float[2,3] 0 1 2 7 8 9" },
     { "y = ScatterND(x, i, u)", X23 "i int64[1,1] 2; u float[1,3] 7 8 9", NULL },
@@ -171,8 +176,8 @@ static const move_case cases[] = {
     { "y = Slice(x, s, e, a, t)",
       X6 "s int64[1] -1; e int64[1] " SMALLEST "; a int64[1] 0; t int64[1] " SMALLEST,
       "float[1] 5" },
-    { "y = Slice(x, s, e, a, t)", X6 "s int64[1] 0; e int64[1] 6; a int64[1] 0; t int64[1] 0",
-      NULL },
+    { "y = Slice(x, s, e, a, t)",
+      X6 "s int64[1] 0; e int64[1] 6; a int64[1] 0; t int64[1] 0", NULL },
     { "y = Slice(x, s, e, a)", X6 "s int64[1] 0; e int64[1] 6; a int64[1] 1", NULL },
     { "y = Slice(x, s, e)", X6 "s int64[1] 4; e int64[1] 2", "float[0]" },
     { "y = Slice(x, s, e)", X0 "s int64[1] 0; e int64[1] 5", "float[0,3]" },
@@ -197,7 +202,8 @@ static const move_case cases[] = {
       "int64[2] " LARGEST " -1" },
     /* joining and splitting */
     { "y = Concat<axis = 0>(x, z)", X0 "z float[1,3] 1 2 3", "float[1,3] 1 2 3" },
-    { "y = Concat<axis = -1>(x, z)", X23 "z float[2,1] 8 9", "float[2,4] 0 1 2 8 3 4 5 9" },
+    { "y = Concat<axis = -1>(x, z)", X23 "z float[2,1] 8 9",
+      "float[2,4] 0 1 2 8 3 4 5 9" },
     { "y = Concat<axis = 0>(x, z)", X23 "z float[1,2] 8 9", NULL },
     { "a, y = Split<num_outputs = 2>(x)", "x float[5] 1 2 3 4 5", "float[2] 4 5" },
     { "a, y = Split(x, s)", X6 "s int64[2] 5 1", "float[1] 5" },
@@ -235,10 +241,12 @@ static const move_case cases[] = {
     { "y = MaxUnpool<kernel_shape = [2], strides = [2]>(x, i)",
       "x float[1,1,2] 5 6; i int64[1,1,2] 1 4", NULL },
     /* control flow */
-    { "a, y = Loop(n, c, x) <body = b (int64 i, bool ci, float[?] s) => (bool co, float[?] t, "
+    { "a, y = Loop(n, c, x) <body = b (int64 i, bool ci, float[?] s) => (bool co, "
+      "float[?] t, "
       "float[?] u) { co = Identity(ci) t = Add(s, s) u = Identity(t) }>",
       "n int64[] 2; c bool[] 1; x float[2] 1 2", "float[2,2] 2 4 4 8" },
-    { "y = Loop(n, c, x) <body = b (int64 i, bool ci, float[?] s) => (bool co, float[?] t) "
+    { "y = Loop(n, c, x) <body = b (int64 i, bool ci, float[?] s) => (bool co, float[?] "
+      "t) "
       "{ co = Identity(ci) t = Add(s, s) }>",
       "n int64[] 0; c bool[] 1; x float[2] 1 2", "float[2] 1 2" },
     { "s = SequenceConstruct(x, x) y = SequenceAt(s, i)", X6 "i int64[] -1",
@@ -252,49 +260,67 @@ START_TEST(test_case)
 }
 END_TEST
 
-/* ---- regular expressions --------------------------------------------------------------------------- */
+/* ---- regular expressions
+ * --------------------------------------------------------------------------- */
 
 static const struct {
     const char *pattern, *text;
     bool match;
 } texts[] = {
-    { "a*b+c?", "aabb", true },         { "a*b+c?", "aac", false },
-    { "(ab|a)(bc|c)", "abc", true },    { "(a|b|cd)*", "acdbcd", true },
-    { "(a|b|cd)*", "acd b", false },    { "x{2,3}", "xxxx", false },
-    { "x{2,3}", "xx", true },           { "(xy){2}z{0}", "xyxy", true },
-    { "x{,2}", "x{,2}", true },         { "[^a-c]+", "xyz", true },
-    { "[^a-c]+", "xbz", false },        { "[]a]+", "]a", true },
-    { "\\d{4}-\\d\\d", "2024-05", true }, { "\\w+@\\w+\\.com", "me@site.com", true },
-    { "(?i)HeLLo", "hEllO", true },     { "a.c", "a\nc", false },
-    { "(?s)a.c", "a\nc", true },        { ".", "\xc3\xa4", true },
-    { "^a$", "a", true },               { "a|", "", true },
-    { "\\bfoo\\b.*", "foo bar", true }, { "(a*)*", "aaaa", true },
+    { "a*b+c?", "aabb", true },
+    { "a*b+c?", "aac", false },
+    { "(ab|a)(bc|c)", "abc", true },
+    { "(a|b|cd)*", "acdbcd", true },
+    { "(a|b|cd)*", "acd b", false },
+    { "x{2,3}", "xxxx", false },
+    { "x{2,3}", "xx", true },
+    { "(xy){2}z{0}", "xyxy", true },
+    { "x{,2}", "x{,2}", true },
+    { "[^a-c]+", "xyz", true },
+    { "[^a-c]+", "xbz", false },
+    { "[]a]+", "]a", true },
+    { "\\d{4}-\\d\\d", "2024-05", true },
+    { "\\w+@\\w+\\.com", "me@site.com", true },
+    { "(?i)HeLLo", "hEllO", true },
+    { "a.c", "a\nc", false },
+    { "(?s)a.c", "a\nc", true },
+    { ".", "\xc3\xa4", true },
+    { "^a$", "a", true },
+    { "a|", "", true },
+    { "\\bfoo\\b.*", "foo bar", true },
+    { "(a*)*", "aaaa", true },
     { "(a*)*b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaac", false },
-    { "[[:alpha:]_]+", "ab_c", true },  { "\\x41\\x{42}", "AB", true },
-    { "a{0,2}b", "aab", true },         { "a{0,2}b", "aaab", false },
-    { "(a{2}){2}", "aaaa", true },      { "\\Qa.b\\E+", "a.bb", true },
+    { "[[:alpha:]_]+", "ab_c", true },
+    { "\\x41\\x{42}", "AB", true },
+    { "a{0,2}b", "aab", true },
+    { "a{0,2}b", "aaab", false },
+    { "(a{2}){2}", "aaaa", true },
+    { "\\Qa.b\\E+", "a.bb", true },
     { "((a|b)(c|d)?)+", "acbda", true },
 };
 
 START_TEST(test_regex)
 {
     pln_regex *re = NULL;
-    ck_assert_int_eq(pln_regex_new(NULL, texts[_i].pattern, strlen(texts[_i].pattern), &re, NULL),
-                     PLN_OK);
+    ck_assert_int_eq(
+        pln_regex_new(NULL, texts[_i].pattern, strlen(texts[_i].pattern), &re, NULL),
+        PLN_OK);
     ck_assert_msg(pln_regex_full_match(re, texts[_i].text, strlen(texts[_i].text)) ==
-                      texts[_i].match, "%s on %s", texts[_i].pattern, texts[_i].text);
+                      texts[_i].match,
+                  "%s on %s", texts[_i].pattern, texts[_i].text);
     pln_regex_free(re);
 }
 END_TEST
 
 START_TEST(test_regex_refused)
 {
-    static const char *const bad[] = { "(", ")", "a**(", "[", "[z-a]", "*", "\\", "(?=a)",
-                                       "\\1", "x{5,2}", "(?P<n", "[[:nope:]]", "x{2000}" };
+    static const char *const bad[] = { "(",     ")",          "a**(",   "[",   "[z-a]",
+                                       "*",     "\\",         "(?=a)",  "\\1", "x{5,2}",
+                                       "(?P<n", "[[:nope:]]", "x{2000}" };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         pln_regex *re = NULL;
-        ck_assert_msg(pln_regex_new(NULL, bad[i], strlen(bad[i]), &re, NULL) != PLN_OK, "%s",
-                      bad[i]);
+        ck_assert_msg(pln_regex_new(NULL, bad[i], strlen(bad[i]), &re, NULL) != PLN_OK,
+                      "%s", bad[i]);
         ck_assert_ptr_null(re);
     }
 }
