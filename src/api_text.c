@@ -15,7 +15,7 @@
 
 #define DATA_ALIGN 64 /* of a tensor in the file */
 
-/* ---- printing ---------------------------------------------------------------------------- */
+/* ---- printing ---------------------------------------------------------------------- */
 
 typedef struct data_file {
     FILE *file;
@@ -121,7 +121,7 @@ PLN_API pln_status pln_model_print(const pln_model *model, const pln_print_optio
     return st;
 }
 
-/* ---- parsing ------------------------------------------------------------------------------ */
+/* ---- parsing ----------------------------------------------------------------------- */
 
 static pln_status open_external(void *user, const char *location, uint64_t offset,
                                 uint64_t length, pln_buf **buf, const unsigned char **data,

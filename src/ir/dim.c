@@ -46,7 +46,7 @@ pln_syms *pln_syms_new(pln_arena *arena)
     return s;
 }
 
-/* ---- order -------------------------------------------------------------------------- */
+/* ---- order ------------------------------------------------------------------------- */
 
 static int cmp_i64(int64_t a, int64_t b)
 {
@@ -107,7 +107,7 @@ static int dim_cmp(pln_dim a, pln_dim b)
     return cmp_i64(a.expr->n, b.expr->n);
 }
 
-/* ---- interning ------------------------------------------------------------------------ */
+/* ---- interning --------------------------------------------------------------------- */
 
 static bool table_reserve(pln_syms *s, table *t)
 {
@@ -242,7 +242,7 @@ static const pln_expr *expr_of(pln_syms *s, const poly *p)
     return e;
 }
 
-/* ---- polynomials ------------------------------------------------------------------------ */
+/* ---- polynomials ------------------------------------------------------------------- */
 
 static void poly_add(poly *p, int64_t coef, const dim_mono *m)
 {
@@ -371,7 +371,7 @@ static void poly_mul(pln_syms *s, poly *p, pln_dim a, int64_t coef, const dim_mo
     }
 }
 
-/* ---- arithmetics ---------------------------------------------------------------------------- */
+/* ---- arithmetics ------------------------------------------------------------------- */
 
 static bool any_unknown(const pln_syms *s, pln_dim a, pln_dim b)
 {
@@ -599,7 +599,7 @@ pln_dim pln_dim_max(pln_syms *s, pln_dim a, pln_dim b)
     return extreme(s, a, b, DIM_MAX);
 }
 
-/* ---- questions --------------------------------------------------------------------------------- */
+/* ---- questions --------------------------------------------------------------------- */
 
 bool pln_dim_equal(pln_dim a, pln_dim b)
 {
@@ -631,7 +631,7 @@ pln_dim pln_dim_symbol(pln_syms *s, const char *name, size_t len)
     return dim_of_atom(s, atom_symbol(s, name, len));
 }
 
-/* ---- rebuilding ---------------------------------------------------------------------------------- */
+/* ---- rebuilding -------------------------------------------------------------------- */
 
 typedef struct rebuild {
     pln_syms *syms;

@@ -42,7 +42,7 @@ bool pln_node_is_pure(const pln_node *n)
     return n->op && n->op->ref && !(n->op->traits & not_pure);
 }
 
-/* ---- services -------------------------------------------------------------------------- */
+/* ---- services ---------------------------------------------------------------------- */
 
 static pln_status check_size(const eval *e, pln_dtype dt, int rank, const int64_t *dims,
                              pln_error *err)
@@ -124,7 +124,7 @@ static const pln_services services = {
     .allocator = service_allocator,
 };
 
-/* ---- types ----------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------- */
 
 static pln_type type_of(pln_arena *arena, const pln_tensor *t)
 {
@@ -185,7 +185,7 @@ static pln_status infer(eval *e, pln_node *n, pln_tensor *const *in, pln_arena *
     return n->op->infer ? n->op->infer(&e->inf, err) : PLN_OK;
 }
 
-/* ---- one node -------------------------------------------------------------------------- */
+/* ---- one node ---------------------------------------------------------------------- */
 
 static pln_status make_outputs(eval *e, const pln_node *n, pln_error *err)
 {
@@ -287,7 +287,7 @@ void pln_node_take_constant(pln_node *n)
         pln_value_set_const(n->out[0], t);
 }
 
-/* ---- graphs ---------------------------------------------------------------------------- */
+/* ---- graphs ------------------------------------------------------------------------ */
 
 static pln_tensor *look_up(const scope *sc, const pln_value *v)
 {

@@ -31,7 +31,7 @@ typedef struct driver {
 
 static pln_status infer_node(driver *d, pln_node *n, pln_error *err);
 
-/* ---- facts ------------------------------------------------------------------------------- */
+/* ---- facts ------------------------------------------------------------------------- */
 
 static void close_facts(driver *d)
 {
@@ -115,7 +115,7 @@ static pln_status set_fact(driver *d, const pln_value *v, const pln_type *type,
     return PLN_OK;
 }
 
-/* ---- one node ---------------------------------------------------------------------------- */
+/* ---- one node ---------------------------------------------------------------------- */
 
 static pln_status conflict(const driver *d, const pln_node *n, const pln_value *v,
                            const pln_type *got, pln_error *err)
@@ -300,7 +300,7 @@ static pln_status infer_node(driver *d, pln_node *n, pln_error *err)
     return st;
 }
 
-/* ---- graphs inside nodes --------------------------------------------------------------------- */
+/* ---- graphs inside nodes ----------------------------------------------------------- */
 
 /* A failure goes to whoever collects them, unless it is the machine's. */
 static pln_status infer_or_report(driver *d, pln_node *n, pln_error *err)
@@ -393,7 +393,7 @@ static pln_status infer_function(driver *d, pln_infer *inf, const pln_function *
     return st == PLN_E_NOMEM ? pln_oom(err) : PLN_OK;
 }
 
-/* ---- keeping results -------------------------------------------------------------------------- */
+/* ---- keeping results --------------------------------------------------------------- */
 
 /* Says the same, unknown dimensions included. */
 static bool same_type(const pln_type *a, const pln_type *b)
@@ -468,7 +468,7 @@ static void keep_bodies(driver *d, const pln_node *n)
     }
 }
 
-/* ---- entry points -------------------------------------------------------------------------------- */
+/* ---- entry points ------------------------------------------------------------------ */
 
 static pln_status open_driver(driver *d, pln_model *m, const pln_infer_options *o,
                               pln_error *err)

@@ -28,7 +28,7 @@ struct pln_infer {
     void *driver;
 };
 
-/* ---- helpers for rows -------------------------------------------------------------------- */
+/* ---- helpers for rows -------------------------------------------------------------- */
 
 /* Fails with "name (Op): " in front. */
 pln_status pln_infer_fail(const pln_infer *inf, pln_error *err, const char *fmt, ...)
@@ -67,7 +67,7 @@ pln_status pln_infer_same(pln_infer *inf, pln_error *err);       /* out 0 like i
 pln_status pln_infer_elementwise(pln_infer *inf, pln_error *err); /* broadcast, type of in 0 */
 pln_status pln_infer_compare(pln_infer *inf, pln_error *err);     /* broadcast, bool */
 
-/* ---- drivers ------------------------------------------------------------------------------- */
+/* ---- drivers ----------------------------------------------------------------------- */
 
 typedef struct pln_infer_options {
     bool strict;          /* contradictions between declared and inferred types fail */

@@ -30,7 +30,7 @@ static pln_status fail(const inliner *in, const char *text, const char *what)
                     pln_node_where(in->call, where, sizeof where), text, what);
 }
 
-/* ---- attributes ------------------------------------------------------------------------------ */
+/* ---- attributes -------------------------------------------------------------------- */
 
 /* What an attribute of the function stands for in this call; NULL: absent. */
 static const pln_attr *meant(const inliner *in, const char *name)
@@ -97,7 +97,7 @@ static pln_status copy_attrs(inliner *in, const pln_node *src, pln_node *dst)
     return PLN_OK;
 }
 
-/* ---- nodes and graphs ------------------------------------------------------------------------- */
+/* ---- nodes and graphs -------------------------------------------------------------- */
 
 static const char *inner_name(inliner *in, pln_graph *g, const char *name)
 {
@@ -227,7 +227,7 @@ static pln_status copy_graph(inliner *in, const pln_graph *src, pln_graph *paren
     return PLN_OK;
 }
 
-/* ---- the call ---------------------------------------------------------------------------------- */
+/* ---- the call ---------------------------------------------------------------------- */
 
 /* Users of an output that is an absent input get no input, either. */
 static pln_status drop_uses(inliner *in, pln_value *v)
@@ -336,7 +336,7 @@ pln_status pln_node_inline(pln_node *n, pln_error *err)
     return st;
 }
 
-/* ---- the model ------------------------------------------------------------------------------------ */
+/* ---- the model --------------------------------------------------------------------- */
 
 typedef struct search {
     const pln_model *m;

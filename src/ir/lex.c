@@ -206,7 +206,7 @@ pln_status lex_name(lex *l, lex_word *out)
     return c == '"' || is_hex(l) ? lex_string(l, out) : lex_identifier(l, out);
 }
 
-/* ---- numbers ------------------------------------------------------------------------------- */
+/* ---- numbers ----------------------------------------------------------------------- */
 
 static bool is_special(lex_word w)
 {

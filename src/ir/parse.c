@@ -14,7 +14,7 @@ typedef struct said {
     const pln_type *type;
 } said;
 
-/* ---- small parts ------------------------------------------------------------------------------ */
+/* ---- small parts ------------------------------------------------------------------- */
 
 pln_status parse_name(parser *ps, const char **out)
 {
@@ -97,7 +97,7 @@ pln_status parse_blob(parser *ps, pln_blob *out)
     return out->data || !w.len ? PLN_OK : pln_oom(ps->l.err);
 }
 
-/* ---- nodes ---------------------------------------------------------------------------------------- */
+/* ---- nodes ------------------------------------------------------------------------- */
 
 /* "a.b.Op:overload" */
 static pln_status parse_op(parser *ps, const char **domain, const char **op,
@@ -264,7 +264,7 @@ static pln_status parse_node(parser *ps, pln_graph *g)
                                       .pos = t.pos });
 }
 
-/* ---- lines of our own ---------------------------------------------------------------------------- */
+/* ---- lines of our own -------------------------------------------------------------- */
 
 static pln_status node_rest(parser *ps, bool attr)
 {
@@ -319,7 +319,7 @@ static pln_status parse_own_line(parser *ps, pln_graph *g)
     return lex_fail(&ps->l, "'@%.*s' is unknown", (int)(key.len & 0xff), key.s);
 }
 
-/* ---- graphs ------------------------------------------------------------------------------------------ */
+/* ---- graphs ------------------------------------------------------------------------ */
 
 /* "float[N] x", "x" */
 static pln_status typed_name(parser *ps, const pln_type **type, const char **name)
@@ -503,7 +503,7 @@ pln_status parse_body(parser *ps, pln_graph *parent, pln_graph **out)
     return PLN_OK;
 }
 
-/* ---- linking --------------------------------------------------------------------------------------------- */
+/* ---- linking ----------------------------------------------------------------------- */
 
 static pln_status undefined(parser *ps, const pending *p, const char *name)
 {

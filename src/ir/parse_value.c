@@ -17,7 +17,7 @@ const char *parse_intern(parser *ps, lex_word w)
     return s;
 }
 
-/* ---- types --------------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------- */
 
 bool parse_type_is_next(parser *ps)
 {
@@ -146,7 +146,7 @@ pln_status parse_type(parser *ps, pln_type *out)
     return parse_type_in(ps, out, 0);
 }
 
-/* ---- tensors --------------------------------------------------------------------------------- */
+/* ---- tensors ----------------------------------------------------------------------- */
 
 typedef struct literal_tensor {
     pln_dtype dtype;
@@ -388,7 +388,7 @@ pln_status parse_tensor(parser *ps, const pln_type *type, pln_tensor **out)
     return st;
 }
 
-/* ---- attributes ------------------------------------------------------------------------------ */
+/* ---- attributes -------------------------------------------------------------------- */
 
 static pln_status own(parser *ps, pln_tensor *t)
 {

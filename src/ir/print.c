@@ -8,7 +8,7 @@
 #include "src/ir/text_words.h"
 #include "src/ir/version.h"
 
-/* ---- nodes ------------------------------------------------------------------------------- */
+/* ---- nodes ------------------------------------------------------------------------- */
 
 /* A node as it is to be written. */
 typedef struct written {
@@ -111,7 +111,7 @@ static pln_status print_node(printer *p, const pln_node *n)
     return p->out->failed ? pln_oom(p->err) : PLN_OK;
 }
 
-/* ---- graphs -------------------------------------------------------------------------------- */
+/* ---- graphs ------------------------------------------------------------------------ */
 
 static const pln_type *shown_type(const printer *p, const pln_value *v)
 {
@@ -256,7 +256,7 @@ pln_status print_graph(printer *p, const pln_graph *g)
     return print_nodes(p, g);
 }
 
-/* ---- functions ------------------------------------------------------------------------------- */
+/* ---- functions --------------------------------------------------------------------- */
 
 static int64_t shown_version(const printer *p, const pln_opset *o)
 {
@@ -324,7 +324,7 @@ static pln_status print_function(printer *p, const pln_function *f)
     return print_nodes(p, g);
 }
 
-/* ---- models ------------------------------------------------------------------------------------- */
+/* ---- models ------------------------------------------------------------------------ */
 
 static void print_field(printer *p, const char *key, const char *s)
 {

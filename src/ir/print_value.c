@@ -12,7 +12,7 @@
 
 #define PER_LINE 16 /* elements of a tensor in one line */
 
-/* ---- words -------------------------------------------------------------------------------- */
+/* ---- words ------------------------------------------------------------------------- */
 
 void print_line(printer *p)
 {
@@ -170,7 +170,7 @@ void print_value_name(printer *p, const pln_value *v)
         pln_text_str(p->out, "\"\"");
 }
 
-/* ---- types ---------------------------------------------------------------------------------- */
+/* ---- types ------------------------------------------------------------------------- */
 
 static void print_dim(printer *p, pln_dim d)
 {
@@ -229,7 +229,7 @@ void print_type(printer *p, const pln_type *t)
         pln_text_str(p->out, ")");
 }
 
-/* ---- numbers ----------------------------------------------------------------------------------- */
+/* ---- numbers ----------------------------------------------------------------------- */
 
 static void put_big_endian(printer *p, uint64_t bits, size_t size)
 {
@@ -286,7 +286,7 @@ static void print_double(printer *p, double f)
     }
 }
 
-/* ---- tensors ------------------------------------------------------------------------------------ */
+/* ---- tensors ----------------------------------------------------------------------- */
 
 static void print_bits(printer *p, const pln_tensor *t, int64_t i)
 {
@@ -461,7 +461,7 @@ pln_status print_tensor(printer *p, const pln_tensor *t, const pln_value *named)
     return large && p->style->data ? print_external(p, t) : print_inline(p, t);
 }
 
-/* ---- attributes --------------------------------------------------------------------------------- */
+/* ---- attributes -------------------------------------------------------------------- */
 
 static pln_status print_single(printer *p, const pln_attr *a)
 {

@@ -9,7 +9,7 @@
 /* Fills out->v (out->n elements of space, from the output's shape); false: not known. */
 typedef bool (*sym_fn)(pln_infer *inf, uint32_t o, pln_symval *out);
 
-/* ---- inputs --------------------------------------------------------------------------------- */
+/* ---- inputs ------------------------------------------------------------------------ */
 
 static bool integral(const pln_tensor *t, int64_t i, int64_t *v)
 {
@@ -87,7 +87,7 @@ static bool out_is_int(const pln_infer *inf, uint32_t o)
     return pln_dtype_is_integer(inf->out[o].dtype) || inf->out[o].dtype == PLN_DT_BOOL;
 }
 
-/* ---- elementwise ------------------------------------------------------------------------------ */
+/* ---- elementwise ------------------------------------------------------------------- */
 
 static pln_dim at(const pln_symval *s, int64_t i)
 {
@@ -291,7 +291,7 @@ static bool sym_cast(pln_infer *inf, uint32_t o, pln_symval *out)
     return most > 0 || out->n == 0;
 }
 
-/* ---- shapes to contents ------------------------------------------------------------------------- */
+/* ---- shapes to contents ------------------------------------------------------------ */
 
 static bool sym_shape(pln_infer *inf, uint32_t o, pln_symval *out)
 {
@@ -317,7 +317,7 @@ static bool sym_size(pln_infer *inf, uint32_t o, pln_symval *out)
     return true;
 }
 
-/* ---- moving elements ------------------------------------------------------------------------------ */
+/* ---- moving elements --------------------------------------------------------------- */
 
 static bool sym_gather(pln_infer *inf, uint32_t o, pln_symval *out)
 {
@@ -467,7 +467,7 @@ static bool sym_range(pln_infer *inf, uint32_t o, pln_symval *out)
     return true;
 }
 
-/* ---- reductions to one element --------------------------------------------------------------------- */
+/* ---- reductions to one element ----------------------------------------------------- */
 
 static bool reduce(pln_infer *inf, pln_symval *out, dim_fn fn)
 {
@@ -508,7 +508,7 @@ static bool sym_reduce_max(pln_infer *inf, uint32_t o, pln_symval *out)
     return reduce(inf, out, pln_dim_max);
 }
 
-/* ---- the table ----------------------------------------------------------------------------------------- */
+/* ---- the table --------------------------------------------------------------------- */
 
 static const struct sym_op {
     const char *name;

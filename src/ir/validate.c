@@ -10,7 +10,7 @@
 #include "src/ir/text.h"
 #include "src/ir/validate_impl.h"
 
-/* ---- faults ------------------------------------------------------------------------------- */
+/* ---- faults ------------------------------------------------------------------------ */
 
 static void add(pln_faults *f, const pln_graph *g, const pln_node *n, bool note,
                 const char *text)
@@ -68,7 +68,7 @@ static void note_shadowing(pln_faults *f, const pln_graph *g, const char *name)
     add(f, g, NULL, true, text);
 }
 
-/* ---- links ---------------------------------------------------------------------------------- */
+/* ---- links ------------------------------------------------------------------------- */
 
 static bool linked(const pln_use *use, const pln_value *v)
 {
@@ -113,7 +113,7 @@ static void check_value_links(pln_faults *f, const pln_graph *g, const pln_value
         fault_at_graph(f, g, "initializer '%s' has no contents", v->name);
 }
 
-/* ---- order and names -------------------------------------------------------------------------- */
+/* ---- order and names --------------------------------------------------------------- */
 
 typedef struct checker {
     pln_faults *f;
@@ -208,7 +208,7 @@ static void check_graph(checker *c, pln_graph *g)
     leave(c, g);
 }
 
-/* ---- entry points ------------------------------------------------------------------------------- */
+/* ---- entry points ------------------------------------------------------------------ */
 
 /* Inference puts the node's name in front of its texts; ours go without. */
 static void take_fault(void *user, const pln_node *n, const pln_error *e)

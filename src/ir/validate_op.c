@@ -5,7 +5,7 @@
 #include "src/ir/op.h"
 #include "src/ir/validate_impl.h"
 
-/* ---- element types -------------------------------------------------------------------------- */
+/* ---- element types ----------------------------------------------------------------- */
 
 typedef struct word {
     const char *s;
@@ -135,7 +135,7 @@ void check_node_types(pln_faults *f, const pln_infer *inf)
     check_side(f, n, &b, arrow + 2, strlen(arrow + 2), &out);
 }
 
-/* ---- attributes and arity -------------------------------------------------------------------- */
+/* ---- attributes and arity ---------------------------------------------------------- */
 
 static bool has_references(const pln_node *n)
 {
