@@ -93,8 +93,8 @@ static pln_value *clip(body *b, pln_value *x, float lo, float hi)
 static pln_value *gelu(body *b, pln_value *x)
 {
     pln_value *e = op1(b, "Erf", op2(b, "Mul", x, number(b, 0.70710678f)));
-    return op2(b, "Mul", op2(b, "Mul", x, number(b, 0.5f)),
-               op2(b, "Add", e, number(b, 1)));
+    pln_value *sum = op2(b, "Add", e, number(b, 1));
+    return op2(b, "Mul", op2(b, "Mul", x, number(b, 0.5f)), sum);
 }
 
 static pln_value *gelu_tanh(body *b, pln_value *x)
@@ -102,8 +102,8 @@ static pln_value *gelu_tanh(body *b, pln_value *x)
     pln_value *cube = op2(b, "Mul", x, op2(b, "Mul", x, x));
     pln_value *s = op2(b, "Add", x, op2(b, "Mul", cube, number(b, 0.044715f)));
     pln_value *t = op1(b, "Tanh", op2(b, "Mul", s, number(b, 0.79788456f)));
-    return op2(b, "Mul", op2(b, "Mul", x, number(b, 0.5f)),
-               op2(b, "Add", t, number(b, 1)));
+    pln_value *sum = op2(b, "Add", t, number(b, 1));
+    return op2(b, "Mul", op2(b, "Mul", x, number(b, 0.5f)), sum);
 }
 
 static pln_value *linear(body *b, pln_value *x, float alpha, float beta)
