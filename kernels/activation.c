@@ -208,7 +208,14 @@ static pln_status prelu_raise_7(pln_node *n, pln_error *err)
     return pln_raise_align_second(n, 1, err);
 }
 
-static const pln_version_change prelu_versions[] = { { 7, prelu_raise_7, NULL }, { 0 } };
+static pln_status prelu_lower_7(pln_node *n, pln_error *err)
+{
+    pln_lower_align_second(n);
+    return PLN_OK;
+}
+
+static const pln_version_change prelu_versions[] = { { 7, prelu_raise_7, prelu_lower_7 },
+                                                     { 0 } };
 
 /* ---- SwiGLU: a sigmoid(alpha a) b -------------------------------------------------- */
 

@@ -2,6 +2,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/binary.h"
 
+#include <string.h>
+
 pln_status pln_infer_fold_sym(pln_infer *inf, pln_dim (*fn)(pln_syms *, pln_dim, pln_dim),
                               pln_error *err)
 {
@@ -102,6 +104,37 @@ pln_status pln_raise_align_second(pln_node *n, int64_t axis, pln_error *err)
     return pln_node_set_input(n, 1, u->out[0]);
 }
 
+/* How many dimensions an Unsqueeze that pln_raise_align_second added puts behind those of
+ * its input; 0: it is another node. Its axes may be an attribute again already. */
+static int64_t dimensions_behind(const pln_node *u)
+{
+    if (!u || strcmp(u->op_type, "Unsqueeze") || *u->domain || *u->name ||
+        u->out[0]->n_uses != 1 || !u->in[0] || u->in[0]->type.shape.rank < 0)
+        return 0;
+    const pln_attr *a = pln_node_find_attr(u, "axes");
+    const pln_tensor *t = u->n_in == 2 && u->in[1] ? u->in[1]->cst : NULL;
+    const int64_t n = a ? (int64_t)a->n : t && t->data ? pln_tensor_size(t) : 0;
+    for (int64_t i = 0; i < n; i++)
+        if ((a ? a->ints[i] : pln_tensor_get_i64(t, i)) != u->in[0]->type.shape.rank + i)
+            return 0;
+    return n;
+}
+
+int64_t pln_lower_align_second(pln_node *n)
+{
+    pln_node *u = n->n_in > 1 && n->in[1] ? n->in[1]->def : NULL;
+    const int64_t behind = dimensions_behind(u);
+    if (!behind)
+        return 0;
+    pln_value *axes = u->n_in == 2 ? u->in[1] : NULL;
+    if (pln_node_set_input(n, 1, u->in[0]) != PLN_OK)
+        return 0;
+    pln_graph_remove_node(u);
+    if (axes && !axes->n_uses && axes->kind == PLN_VALUE_INITIALIZER && !axes->file_order)
+        pln_graph_remove_value(axes);
+    return behind;
+}
+
 static pln_status raise_7(pln_node *n, pln_error *err)
 {
     const pln_attr *axis = pln_node_find_attr(n, "axis");
@@ -121,8 +154,11 @@ static pln_status lower_7(pln_node *n, pln_error *err)
     char where[160];
     if (n->n_in != 2 || !n->in[0] || !n->in[1])
         return PLN_OK;
+    const int64_t behind = pln_lower_align_second(n);
     const pln_shape a = n->in[0]->type.shape, b = n->in[1]->type.shape;
-    if (pln_shape_equal(a, b))
+    if (behind && a.rank >= behind + b.rank)
+        PLN_TRY(pln_node_set_int(n, "axis", a.rank - behind - b.rank));
+    else if (pln_shape_equal(a, b))
         return PLN_OK;
     if (a.rank != PLN_RANK_UNKNOWN && b.rank != PLN_RANK_UNKNOWN && b.rank > a.rank)
         return pln_fail(err, PLN_E_UNSUPPORTED,

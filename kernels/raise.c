@@ -110,11 +110,15 @@ pln_status pln_lower_constant(const pln_node *n, uint32_t slot, const pln_tensor
     return pln_tensor_materialize(v->cst, err);
 }
 
+/* The constant is an attribute now: if nothing else needs it, and no file had it, it goes. */
 static pln_status drop_input(pln_node *n, uint32_t slot, pln_error *err)
 {
+    pln_value *v = n->in[slot];
     if (pln_node_set_input(n, slot, NULL) != PLN_OK)
         return pln_oom(err);
     pln_node_trim_inputs(n);
+    if (v && v->kind == PLN_VALUE_INITIALIZER && !v->n_uses && !v->file_order)
+        pln_graph_remove_value(v);
     return PLN_OK;
 }
 

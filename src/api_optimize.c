@@ -93,7 +93,7 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
     pln_status st = pln_model_run_passes(m, pipeline, &p, &passes, err);
     if (st == PLN_OK)
         st = import_domains(m, err);
-    if (st == PLN_OK && !o->no_stamp)
+    if (st == PLN_OK && !o->no_stamp && *pipeline)
         st = stamp(m, o, pipeline, err);
     if (st == PLN_OK)
         st = report_facts(report, "after", m, err);
