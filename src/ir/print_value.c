@@ -49,13 +49,13 @@ void print_hex(printer *p, const void *bytes, size_t len)
     pln_text_put(p->out, "\"", 1);
 }
 
-/* What was just printed is only a look-alike of these bytes. */
+/* What was just printed is only a look-alike of these bytes. The marker stands before them
+ * in a hidden line, too: it tells them from an extension's own bytes. */
 static void print_override(printer *p, const void *bytes, size_t len)
 {
     pln_text_put(p->out, " ", 1);
     const bool hidden = p->hidden;
-    if (!hidden)
-        print_hidden(p);
+    print_hidden(p);
     print_hex(p, bytes, len);
     if (!hidden)
         print_hidden_end(p);
