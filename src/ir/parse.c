@@ -295,6 +295,11 @@ static pln_status value_rest(parser *ps, pln_graph *g, lex_word key)
     const char *name;
     PLN_TRY(parse_name(ps, &name));
     pln_value *v = here(g, name);
+    if (!v && lex_is(key, "tensor")) { /* an initializer of a type that has no name */
+        v = pln_graph_add_initializer(g, name, NULL);
+        if (!v)
+            return pln_oom(ps->l.err);
+    }
     if (!v)
         return lex_fail(&ps->l, "there is no value '%.100s'", name);
     if (lex_is(key, "denotation"))
