@@ -82,16 +82,20 @@ def drop_stamp(before, after):
 
 def as_text_knows_it(model):
     """What the text does not tell: which field held a tensor's elements, and in which order
-    the initializers stood."""
+    the initializers stood, and the attributes of a node that has sparse ones (they stand
+    in a comment of their own; an attribute is found by its name)."""
     raw_tensors(model)
 
-    def sort(graph):
-        tensors = sorted(graph.initializer, key=lambda t: t.name)
-        copies = [t.SerializeToString() for t in tensors]
-        del graph.initializer[:]
+    def sort_field(field):
+        copies = [m.SerializeToString() for m in sorted(field, key=lambda m: m.name)]
+        del field[:]
         for data in copies:
-            graph.initializer.add().MergeFromString(data)
+            field.add().MergeFromString(data)
+
+    def sort(graph):
+        sort_field(graph.initializer)
         for node in graph.node:
+            sort_field(node.attribute)
             for a in node.attribute:
                 for sub in list(a.graphs) + ([a.g] if a.HasField("g") else []):
                     sort(sub)
