@@ -1,8 +1,9 @@
 #!/bin/sh
 # The command from outside: exit codes, one-line errors, JSON, no partial files. Speaks TAP.
-# usage: check_cli.sh PLANISH
+# usage: check_cli.sh PLANISH [PLUGIN]
 # SPDX-License-Identifier: Apache-2.0
 planish=$1
+plugin=$2
 tmp=$(mktemp -d) || exit 1
 trap 'rm -rf "$tmp"' EXIT
 n=0
@@ -146,6 +147,25 @@ check "wrong level" 2 "$planish" optimize -O9 "$tmp/add.onnx" "$tmp/x.onnx"
 check "wrong target" 2 "$planish" optimize --target tpu "$tmp/add.onnx" "$tmp/x.onnx"
 check "compare of a model and an archive" 2 "$planish" compare "$tmp/add.onnx" "$tmp/y.npz"
 check "static quantize without data" 2 "$planish" quantize "$tmp/add.onnx" "$tmp/q.onnx"
+
+if [ -n "$plugin" ]; then
+    cat >"$tmp/own.txt" <<'EOF'
+<ir_version: 8, opset_import: ["" : 17, "example.org" : 1]>
+own (float[2] x) => (float[2] y)
+{
+   t = example.org.WeightedSum <p1: float = 2, p2: float = -1> (x, x)
+   y = Relu(t)
+}
+EOF
+    cp "$tmp/own.txt" "$tmp/relu.txt"
+    sed -i -e '/WeightedSum/d' -e 's/Relu(t)/Relu(x)/' "$tmp/relu.txt"
+    check "a text with an operator of one's own" 0 "$planish" parse "$tmp/own.txt" "$tmp/own.onnx"
+    check "parse of what it equals" 0 "$planish" parse "$tmp/relu.txt" "$tmp/relu.onnx"
+    check "it can't run without the plug-in" 4 "$planish" run "$tmp/own.onnx"
+    check "it runs with the plug-in" 0 "$planish" run "$tmp/own.onnx" --plugin "$plugin"
+    check "2x - x is x" 0 "$planish" compare "$tmp/own.onnx" "$tmp/relu.onnx" --plugin "$plugin"
+    check "a plug-in that is none" 3 "$planish" run "$tmp/own.onnx" --plugin "$tmp/own.txt"
+fi
 
 echo "1..$n"
 exit $failed
