@@ -38,6 +38,9 @@ typedef __m256i tm; /* the first lanes, for tails */
 #define AS_FLOAT(a)      ((vf)(a))
 #define TO_INT(a)        ((vi)_mm256_cvtps_epi32(a))
 #define TO_FLOAT(a)      _mm256_cvtepi32_ps((__m256i)(a))
+/* These wrap; the operators of signed vectors must not overflow. */
+#define ADDI(a, b)       ((vi)_mm256_add_epi32((__m256i)(a), (__m256i)(b)))
+#define SUBI(a, b)       ((vi)_mm256_sub_epi32((__m256i)(a), (__m256i)(b)))
 #define SRAI(a, n)       ((vi)_mm256_srai_epi32((__m256i)(a), n))
 #define SRLI(a, n)       ((vi)_mm256_srli_epi32((__m256i)(a), n))
 #define SLLI(a, n)       ((vi)_mm256_slli_epi32((__m256i)(a), n))

@@ -38,6 +38,9 @@ typedef __mmask16 vm, tm;
 #define AS_FLOAT(a)      ((vf)(a))
 #define TO_INT(a)        ((vi)_mm512_cvtps_epi32(a))
 #define TO_FLOAT(a)      _mm512_cvtepi32_ps((__m512i)(a))
+/* These wrap; the operators of signed vectors must not overflow. */
+#define ADDI(a, b)       ((vi)_mm512_add_epi32((__m512i)(a), (__m512i)(b)))
+#define SUBI(a, b)       ((vi)_mm512_sub_epi32((__m512i)(a), (__m512i)(b)))
 #define SRAI(a, n)       ((vi)_mm512_srai_epi32((__m512i)(a), n))
 #define SRLI(a, n)       ((vi)_mm512_srli_epi32((__m512i)(a), n))
 #define SLLI(a, n)       ((vi)_mm512_slli_epi32((__m512i)(a), n))

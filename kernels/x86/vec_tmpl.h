@@ -44,7 +44,7 @@ static inline vf log_v(vf x)
 {
     const vm tiny = LT(x, C(1.17549435e-38f));
     const vf scaled = SELECT(tiny, x * C(8388608.0f), x);
-    const vi bits = AS_INT(scaled) - SET1I(0x3f3504f3); /* sqrt(1/2) */
+    const vi bits = SUBI(AS_INT(scaled), SET1I(0x3f3504f3)); /* sqrt(1/2) */
     const vf k = TO_FLOAT(SRAI(bits, 23)) - SELECT(tiny, C(23.0f), C(0.0f));
     const vf f = AS_FLOAT((bits & SET1I(0x7fffff)) + SET1I(0x3f3504f3)) - C(1.0f);
     vf p = C(0.06927270442247391f);
@@ -517,7 +517,7 @@ static void f32_bf16_r(uint16_t *y, const float *x, int64_t n)
     for (; i + VL <= n; i += VL) {
         const vf v = LOAD(x + i);
         const vi u = AS_INT(v), high = SRLI(u, 16);
-        const vi even = SRLI(u + SET1I(0x7fff) + (high & SET1I(1)), 16);
+        const vi even = SRLI(ADDI(ADDI(u, SET1I(0x7fff)), high & SET1I(1)), 16);
         STORE_U16(y + i, SELECTI(UNORD(v), high | SET1I(0x40), even));
     }
     for (; i < n; i++)
