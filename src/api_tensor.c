@@ -71,11 +71,11 @@ PLN_API pln_status pln_tensor_view(pln_env *env, pln_dtype dt, int rank,
     const pln_status st = pln_tensor_make_raw(a, dt, rank, dims, &raw, out, err);
     if (st == PLN_OK) { /* the elements are where they belong: nothing to bring in */
         (*out)->raw = (pln_raw){ 0 };
-        (*out)->buf = buf;
+        (*out)->buf = buf; /* with the reference that raw had */
         (*out)->data = data;
-        return PLN_OK;
+    } else {
+        buf->user_release = NULL; /* the memory stays the caller's when the call fails */
     }
-    buf->user_release = NULL; /* the memory stays the caller's when the call fails */
     pln_buf_unref(buf);
     return st;
 }

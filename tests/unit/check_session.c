@@ -159,6 +159,32 @@ static void teardown(fixture *f)
  * -------------------------------------------------------------------------------------
  */
 
+static void count_release(void *user, void *data)
+{
+    ck_assert_ptr_nonnull(data);
+    ++*(int *)user;
+}
+
+START_TEST(views_give_memory_back)
+{
+    static float data[3] = { 1, 2, 3 };
+    const int64_t n = 3;
+    int released = 0;
+    pln_tensor *t = NULL;
+    ck_assert_int_eq(pln_tensor_view(NULL, PLN_DT_F32, 1, &n, data, sizeof data,
+                                     count_release, &released, &t, NULL),
+                     PLN_OK);
+    pln_tensor_unref(pln_tensor_ref(t));
+    ck_assert_int_eq(released, 0);
+    pln_tensor_unref(t);
+    ck_assert_int_eq(released, 1);
+    ck_assert_int_eq(pln_tensor_view(NULL, PLN_DT_F32, 1, &n, data, 1, count_release,
+                                     &released, &t, NULL),
+                     PLN_E_USAGE);
+    ck_assert_int_eq(released, 1);
+}
+END_TEST
+
 START_TEST(shapes_change)
 {
     fixture f = setup(2);
@@ -492,6 +518,7 @@ int main(void)
     Suite *s = suite_create("session");
     TCase *c = tcase_create("session");
     tcase_set_timeout(c, 120);
+    tcase_add_test(c, views_give_memory_back);
     tcase_add_test(c, shapes_change);
     tcase_add_test(c, inputs_are_checked);
     tcase_add_test(c, outputs_are_kept_and_bound);
