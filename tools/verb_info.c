@@ -104,22 +104,6 @@ static void print_unsupported(FILE *out, const json_t *list)
     }
 }
 
-static int set_dims(pln_model *model, const str_list *dims)
-{
-    pln_error *err = pln_error_new();
-    int rc = 0;
-    for (size_t i = 0; !rc && i < dims->n; i++) {
-        char name[1024];
-        const char *value;
-        if (!feeds_split(dims->v[i], name, sizeof name, &value))
-            rc = fail(2, "--dim needs NAME=N, not '%s'", dims->v[i]);
-        else if (pln_model_set_dim(model, name, feeds_dim(dims, name), err) != PLN_OK)
-            rc = fail_status(err, "--dim");
-    }
-    pln_error_free(err);
-    return rc;
-}
-
 static int report(const info_args *a, pln_env *env, const pln_model *model, const char *path)
 {
     char *json = NULL;
@@ -155,7 +139,7 @@ static int run(void *args, int n_files, char **files)
     if (!rc)
         rc = model_open(env, files[0], &model);
     if (!rc)
-        rc = set_dims(model, &a->dims);
+        rc = model_set_dims(model, &a->dims);
     if (!rc)
         rc = report(a, env, model, files[0]);
     pln_model_free(model);

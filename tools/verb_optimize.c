@@ -123,19 +123,6 @@ static void print_report(FILE *out, const json_t *o)
             number(after, "flops") * 1e-6);
 }
 
-static int set_dims(pln_model *model, const str_list *dims, pln_error *err)
-{
-    for (size_t i = 0; i < dims->n; i++) {
-        char name[1024];
-        const char *value;
-        if (!feeds_split(dims->v[i], name, sizeof name, &value))
-            return fail(2, "--dim needs NAME=N, not '%s'", dims->v[i]);
-        if (pln_model_set_dim(model, name, feeds_dim(dims, name), err) != PLN_OK)
-            return fail_status(err, "--dim");
-    }
-    return 0;
-}
-
 static int fill_options(const optimize_args *a, pln_optimize_options *o)
 {
     *o = (pln_optimize_options)PLN_OPTIMIZE_OPTIONS_INIT;
@@ -156,7 +143,7 @@ static int rewrite(const optimize_args *a, const pln_optimize_options *o, pln_mo
 {
     char *json = NULL;
     pln_error *err = pln_error_new();
-    int rc = set_dims(model, &a->feed.dims, err);
+    int rc = model_set_dims(model, &a->feed.dims);
     if (!rc && pln_model_optimize(model, o, &json, err) != PLN_OK)
         rc = fail_status(err, path);
     if (!rc)

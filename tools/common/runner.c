@@ -28,6 +28,22 @@ int model_open(pln_env *env, const char *path, pln_model **out)
     return rc;
 }
 
+int model_set_dims(pln_model *model, const str_list *dims)
+{
+    pln_error *err = pln_error_new();
+    int rc = 0;
+    for (size_t i = 0; !rc && i < dims->n; i++) {
+        char name[1024];
+        const char *value;
+        if (!feeds_split(dims->v[i], name, sizeof name, &value))
+            rc = fail(2, "--dim needs NAME=N, not '%s'", dims->v[i]);
+        else if (pln_model_set_dim(model, name, feeds_dim(dims, name), err) != PLN_OK)
+            rc = fail_status(err, "--dim");
+    }
+    pln_error_free(err);
+    return rc;
+}
+
 int session_open(const pln_model *model, const char *path, const session_args *args,
                  bool all_values, pln_session **out)
 {
