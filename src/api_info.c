@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
+#include "proto/writer.h"
 #include "src/ir/op.h"
 #include "src/ir/version.h"
 
@@ -375,32 +376,47 @@ static void put_ops(facts *f)
     pln_text_str(f->out, "]");
 }
 
-static void put_header(facts *f, const pln_model *m)
+#define GRAPH_DOC_STRING 10 /* its number in GraphProto */
+
+/* Graphs keep their doc string among the fields that nobody reads. */
+static void put_graph_doc(pln_text *out, const pln_graph *g)
 {
-    pln_text_printf(f->out, "{\"schema\":1,\"ir_version\":%lld,\"model_version\":%lld,",
+    pln_blob doc = { 0 };
+    pln_rest_field(g->extra, GRAPH_DOC_STRING, 0, &doc);
+    pln_text_str(out, "\"graph_doc\":");
+    pln_text_json(out, doc.data ? doc.data : "", doc.len);
+}
+
+static void put_header(pln_text *out, const pln_model *m)
+{
+    pln_text_printf(out, "{\"schema\":1,\"ir_version\":%lld,\"model_version\":%lld,",
                     (long long)m->ir_version, (long long)m->model_version);
-    put_name(f->out, "producer_name", m->producer_name);
-    pln_text_str(f->out, ",");
-    put_name(f->out, "producer_version", m->producer_version);
-    pln_text_str(f->out, ",");
-    put_name(f->out, "domain", m->model_domain);
-    pln_text_str(f->out, ",");
-    put_name(f->out, "doc", m->doc);
-    pln_text_str(f->out, ",\"opsets\":[");
+    put_name(out, "producer_name", m->producer_name);
+    pln_text_str(out, ",");
+    put_name(out, "producer_version", m->producer_version);
+    pln_text_str(out, ",");
+    put_name(out, "domain", m->model_domain);
+    pln_text_str(out, ",");
+    put_name(out, "doc", m->doc);
+    pln_text_str(out, ",");
+    put_name(out, "graph_name", m->graph->name);
+    pln_text_str(out, ",");
+    put_graph_doc(out, m->graph);
+    pln_text_str(out, ",\"opsets\":[");
     for (size_t i = 0; i < m->n_opsets; i++) {
-        pln_text_str(f->out, i ? ",{" : "{");
-        put_name(f->out, "domain", m->opsets[i].domain);
-        pln_text_printf(f->out, ",\"version\":%lld}", (long long)m->opsets[i].version);
+        pln_text_str(out, i ? ",{" : "{");
+        put_name(out, "domain", m->opsets[i].domain);
+        pln_text_printf(out, ",\"version\":%lld}", (long long)m->opsets[i].version);
     }
-    pln_text_str(f->out, "],\"metadata\":{");
+    pln_text_str(out, "],\"metadata\":{");
     for (size_t i = 0; i < m->n_metadata; i++) {
         const char *key = m->metadata[i].key, *value = m->metadata[i].value;
-        pln_text_str(f->out, i ? "," : "");
-        pln_text_json(f->out, key, pln_name_len(key));
-        pln_text_str(f->out, ":");
-        pln_text_json(f->out, value, pln_name_len(value));
+        pln_text_str(out, i ? "," : "");
+        pln_text_json(out, key, pln_name_len(key));
+        pln_text_str(out, ":");
+        pln_text_json(out, value, pln_name_len(value));
     }
-    pln_text_printf(f->out, "},\"functions\":%zu", m->n_functions);
+    pln_text_printf(out, "},\"functions\":%zu", m->n_functions);
 }
 
 static void put_weights(facts *f)
@@ -441,7 +457,7 @@ static pln_status tell(facts *f, const pln_model *model)
     const pln_status st = pln_graph_infer(f->model->graph, NULL, NULL);
     if (st == PLN_E_NOMEM)
         return st;
-    put_header(f, model);
+    put_header(f->out, model);
     put_values(f, f->model);
     PLN_TRY(measure(f, &peak));
     pln_text_printf(f->out, ",\"nodes\":%zu,\"parameters\":%llu,\"weight_bytes\":%llu",
@@ -476,6 +492,20 @@ PLN_API pln_status pln_model_info(const pln_model *model, char **json, pln_error
     pln_release(f.alloc, f.ops);
     pln_model_free(f.model);
     return st == PLN_E_NOMEM ? pln_oom(err) : st;
+}
+
+PLN_API pln_status pln_model_header(const pln_model *model, char **json, pln_error *err)
+{
+    pln_text out;
+    pln_error_clear(err);
+    if (!model || !json)
+        return pln_fail(err, PLN_E_USAGE, "pln_model_header: NULL argument");
+    pln_text_init(&out, model->alloc);
+    put_header(&out, model);
+    pln_text_str(&out, "}");
+    *json = pln_text_take(&out);
+    pln_text_done(&out);
+    return *json ? PLN_OK : pln_oom(err);
 }
 
 PLN_API pln_status pln_model_values(const pln_model *model, char **json, pln_error *err)

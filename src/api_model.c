@@ -43,7 +43,7 @@ static pln_status load_path(pln_env *env, const char *path, const pln_load_optio
     char *directory;
     pln_buf *source;
     PLN_TRY(directory_of(env, path, &directory, err));
-    pln_status st = read_file(env, path, options && options->copy, &source, err);
+    pln_status st = read_file(env, path, options->copy, &source, err);
     if (st == PLN_OK) {
         st = pln_proto_load(env, source, directory, options, out, err);
         pln_buf_unref(source);
@@ -54,6 +54,15 @@ static pln_status load_path(pln_env *env, const char *path, const pln_load_optio
     if (st != PLN_OK)
         pln_error_set(err, "file", path);
     return st;
+}
+
+/* Callers may have been compiled when the struct had fewer fields. */
+static pln_load_options read_options(const pln_load_options *in)
+{
+    pln_load_options o = PLN_LOAD_OPTIONS_INIT;
+    if (in)
+        memcpy(&o, in, in->struct_size < sizeof o ? in->struct_size : sizeof o);
+    return o;
 }
 
 PLN_API pln_status pln_model_load(pln_env *env, const char *path,
@@ -69,21 +78,38 @@ PLN_API pln_status pln_model_load(pln_env *env, const char *path,
     env = pln_env_ref(env);
     if (!env)
         return pln_oom(err);
-    const pln_status st = load_path(env, path, options, out, err);
+    const pln_load_options o = read_options(options);
+    const pln_status st = load_path(env, path, &o, out, err);
     pln_env_unref(env);
     return st;
 }
 
-static pln_status wrap_memory(pln_env *env, const void *data, size_t len, bool copy,
-                              pln_buf **out, pln_error *err)
+static pln_status wrap_memory(pln_env *env, const void *data, size_t len,
+                              const pln_load_options *o, pln_buf **out, pln_error *err)
 {
-    *out = copy ? pln_buf_new(pln_env_allocator(env), len)
-                : pln_buf_wrap(pln_env_allocator(env), (void *)(uintptr_t)data, len, NULL, NULL);
+    void *bytes = (void *)(uintptr_t)data;
+    *out = o->copy ? pln_buf_new(pln_env_allocator(env), len)
+                   : pln_buf_wrap(pln_env_allocator(env), bytes, len, o->release, o->user);
     if (!*out)
         return pln_oom(err);
-    if (copy && len)
+    if (o->copy && len)
         memcpy((*out)->data, data, len);
     return PLN_OK;
+}
+
+static pln_status load_bytes(pln_env *env, const void *data, size_t len,
+                             const pln_load_options *o, pln_model **out, pln_error *err)
+{
+    pln_buf *source;
+    if (len > env->limits.file_bytes)
+        return pln_fail(err, PLN_E_LIMIT, "the model has %zu bytes, the limit is %llu", len,
+                        (unsigned long long)env->limits.file_bytes);
+    PLN_TRY(wrap_memory(env, data, len, o, &source, err));
+    const pln_status st = pln_proto_load(env, source, o->directory, o, out, err);
+    if (st != PLN_OK)
+        source->user_release = NULL; /* the memory stays the caller's when the call fails */
+    pln_buf_unref(source);
+    return st;
 }
 
 PLN_API pln_status pln_model_load_memory(pln_env *env, const void *data, size_t len,
@@ -99,15 +125,8 @@ PLN_API pln_status pln_model_load_memory(pln_env *env, const void *data, size_t 
     env = pln_env_ref(env);
     if (!env)
         return pln_oom(err);
-    pln_buf *source;
-    pln_status st = wrap_memory(env, data, len, options && options->copy, &source, err);
-    if (st == PLN_OK && len > env->limits.file_bytes)
-        st = pln_fail(err, PLN_E_LIMIT, "the model has %zu bytes, the limit is %llu", len,
-                      (unsigned long long)env->limits.file_bytes);
-    if (st == PLN_OK)
-        st = pln_proto_load(env, source, options ? options->directory : NULL, options, out,
-                            err);
-    pln_buf_unref(source);
+    const pln_load_options o = read_options(options);
+    const pln_status st = load_bytes(env, data, len, &o, out, err);
     pln_env_unref(env);
     return st;
 }

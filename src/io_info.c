@@ -75,5 +75,8 @@ pln_status pln_graph_io_info(const pln_graph *g, pln_io io, size_t i, pln_arena 
     while ((t->kind == PLN_KIND_SEQUENCE || t->kind == PLN_KIND_OPTIONAL) && t->elem)
         t = t->elem;
     out->dtype = t->dtype;
+    out->type = pln_type_name(g->model->alloc, arena, &v->type);
+    if (!out->type)
+        return PLN_E_NOMEM;
     return t->shape.rank < 0 ? PLN_OK : fill_dims(g->model->alloc, arena, t->shape, out);
 }

@@ -261,6 +261,11 @@ typedef struct pln_load_options {
     bool no_external;      /**< refuse external data */
     const char *directory; /**< for models from memory: where external data may lie;
                                 NULL refuses it */
+    /** For models from memory without `copy`: called once with `user` and the bytes when
+     * neither the model nor a session or tensor made from it needs them any more, from
+     * whatever thread that happens in. Not called when loading fails. */
+    pln_release_fn release;
+    void *user;
 } pln_load_options;
 #define PLN_LOAD_OPTIONS_INIT { .struct_size = sizeof(pln_load_options) }
 
@@ -268,8 +273,8 @@ typedef struct pln_load_options {
 PLN_API pln_status pln_model_load(pln_env *env, const char *path,
                                   const pln_load_options *options, pln_model **out,
                                   pln_error *err);
-/** The same from memory; the bytes must stay until the model is freed, unless
- * options->copy is set. */
+/** The same from memory; the bytes must stay until the model and all that was made from it
+ * are freed (see options->release), unless options->copy is set. */
 PLN_API pln_status pln_model_load_memory(pln_env *env, const void *data, size_t len,
                                          const pln_load_options *options,
                                          pln_model **out, pln_error *err);
@@ -312,6 +317,10 @@ PLN_API pln_status pln_model_info(const pln_model *model, char **json, pln_error
  * "node", "op", "text", "severity" ("error" or "note"); `*n_errors` counts the errors. */
 PLN_API pln_status pln_model_check(const pln_model *model, char **findings,
                                    size_t *n_errors, pln_error *err);
+/** What the file says of itself, as a JSON object (docs/json.md): producer, versions,
+ * names and doc strings, operator sets, metadata. Quick: nothing is inferred. Freed with
+ * pln_free(). */
+PLN_API pln_status pln_model_header(const pln_model *model, char **json, pln_error *err);
 /** JSON array of the names of the main graph's values, in order. Freed with pln_free(). */
 PLN_API pln_status pln_model_values(const pln_model *model, char **json, pln_error *err);
 /** Gives a symbolic dimension a size, in inputs and everywhere. */
@@ -425,6 +434,9 @@ typedef struct pln_io_info {
     const int64_t *dims;          /**< -1: not fixed */
     const char *const *dim_names; /**< "batch", "2*seq+1", or NULL where unnamed */
     bool has_default;             /**< an input with an overridable initializer */
+    const char *type; /**< the whole type as ONNX spells it, without shapes:
+                           "tensor(float)", "seq(map(int64,tensor(float)))"; "?" where
+                           a part of it is unknown */
 } pln_io_info;
 
 /** Threads that its runs use. */

@@ -294,3 +294,46 @@ void pln_type_print(pln_text *out, const pln_type *t)
         pln_text_put(out, ")", 1);
     }
 }
+
+static const char *dtype_or_unknown(pln_dtype dt)
+{
+    return dt == PLN_DT_NONE ? "?" : pln_dtype_name(dt);
+}
+
+void pln_type_spell(pln_text *out, const pln_type *t)
+{
+    const pln_type unknown = pln_type_unknown();
+    const pln_type *elem = t->elem ? t->elem : &unknown;
+    switch (t->kind) {
+    case PLN_KIND_NONE:
+        pln_text_str(out, "?");
+        return;
+    case PLN_KIND_TENSOR:
+    case PLN_KIND_SPARSE:
+        pln_text_printf(out, "%s(%s)",
+                        t->kind == PLN_KIND_SPARSE ? "sparse_tensor" : "tensor",
+                        dtype_or_unknown(t->dtype));
+        return;
+    case PLN_KIND_MAP:
+        pln_text_printf(out, "map(%s,", dtype_or_unknown(t->dtype));
+        break;
+    case PLN_KIND_SEQUENCE:
+        pln_text_str(out, "seq(");
+        break;
+    case PLN_KIND_OPTIONAL:
+        pln_text_str(out, "optional(");
+        break;
+    }
+    pln_type_spell(out, elem);
+    pln_text_str(out, ")");
+}
+
+const char *pln_type_name(const pln_allocator *a, pln_arena *arena, const pln_type *t)
+{
+    pln_text text;
+    pln_text_init(&text, a);
+    pln_type_spell(&text, t);
+    const char *s = text.failed ? NULL : pln_arena_str(arena, text.data, text.len);
+    pln_text_done(&text);
+    return s;
+}

@@ -40,6 +40,11 @@ pln_type pln_type_dup(pln_arena *arena, const pln_type *t);
 bool pln_type_equal(const pln_type *a, const pln_type *b);
 /* "float[1,3,seq]", "seq(float[?])", "map(int64,float)", "optional(...)". */
 void pln_type_print(pln_text *out, const pln_type *t);
+/* As ONNX spells type constraints, without shapes: "seq(tensor(float))". */
+void pln_type_spell(pln_text *out, const pln_type *t);
+
+/* The same in the arena; NULL: no memory. */
+const char *pln_type_name(const pln_allocator *a, pln_arena *arena, const pln_type *t);
 
 /* Traits of element types. */
 bool pln_dtype_is_float(pln_dtype dt);   /* all float formats, float8 and float4 too */

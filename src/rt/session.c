@@ -131,6 +131,9 @@ bool rt_io_fill(pln_arena *arena, const char *name, const pln_type *t, pln_io_in
     while (e && (e->kind == PLN_KIND_SEQUENCE || e->kind == PLN_KIND_OPTIONAL) && e->elem)
         e = e->elem;
     out->dtype = e->dtype;
+    out->type = pln_type_name(pln_arena_allocator(arena), arena, t);
+    if (!out->type)
+        return false;
     if (t->kind != PLN_KIND_TENSOR || t->shape.rank < 0)
         return true;
     out->rank = t->shape.rank;
