@@ -1,7 +1,7 @@
 /* The matcher: patterns against the graph, from a node towards its inputs, with full
  * backtracking over swapped, optional and repeated parts.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/match.h"
+#include "passes/pass.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -27,6 +27,8 @@ static bool miss(pln_match *m, const char *fmt, ...)
     if (m->n_nodes <= m->best || m->n_nodes < 2)
         return false;
     m->best = m->n_nodes;
+    if (m->ctx && !pln_pass_wants_reasons(m->ctx))
+        return false;
     va_list ap;
     va_start(ap, fmt);
     vsnprintf(m->why, sizeof m->why, fmt, ap);
@@ -258,9 +260,16 @@ static bool solve(pln_match *m, const goal *g)
 
 bool pln_match_at(const pln_pattern *p, pln_node *n, pln_pass_ctx *ctx, pln_match *m)
 {
-    *m = (pln_match){ .pattern = p, .ctx = ctx, .root = n };
+    m->best = 0;
+    m->why[0] = '\0';
     if (!n->n_out || !n->out[0] || !op_is(&p->pat[p->root], n))
         return false;
+    m->pattern = p;
+    m->ctx = ctx;
+    m->root = n;
+    m->n_nodes = m->steps = 0;
+    memset(m->val, 0, (size_t)p->n_names * sizeof m->val[0]);
+    memset(m->node, 0, (size_t)p->n_names * sizeof m->node[0]);
     const goal g = { .pat = p->root, .v = n->out[0] };
     return solve(m, &g);
 }
@@ -288,6 +297,8 @@ pln_node *pln_match_node(const pln_match *m, const char *name)
 pln_status pln_match_refuse(pln_match *m, const char *fmt, ...)
 {
     va_list ap;
+    if (m->ctx && !pln_pass_wants_reasons(m->ctx))
+        return PLN_E_UNSUPPORTED;
     va_start(ap, fmt);
     vsnprintf(m->why, sizeof m->why, fmt, ap);
     va_end(ap);

@@ -289,9 +289,8 @@ static pln_status parse_pattern(parser *p, int *out, int depth)
 pln_status pln_pattern_compile(const char *text, pln_names *names, pln_arena *arena,
                                pln_pattern *out, pln_error *err)
 {
-    *out = (pln_pattern){ .pat = PLN_NEW_ARRAY(arena, pln_pat, MAX_PATS) };
-    if (!out->pat)
-        return pln_oom(err);
+    pln_pat pats[MAX_PATS];
+    *out = (pln_pattern){ .pat = pats };
     parser p = { text, text, names, arena, out, err };
     PLN_TRY(parse_pattern(&p, &out->root, 0));
     skip_blanks(&p);
@@ -299,5 +298,6 @@ pln_status pln_pattern_compile(const char *text, pln_names *names, pln_arena *ar
         return fail(&p, "end expected");
     if (out->pat[out->root].kind != PLN_PAT_OP)
         return fail(&p, "the root must be an operator");
-    return PLN_OK;
+    out->pat = pln_arena_dup(arena, pats, (size_t)out->n * sizeof *pats);
+    return out->pat ? PLN_OK : pln_oom(err);
 }

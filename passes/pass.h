@@ -70,6 +70,7 @@ typedef struct pln_pass_stat {
     uint32_t runs;
     int64_t nodes; /* change of the number of nodes */
     double seconds;
+    uint64_t settled; /* n_rewrites + 1 when it found nothing more to do; 0 */
 } pln_pass_stat;
 
 struct pln_pass_ctx {
@@ -79,6 +80,9 @@ struct pln_pass_ctx {
     const pln_rule *rule;
     pln_pass_stat *stat;
     pln_arena *scratch; /* reset after each pass */
+    pln_arena *keep;    /* for the whole pipeline */
+    struct pln_ruleset *rulesets;
+    int64_t opset; /* of ai.onnx, for the graph at hand */
     pln_debug debug;
     uint64_t n_rewrites; /* of the whole pipeline: `limit` counts these */
     uint64_t fold_left;  /* bytes that folding may still add */
@@ -95,6 +99,11 @@ bool pln_pass_begin(pln_pass_ctx *ctx, const pln_node *n);
 bool pln_pass_is_disabled(const pln_pass_ctx *ctx, const char *name);
 /* May a standard operator that appeared in `opset` be written? */
 bool pln_pass_allows_opset(const pln_pass_ctx *ctx, int opset);
+/* Does anybody read why something was not done? */
+static inline bool pln_pass_wants_reasons(const pln_pass_ctx *ctx)
+{
+    return (ctx->debug.on & PLN_DEBUG_EXPLAIN) != 0;
+}
 /* Reports a refusal to `explain`. */
 void pln_pass_explain(pln_pass_ctx *ctx, const pln_node *n, const char *rule,
                       const char *why);
@@ -103,8 +112,6 @@ void pln_pass_explain(pln_pass_ctx *ctx, const pln_node *n, const char *rule,
 
 /* Runs one pass over the main graph, function bodies and everything below. */
 pln_status pln_pass_run(pln_pass_ctx *ctx, const pln_pass *pass, pln_error *err);
-/* The worklist over one graph. */
-pln_status pln_rules_run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err);
 const pln_pass *pln_pass_find(const char *name, size_t len);
 const pln_pass *pln_pass_at(size_t i); /* NULL after the last */
 

@@ -1,6 +1,6 @@
 /* Pipelines: "a,b,(c,d)*", and what a level stands for.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/pass.h"
+#include "passes/engine.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -9,7 +9,6 @@
 
 #define MAX_ROUNDS 8
 #define MAX_DEPTH  8
-#define MAX_STATS  64
 
 #define CLEAN  "(noop,fold,shape,cse,dce)*"
 #define FOLD   "fold-conv-bn,fuse-norm,fuse-act"
@@ -148,21 +147,29 @@ static uint64_t fold_budget(const pln_pass_options *o)
     return o->session ? UINT64_C(64) << 20 : UINT64_C(256) << 10;
 }
 
+static size_t count_passes(void)
+{
+    size_t n = 0;
+    while (pln_pass_at(n))
+        n++;
+    return n;
+}
+
 pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
                                 const pln_pass_options *options, pln_text *report,
                                 pln_error *err)
 {
-    pln_pass_stat stats[MAX_STATS];
     pln_pass_ctx ctx = { .model = model,
                          .options = options,
-                         .stats = stats,
                          .fold_left = fold_budget(options) };
     const char *debug = options->debug ? options->debug : getenv("PLN_DEBUG");
     PLN_TRY(pln_debug_parse(debug, &ctx.debug, err));
     ctx.scratch = pln_arena_new(model->alloc);
-    if (!ctx.scratch)
-        return pln_oom(err);
-    pln_status st = pln_sizes_infer(model, err);
+    ctx.keep = pln_arena_new(model->alloc);
+    ctx.stats = ctx.keep ? PLN_NEW_ARRAY(ctx.keep, pln_pass_stat, count_passes()) : NULL;
+    pln_status st = ctx.scratch && ctx.stats ? PLN_OK : pln_oom(err);
+    if (st == PLN_OK)
+        st = pln_sizes_infer(model, err);
     if (st == PLN_OK)
         st = pln_debug_start(&ctx, err);
     if (st == PLN_OK)
@@ -171,6 +178,8 @@ pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
     pln_debug_end(&ctx);
     if (st == PLN_OK && report)
         report_stats(&ctx, report);
+    pln_rulesets_free(&ctx);
     pln_arena_free(ctx.scratch);
+    pln_arena_free(ctx.keep);
     return st;
 }

@@ -1,0 +1,40 @@
+/* The engine's own state: the rules of the passes, compiled once for each model that is
+ * rewritten. Passes don't include this.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef PLN_PASSES_ENGINE_H
+#define PLN_PASSES_ENGINE_H
+
+#include "passes/pass.h"
+#include "src/util/map.h"
+
+/* A rule that is switched on, ready to be matched. */
+typedef struct pln_rule_state {
+    const pln_rule *rule;
+    pln_pattern pattern;
+} pln_rule_state;
+
+/* Rules with the same operator at their root, in the order of the table. */
+typedef struct pln_root_rules {
+    const pln_rule_state *rule;
+    struct pln_root_rules *next;
+} pln_root_rules;
+
+typedef struct pln_ruleset {
+    const pln_pass *pass;
+    pln_rule_state *rules;
+    size_t n;
+    pln_map by_root; /* operator's name, interned, to pln_root_rules */
+    struct pln_ruleset *next;
+} pln_ruleset;
+
+/* The rules of the pass that runs now; compiled when it is first asked for. */
+pln_status pln_ruleset_get(pln_pass_ctx *ctx, pln_ruleset **out, pln_error *err);
+void pln_rulesets_free(pln_pass_ctx *ctx);
+
+/* A rule's name for reports. */
+const char *pln_rule_name(const pln_pass_ctx *ctx, const pln_rule *r);
+
+/* The worklist over one graph. */
+pln_status pln_rules_run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err);
+
+#endif
