@@ -322,6 +322,16 @@ void pln_block_store(pln_tensor *t, int64_t offset, int64_t stride, pln_dtype wo
     }
 }
 
+void pln_block_round(pln_dtype dt, double *v, int64_t n)
+{
+    uint64_t raw[MIDDLE];
+    for (int64_t i = 0; dt != PLN_DT_F64 && i < n; i += MIDDLE) {
+        const int64_t k = n - i < MIDDLE ? n - i : MIDDLE;
+        pln_block_convert(dt, raw, PLN_DT_F64, v + i, k);
+        pln_block_convert(PLN_DT_F64, v + i, dt, raw, k);
+    }
+}
+
 pln_axis pln_axis_of(const pln_tensor *t, int first, int last)
 {
     pln_axis a = { 1, 1, 1 };

@@ -23,6 +23,9 @@ void pln_block_load(pln_dtype work, void *dst, const pln_tensor *t, int64_t offs
 void pln_block_store(pln_tensor *t, int64_t offset, int64_t stride, pln_dtype work,
                      const void *src, int64_t n);
 
+/* v as values of this type: rounded to it and back. */
+void pln_block_round(pln_dtype dt, double *v, int64_t n);
+
 /* The axis of a row-major tensor as three sizes: element [o, i, j] lies at
  * (o * n + i) * inner + j. */
 typedef struct pln_axis {

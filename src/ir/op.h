@@ -84,6 +84,8 @@ typedef struct pln_attr_spec {
 #define PLN_A_GRAPH(st, field)                                                     \
     { .name = #field, .type = PLN_ATTR_GRAPH, .offset = offsetof(st, field),        \
       .required = true }
+#define PLN_A_GRAPH_OPT(st, field) /* NULL when absent */                          \
+    { .name = #field, .type = PLN_ATTR_GRAPH, .offset = offsetof(st, field) }
 #define PLN_A_TYPE(st, field) \
     { .name = #field, .type = PLN_ATTR_TYPE, .offset = offsetof(st, field) }
 #define PLN_A_END { .name = NULL }
@@ -115,7 +117,8 @@ struct pln_op_desc {
     uint32_t traits;
     /* Element types allowed for inputs and outputs: "T:float,double;I:int32,int64" names
      * the sets, `sig` says which input and output has which: "T,I->T" (a trailing '*'
-     * repeats, '?' optional; names without a set are element types; "seq(T)" etc.).
+     * repeats, '+' repeats with each of its own type of the set, '?' optional; names
+     * without a set are element types; "seq(T)" etc.).
      * NULL: not checked. */
     const char *types, *sig;
     const pln_attr_spec *attrs; /* ends with PLN_A_END; NULL: none allowed */

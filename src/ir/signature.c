@@ -122,10 +122,11 @@ pln_status pln_infer_check_inputs(const pln_infer *inf, pln_error *err)
             w.len = (size_t)(end - w.s);
         const size_t whole = w.len;
         const char mark = w.len ? w.s[w.len - 1] : 0;
-        if (mark == '*' || mark == '?')
+        if (mark == '*' || mark == '?' || mark == '+')
             w.len--;
-        PLN_TRY(check_input(inf, i, w, &b, err));
-        if (mark != '*') /* a star is for all that follow */
+        bindings own = { .n = 0 };
+        PLN_TRY(check_input(inf, i, w, mark == '+' ? &own : &b, err));
+        if (mark != '*' && mark != '+') /* those are for all that follow */
             p += whole + 1;
     }
     return PLN_OK;

@@ -113,12 +113,14 @@ static void check_side(pln_faults *f, const pln_node *n, bindings *b, const char
         word w = next_word(&p, ",-");
         w.len = (size_t)((p < end ? p : end) - w.s);
         const char mark = w.len ? w.s[w.len - 1] : 0;
-        if (mark == '*' || mark == '?')
+        if (mark == '*' || mark == '?' || mark == '+')
             w.len--;
+        bindings own = { .n = 0 };
         if (!memchr(w.s, '(', w.len))
-            check_type(f, n, b, w, s->name, i, s->v[i], s->in ? s->in[i] : &s->out[i]);
+            check_type(f, n, mark == '+' ? &own : b, w, s->name, i, s->v[i],
+                       s->in ? s->in[i] : &s->out[i]);
         i++;
-        p = mark == '*' ? from : p + 1; /* a star is for all that follow */
+        p = mark == '*' || mark == '+' ? from : p + 1; /* for all that follow */
     }
 }
 
