@@ -54,29 +54,49 @@ static double max_of(const double *v, int64_t n)
     return m;
 }
 
-static void soft_row(double *v, int64_t n)
+/* Softmax and LogSoftmax are functions of the standard: what its bodies keep in tensors
+ * is rounded to the type. */
+static void less_max(double *v, int64_t n, pln_dtype dt)
 {
     const double m = max_of(v, n);
-    double sum = 0;
     for (int64_t i = 0; i < n; i++)
-        sum += v[i] = exp(v[i] - m);
+        v[i] -= m;
+    pln_block_round(dt, v, n);
+}
+
+static void soft_row(double *v, int64_t n, pln_dtype dt)
+{
+    double sum = 0;
+    less_max(v, n, dt);
+    for (int64_t i = 0; i < n; i++)
+        v[i] = exp(v[i]);
+    pln_block_round(dt, v, n);
+    for (int64_t i = 0; i < n; i++)
+        sum += v[i];
+    pln_block_round(dt, &sum, 1);
     for (int64_t i = 0; i < n; i++)
         v[i] /= sum;
 }
 
-static void log_row(double *v, int64_t n)
+static void log_row(double *v, int64_t n, pln_dtype dt)
 {
-    const double m = max_of(v, n);
     double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += exp(v[i] - m);
+    less_max(v, n, dt);
+    for (int64_t i = 0; i < n; i++) {
+        double e = exp(v[i]);
+        pln_block_round(dt, &e, 1);
+        sum += e;
+    }
+    pln_block_round(dt, &sum, 1);
     sum = log(sum);
+    pln_block_round(dt, &sum, 1);
     for (int64_t i = 0; i < n; i++)
-        v[i] = v[i] - m - sum;
+        v[i] -= sum;
 }
 
-static void hard_row(double *v, int64_t n)
+static void hard_row(double *v, int64_t n, pln_dtype dt)
 {
+    (void)dt;
     int64_t best = 0;
     for (int64_t i = 1; i < n; i++)
         if (v[i] > v[best])
@@ -85,7 +105,9 @@ static void hard_row(double *v, int64_t n)
         v[i] = i == best;
 }
 
-static pln_status by_rows(pln_call *c, void (*row)(double *v, int64_t n), pln_error *err)
+typedef void (*row_fn)(double *v, int64_t n, pln_dtype dt);
+
+static pln_status by_rows(pln_call *c, row_fn row, pln_error *err)
 {
     pln_axis a;
     size_t bytes;
@@ -99,7 +121,7 @@ static pln_status by_rows(pln_call *c, void (*row)(double *v, int64_t n), pln_er
         for (int64_t j = 0; j < a.inner; j++) {
             const int64_t at = o * a.n * a.inner + j;
             pln_block_load(PLN_DT_F64, v, c->in[0], at, a.inner, a.n);
-            row(v, a.n);
+            row(v, a.n, (pln_dtype)c->in[0]->dtype);
             pln_block_store(c->out[0], at, a.inner, PLN_DT_F64, v, a.n);
         }
     return PLN_OK;
