@@ -1,4 +1,4 @@
-/* Attention and RotaryEmbedding.
+/* Attention.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/attention.h"
 
@@ -29,7 +29,7 @@ static const pln_attr_spec attention_spec[] = {
 
 /* ---- sizes ------------------------------------------------------------------------- */
 
-static bool heads_of(const pln_tensor *t, int64_t heads, int64_t *n, int64_t *len,
+bool pln_attention_heads(const pln_tensor *t, int64_t heads, int64_t *n, int64_t *len,
                      int64_t *dim)
 {
     if (t->rank == 4) {
@@ -62,9 +62,9 @@ pln_status pln_attention_find(const pln_call *c, pln_attention *a, pln_error *er
     const pln_tensor *q = c->in[0], *k = c->in[1], *v = c->in[2];
     int64_t k_dim, v_heads, v_len;
     *a = (pln_attention){ .batch = q->rank ? q->dims[0] : 0 };
-    if (!heads_of(q, at->q_num_heads, &a->q_heads, &a->q_len, &a->dim) ||
-        !heads_of(k, at->kv_num_heads, &a->kv_heads, &a->kv_len, &k_dim) ||
-        !heads_of(v, at->kv_num_heads, &v_heads, &v_len, &a->v_dim))
+    if (!pln_attention_heads(q, at->q_num_heads, &a->q_heads, &a->q_len, &a->dim) ||
+        !pln_attention_heads(k, at->kv_num_heads, &a->kv_heads, &a->kv_len, &k_dim) ||
+        !pln_attention_heads(v, at->kv_num_heads, &v_heads, &v_len, &a->v_dim))
         return pln_call_fail(
             c, err, PLN_E_RUN, "ranks %d, %d, %d with %lld and %lld heads", q->rank,
             k->rank, v->rank, (long long)at->q_num_heads, (long long)at->kv_num_heads);
@@ -410,88 +410,6 @@ static const pln_version_change versions[] = { { 24, NULL, lower_24 },
                                                { 25, NULL, lower_25 },
                                                { 0 } };
 
-/* ---- RotaryEmbedding --------------------------------------------------------------- */
-
-typedef struct rotary_attrs {
-    int64_t interleaved, num_heads, rotary_embedding_dim;
-} rotary_attrs;
-
-static const pln_attr_spec rotary_spec[] = {
-    PLN_A_INT(rotary_attrs, interleaved, 0),
-    PLN_A_INT(rotary_attrs, num_heads, 0),
-    PLN_A_INT(rotary_attrs, rotary_embedding_dim, 0),
-    PLN_A_END,
-};
-
-typedef struct rotary {
-    int64_t batch, heads, len, dim, turned; /* turned: leading elements that rotate */
-} rotary;
-
-static pln_status rotary_find(const pln_call *c, rotary *r, pln_error *err)
-{
-    const rotary_attrs *a = (const rotary_attrs *)c->attrs;
-    const pln_tensor *x = c->in[0], *cosine = c->in[1], *sine = c->in[2];
-    if (!heads_of(x, a->num_heads, &r->heads, &r->len, &r->dim))
-        return pln_call_fail(c, err, PLN_E_RUN, "input 0 has rank %d, %lld heads",
-                             x->rank, (long long)a->num_heads);
-    r->batch = x->dims[0];
-    r->turned = a->rotary_embedding_dim ? a->rotary_embedding_dim : r->dim;
-    const int rank = pln_call_has(c, 3) ? 2 : 3;
-    bool good = r->turned >= 0 && r->turned <= r->dim && r->turned % 2 == 0 &&
-                cosine->rank == rank && sine->rank == rank;
-    for (int d = 0; good && d < rank; d++)
-        good = cosine->dims[d] == sine->dims[d];
-    if (good && rank == 3)
-        good = cosine->dims[0] == r->batch && cosine->dims[1] == r->len;
-    if (good && rank == 2)
-        good = pln_tensor_size(c->in[3]) == r->batch * r->len;
-    if (!good || cosine->dims[rank - 1] != r->turned / 2)
-        return pln_call_fail(c, err, PLN_E_RUN, "the caches do not fit to the input");
-    return PLN_OK;
-}
-
-static void turn(const double *x, double *y, const double *cosine, const double *sine,
-                 int64_t half, bool interleaved, pln_dtype dt)
-{
-    for (int64_t i = 0; i < half; i++) {
-        const int64_t p = interleaved ? 2 * i : i, q = interleaved ? 2 * i + 1 : i + half;
-        y[p] = rounded(dt, cosine[i] * x[p]) - rounded(dt, sine[i] * x[q]);
-        y[q] = rounded(dt, sine[i] * x[p]) + rounded(dt, cosine[i] * x[q]);
-    }
-}
-
-static pln_status rotary_ref(pln_call *c, pln_error *err)
-{
-    const rotary_attrs *a = (const rotary_attrs *)c->attrs;
-    const pln_tensor *x = c->in[0];
-    rotary r = { 0 };
-    PLN_TRY(rotary_find(c, &r, err));
-    const int64_t half = r.turned / 2, rows = r.batch * r.len;
-    double *v = (double *)pln_call_scratch(c, (size_t)(2 * r.dim + r.turned) * sizeof *v);
-    if (!v)
-        return pln_oom(err);
-    double *y = v + r.dim, *cosine = y + r.dim, *sine = cosine + half;
-    for (int64_t l = 0; l < rows * r.heads; l++) {
-        const int64_t row = l / r.heads, h = l % r.heads, b = row / r.len,
-                      i = row % r.len;
-        int64_t at = row;
-        if (pln_call_has(c, 3)) {
-            at = PLN_DATA(const int64_t, c->in[3])[row];
-            if (at < 0 || at >= c->in[1]->dims[0])
-                return pln_call_fail(c, err, PLN_E_RUN, "position %lld of %lld",
-                                     (long long)at, (long long)c->in[1]->dims[0]);
-        }
-        const int64_t p = pln_attention_row(x, r.heads, b, h, i, r.len, r.dim);
-        pln_block_load(PLN_DT_F64, cosine, c->in[1], at * half, 1, half);
-        pln_block_load(PLN_DT_F64, sine, c->in[2], at * half, 1, half);
-        pln_block_load(PLN_DT_F64, v, x, p, 1, r.dim);
-        memcpy(y, v, (size_t)r.dim * sizeof *y);
-        turn(v, y, cosine, sine, half, a->interleaved, (pln_dtype)x->dtype);
-        pln_block_store(c->out[0], p, 1, PLN_DT_F64, y, r.dim);
-    }
-    return PLN_OK;
-}
-
 #define MASK PLN_TS_NUM ",bool"
 
 const pln_op_desc pln_ops_attention[] = {
@@ -509,16 +427,5 @@ const pln_op_desc pln_ops_attention[] = {
       .cpu = &pln_attention_cpu,
       .cost = attention_cost,
       .versions = versions },
-    { .name = "RotaryEmbedding",
-      .domain = "",
-      .since = 23,
-      .in = { 3, 4 },
-      .out = { 1, 1 },
-      .types = "T:float,float16,bfloat16",
-      .sig = "T,T,T,int64?->T",
-      .attrs = rotary_spec,
-      .attrs_size = sizeof(rotary_attrs),
-      .infer = pln_infer_same,
-      .ref = rotary_ref },
     { .name = NULL },
 };

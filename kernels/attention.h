@@ -21,6 +21,9 @@ typedef struct pln_attention {
 } pln_attention;
 
 pln_status pln_attention_find(const pln_call *c, pln_attention *a, pln_error *err);
+/* Heads, length and head size of a tensor of rank 4, or of rank 3 with `heads` heads. */
+bool pln_attention_heads(const pln_tensor *t, int64_t heads, int64_t *n, int64_t *len,
+                         int64_t *dim);
 /* Offset of row i of head h in [batch, heads, len, dim] or [batch, len, heads x dim]. */
 int64_t pln_attention_row(const pln_tensor *t, int64_t heads, int64_t b, int64_t h,
                           int64_t i, int64_t len, int64_t dim);
