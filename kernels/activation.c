@@ -277,6 +277,8 @@ SPEC(Selu_spec, PLN_A_FLOAT(act_attrs, alpha, 1.67326319217681884765625f),
 SPEC(HardSigmoid_spec, PLN_A_FLOAT(act_attrs, alpha, 0.2f),
      PLN_A_FLOAT(act_attrs, beta, 0.5f))
 SPEC(Gelu_spec, PLN_A_ENUM(act_attrs, approximate, "none|tanh", "none"))
+static const pln_attr_spec exact_spec[] = { PLN_A_END }; /* zeros: GELU_EXACT */
+SPEC(QuickGelu_spec, PLN_A_FLOAT(act_attrs, alpha, 1.702f))
 SPEC(Shrink_spec, PLN_A_FLOAT(act_attrs, lambd, 0.5f), PLN_A_FLOAT(act_attrs, bias, 0.0f))
 
 #define TRAITS (PLN_OP_ELEMENTWISE | PLN_OP_INPLACE | PLN_OP_CHANNELS_LAST)
@@ -287,6 +289,15 @@ SPEC(Shrink_spec, PLN_A_FLOAT(act_attrs, lambd, 0.5f), PLN_A_FLOAT(act_attrs, bi
         .traits = TRAITS | PLN_OP_ACTIVATION, .types = "T:" set, .sig = "T->T",       \
         .attrs = spec, .attrs_size = sizeof(act_attrs), .infer = pln_infer_same,      \
         .ref = op##_ref, .cpu = impl, .versions = pln_versions_consumed               \
+    }
+
+/* Those of com.microsoft that are a standard function under another name. */
+#define ACT_MS(op, fn, spec)                                                            \
+    {                                                                                   \
+        .name = #op, .domain = "com.microsoft", .since = 1, .in = { 1, 1 },             \
+        .out = { 1, 1 }, .traits = TRAITS | PLN_OP_ACTIVATION, .types = "T:" PLN_TS_FLOAT, \
+        .sig = "T->T", .attrs = spec, .attrs_size = sizeof(act_attrs),                  \
+        .infer = pln_infer_same, .ref = fn##_ref, .cpu = &fn##_cpu                      \
     }
 
 const pln_op_desc pln_ops_activation[] = {
@@ -306,6 +317,8 @@ const pln_op_desc pln_ops_activation[] = {
     ACT(Mish, 22, PLN_TS_FLOAT, NULL, &Mish_cpu),
     ACT(Swish, 24, PLN_TS_FLOAT, Elu_spec, &Swish_cpu),
     ACT(Shrink, 9, PLN_TS_NUM, Shrink_spec, NULL),
+    ACT_MS(Gelu, Gelu, exact_spec),
+    ACT_MS(QuickGelu, Swish, QuickGelu_spec),
     { .name = "SwiGLU",
       .domain = "",
       .since = 28,

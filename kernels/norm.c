@@ -118,10 +118,10 @@ static pln_status norm_rows(pln_call *c, bool rms, pln_error *err)
             v[i] = (v[i] - mean) * inv * g[i] + (bias ? b[i] : 0);
         if (pln_call_wants(c, 0))
             pln_block_store(c->out[0], o * a.n, 1, PLN_DT_F64, v, a.n);
-        if (pln_call_wants(c, 1))
+        if (!rms && pln_call_wants(c, 1))
             pln_block_store(c->out[1], o, 1, PLN_DT_F64, &mean, 1);
-        if (pln_call_wants(c, 2))
-            pln_block_store(c->out[2], o, 1, PLN_DT_F64, &inv, 1);
+        if (pln_call_wants(c, PLN_NORM_INV(rms)))
+            pln_block_store(c->out[PLN_NORM_INV(rms)], o, 1, PLN_DT_F64, &inv, 1);
     }
     return PLN_OK;
 }
@@ -160,6 +160,15 @@ static pln_status layer_infer(pln_infer *inf, pln_error *err)
 static pln_status rms_infer(pln_infer *inf, pln_error *err)
 {
     PLN_TRY(pln_infer_same(inf, err));
+    if (pln_infer_dtype(inf, 1) != PLN_DT_NONE)
+        inf->out[0].dtype = pln_infer_dtype(inf, 1);
+    return PLN_OK;
+}
+
+/* SimplifiedLayerNormalization: an RMSNormalization that may tell 1 / rms, too. */
+static pln_status simplified_infer(pln_infer *inf, pln_error *err)
+{
+    PLN_TRY(layer_infer(inf, err));
     if (pln_infer_dtype(inf, 1) != PLN_DT_NONE)
         inf->out[0].dtype = pln_infer_dtype(inf, 1);
     return PLN_OK;
@@ -369,6 +378,13 @@ static pln_status instance_raise_6(pln_node *n, pln_error *err)
 static const pln_version_change instance_versions[] = { { 6, instance_raise_6, NULL },
                                                         { 0 } };
 
+#define SIMPLIFIED(in_domain)                                                        \
+    { .name = "SimplifiedLayerNormalization", .domain = in_domain, .since = 1,      \
+      .in = { 2, 2 }, .out = { 1, 2 },                                              \
+      .types = "T:" PLN_TS_FLOAT ";V:" PLN_TS_FLOAT ";U:float,double",              \
+      .sig = "T,V->V,U?", .attrs = layer_spec, .attrs_size = sizeof(pln_norm_attrs), \
+      .infer = simplified_infer, .ref = RMSNormalization_ref, .cpu = &pln_rms_norm_cpu }
+
 const pln_op_desc pln_ops_norm[] = {
     { .name = "LayerNormalization",
       .domain = "",
@@ -395,6 +411,8 @@ const pln_op_desc pln_ops_norm[] = {
       .infer = rms_infer,
       .ref = RMSNormalization_ref,
       .cpu = &pln_rms_norm_cpu },
+    SIMPLIFIED(""), /* ONNX Runtime writes it there */
+    SIMPLIFIED("com.microsoft"),
     { .name = "GroupNormalization",
       .domain = "",
       .since = 21,

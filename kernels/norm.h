@@ -11,6 +11,9 @@ typedef struct pln_norm_attrs {
     float epsilon, momentum;
 } pln_norm_attrs;
 
+/* Output that holds 1 / deviation: behind the mean, which an RMS norm has not. */
+#define PLN_NORM_INV(rms) ((rms) ? 1u : 2u)
+
 /* `vectors` vectors of n doubles; NULL with the error set. */
 double *pln_norm_scratch(pln_call *c, int64_t n, int vectors, pln_error *err);
 /* Batch, channels, positions of x. */

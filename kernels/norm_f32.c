@@ -94,12 +94,13 @@ static pln_status run_rows(pln_call *c, bool rms, pln_error *err)
         .scale = PLN_DATA(const float, c->in[1]),
         .bias = pln_call_has(c, 2) ? PLN_DATA(const float, c->in[2]) : NULL,
         .y = PLN_DATA(float, c->out[0]),
-        .mean = pln_call_wants(c, 1) ? PLN_DATA(float, c->out[1]) : NULL,
-        .inv = pln_call_wants(c, 2) ? PLN_DATA(float, c->out[2]) : NULL,
+        .mean = !rms && pln_call_wants(c, 1) ? PLN_DATA(float, c->out[1]) : NULL,
         .a = pln_axis_of(c->in[0], axis, c->in[0]->rank),
         .epsilon = at->epsilon,
         .rms = rms,
     };
+    if (pln_call_wants(c, PLN_NORM_INV(rms)))
+        j.inv = PLN_DATA(float, c->out[PLN_NORM_INV(rms)]);
     if (j.a.n > 0)
         pln_parallel_for(c->n_threads, j.a.outer, 1 + 16384 / j.a.n, norm_rows, &j);
     return PLN_OK;
