@@ -156,7 +156,8 @@ def true_dim(text, sizes):
     rounding of / and for min and max."""
     try:
         return int(eval(text.replace("/", "//"), {"min": min, "max": max,  # noqa: S307
-                                                  "ceil": lambda v: v}, sizes))
+                                                  "ceil": lambda v: v,
+                                                  "floor": lambda v: v}, sizes))
     except Exception as e:
         raise Fault("dimension %r: %s" % (text, e)) from None
 
