@@ -16,7 +16,7 @@
 
 #define MAX_ASIDE    (UINT64_C(64) << 20) /* bytes of one result kept aside */
 #define NARROW_COUNT 1024                 /* elements: smaller ones are no weights */
-#define FREE_GROWTH  256                  /* bytes that don't count */
+#define MAX_DEPTH    16                   /* of a chain whose inputs are counted */
 
 extern const pln_pass pln_pass_unpack;
 
@@ -26,6 +26,8 @@ typedef struct folder {
     pln_graph *graph;
     pln_map aside; /* value to pln_tensor */
     uint64_t aside_bytes;
+    bool *planned; /* by node id, while planning: it would become constant */
+    bool frugal;   /* nothing may grow: all that could does not fit the budget */
 } folder;
 
 static uint64_t bytes_of(const pln_tensor *t)
@@ -43,6 +45,11 @@ static pln_tensor *contents(const folder *f, const pln_value *v)
     if (pln_value_is_const(v))
         return v->cst;
     return pln_map_get(&f->aside, v);
+}
+
+static bool is_known(const folder *f, const pln_value *v)
+{
+    return contents(f, v) || (f->planned && v->def && f->planned[v->def->id]);
 }
 
 static bool is_narrow(pln_dtype dt)
@@ -70,24 +77,42 @@ static bool is_foldable(const folder *f, const pln_node *n)
     if (!n->n_in || pln_node_is(n, "Constant"))
         return false;
     for (uint32_t i = 0; i < n->n_in; i++)
-        if (n->in[i] && !contents(f, n->in[i]))
+        if (n->in[i] && !is_known(f, n->in[i]))
             return false;
     return f->unpack || !widens_weights(n);
 }
 
-/* Bytes of inputs that nobody needs once n is gone. */
-static uint64_t freed_by(const pln_node *n)
+static bool is_used_by_only(const pln_value *v, const pln_node *n)
+{
+    for (const pln_use *u = v->uses; u; u = u->next)
+        if (u->node != n)
+            return false;
+    return true;
+}
+
+/* Bytes of constants that nobody needs once n is gone. Inputs stay, whoever needs them. */
+static uint64_t freed_by(const folder *f, const pln_node *n, int depth)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < n->n_in; i++) {
         const pln_value *v = n->in[i];
-        bool only_here = v && pln_value_is_const(v);
-        for (const pln_use *u = only_here ? v->uses : NULL; u; u = u->next)
-            only_here &= u->node == n;
+        bool only_here = v && is_used_by_only(v, n);
         for (uint32_t k = 0; k < i && only_here; k++)
             only_here = n->in[k] != v;
-        bytes += only_here ? bytes_of(v->cst) : 0;
+        if (only_here && pln_value_is_const(v))
+            bytes += v->kind == PLN_VALUE_INPUT ? 0 : bytes_of(v->cst);
+        else if (only_here && v->def && depth < MAX_DEPTH && is_known(f, v))
+            bytes += freed_by(f, v->def, depth + 1);
     }
+    return bytes;
+}
+
+/* About what the node itself takes in a file. */
+static uint64_t node_bytes(const pln_node *n)
+{
+    uint64_t bytes = strlen(n->op_type) + strlen(n->name) + 16 * (uint64_t)n->n_attrs;
+    for (uint32_t i = 0; i < n->n_in; i++)
+        bytes += n->in[i] ? strlen(n->in[i]->name) + 2 : 2;
     return bytes;
 }
 
@@ -183,16 +208,11 @@ static pln_status replace_outputs(folder *f, pln_node *n, pln_tensor **out, bool
     return PLN_OK;
 }
 
-/* Takes from the budget what the result adds, or gives back what it saves. */
-static bool pay(folder *f, uint64_t result, uint64_t freed)
+/* What the file gains when `result` bytes stand for node n. */
+static uint64_t growth_of(const folder *f, const pln_node *n, uint64_t result)
 {
-    if (result <= freed + FREE_GROWTH || f->unpack)
-        return true;
-    const uint64_t growth = result - freed;
-    if (growth > f->ctx->fold_left)
-        return false;
-    f->ctx->fold_left -= growth;
-    return true;
+    const uint64_t freed = freed_by(f, n, 0) + node_bytes(n);
+    return f->unpack || result <= freed ? 0 : result - freed;
 }
 
 static bool all_users_fold(const folder *f, const pln_node *n)
@@ -201,6 +221,32 @@ static bool all_users_fold(const folder *f, const pln_node *n)
         for (const pln_use *u = n->out[i] ? n->out[i]->uses : NULL; u; u = u->next)
             if (!u->node || u->graph != n->graph || !is_foldable(f, u->node))
                 return false;
+    return true;
+}
+
+/* What the result takes, where its size is known. */
+static uint64_t planned_result(const pln_node *n)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        const pln_value *v = n->out[i];
+        const int64_t count = v && v->n_uses ? pln_value_count(v) : 0;
+        size_t part = 0;
+        if (count > 0 && !pln_size_mul(&part, (size_t)count, pln_dtype_size(v->type.dtype)))
+            return UINT64_MAX;
+        bytes += part;
+    }
+    return bytes;
+}
+
+/* Small enough, and not only on the way to something else that can be computed. */
+static bool pay(folder *f, const pln_node *n, uint64_t growth)
+{
+    if (!growth)
+        return true;
+    if (f->frugal || growth > f->ctx->fold_left || all_users_fold(f, n))
+        return false;
+    f->ctx->fold_left -= growth;
     return true;
 }
 
@@ -214,10 +260,13 @@ static pln_status visit(folder *f, pln_node *n, pln_error *err)
         pln_pass_explain(f->ctx, n, NULL, "the result is too large");
         return PLN_OK;
     }
+    if (f->frugal && growth_of(f, n, planned_result(n)) && !all_users_fold(f, n)) {
+        pln_pass_explain(f->ctx, n, NULL, "the model would grow too much");
+        return PLN_OK;
+    }
     pln_status st = compute(f, n, out, &done);
     if (st == PLN_OK && done) {
-        const uint64_t result = result_bytes(n, out), freed = freed_by(n);
-        if (pay(f, result, freed))
+        if (pay(f, n, growth_of(f, n, result_bytes(n, out))))
             st = replace_outputs(f, n, out, &applied, err);
         else
             st = keep_aside(f, n, out, err);
@@ -229,11 +278,34 @@ static pln_status visit(folder *f, pln_node *n, pln_error *err)
     return st;
 }
 
+/* ---- the budget ----------------------------------------------------------------- */
+
+/* All that may grow grows, or nothing does: were some of it left for want of a budget, a
+ * second run, which has a new one, would go on. */
+static pln_status plan(folder *f, pln_error *err)
+{
+    uint64_t growth = 0;
+    f->planned = PLN_NEW_ARRAY(f->ctx->scratch, bool, f->ctx->model->n_nodes + 1);
+    if (!f->planned)
+        return pln_oom(err);
+    for (pln_node *n = f->graph->first; n; n = n->next)
+        f->planned[n->id] = is_foldable(f, n);
+    for (pln_node *n = f->graph->first; n; n = n->next) {
+        if (!f->planned[n->id] || all_users_fold(f, n))
+            continue;
+        const uint64_t one = growth_of(f, n, planned_result(n));
+        growth += one <= f->ctx->fold_left ? one : 0;
+    }
+    f->planned = NULL;
+    f->frugal = growth > f->ctx->fold_left;
+    return PLN_OK;
+}
+
 static pln_status run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)
 {
     folder f = { .ctx = ctx, .graph = g, .unpack = ctx->pass == &pln_pass_unpack };
     pln_map_init(&f.aside, ctx->model->alloc);
-    pln_status st = PLN_OK;
+    pln_status st = plan(&f, err);
     for (pln_node *n = g->first, *next; n && st == PLN_OK; n = next) {
         next = n->next;
         st = visit(&f, n, err);

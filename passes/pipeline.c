@@ -140,11 +140,29 @@ static void report_stats(const pln_pass_ctx *ctx, pln_text *out)
     pln_text_str(out, "]");
 }
 
-static uint64_t fold_budget(const pln_pass_options *o)
+static pln_status add_weights(pln_graph *g, void *user)
 {
+    uint64_t *bytes = user;
+    for (const pln_value *v = g->values; v; v = v->next) {
+        size_t size = 0;
+        const pln_tensor *t = v->cst;
+        if (t && t->kind == PLN_KIND_TENSOR &&
+            pln_dims_bytes((pln_dtype)t->dtype, t->rank, t->dims, &size))
+            *bytes += size;
+    }
+    return PLN_OK;
+}
+
+/* A file may grow by less than 1% and 4 KB. */
+static uint64_t fold_budget(pln_model *m, const pln_pass_options *o)
+{
+    uint64_t bytes = 0;
     if (o->fold_growth)
         return o->fold_growth;
-    return o->session ? UINT64_C(64) << 20 : UINT64_C(256) << 10;
+    if (o->session)
+        return UINT64_C(64) << 20;
+    pln_graph_walk(m->graph, add_weights, &bytes);
+    return (UINT64_C(2) << 10) + bytes / 200;
 }
 
 static size_t count_passes(void)
@@ -161,7 +179,7 @@ pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
 {
     pln_pass_ctx ctx = { .model = model,
                          .options = options,
-                         .fold_left = fold_budget(options) };
+                         .fold_left = fold_budget(model, options) };
     const char *debug = options->debug ? options->debug : getenv("PLN_DEBUG");
     PLN_TRY(pln_debug_parse(debug, &ctx.debug, err));
     ctx.scratch = pln_arena_new(model->alloc);
