@@ -279,6 +279,8 @@ PLN_API pln_status pln_model_load_memory(pln_env *env, const void *data, size_t 
                                          const pln_load_options *options,
                                          pln_model **out, pln_error *err);
 PLN_API void pln_model_free(pln_model *model);
+/** A copy that may be changed by itself; the weights' bytes are shared. */
+PLN_API pln_status pln_model_clone(const pln_model *model, pln_model **out, pln_error *err);
 
 typedef struct pln_save_options {
     size_t struct_size;

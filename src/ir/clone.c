@@ -302,9 +302,12 @@ static pln_status copy_model(cloner *c)
     return copy_graph(c, d->graph, s->graph);
 }
 
-pln_status pln_model_clone(const pln_model *model, pln_model **out, pln_error *err)
+PLN_API pln_status pln_model_clone(const pln_model *model, pln_model **out, pln_error *err)
 {
     cloner c = { .src = model };
+    pln_error_clear(err);
+    if (!model || !out)
+        return pln_fail(err, PLN_E_USAGE, "pln_model_clone: NULL argument");
     *out = NULL;
     PLN_TRY(pln_model_new(model->env, &c.dst, err));
     pln_map_init(&c.values, c.dst->alloc);

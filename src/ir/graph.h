@@ -219,8 +219,6 @@ struct pln_model {
 pln_status pln_model_own(pln_model *model, pln_tensor *t);
 /* An empty model with an empty main graph. */
 pln_status pln_model_new(pln_env *env, pln_model **out, pln_error *err);
-/* A deep copy; tensors are shared. */
-pln_status pln_model_clone(const pln_model *model, pln_model **out, pln_error *err);
 int64_t pln_model_opset(const pln_model *model, const char *domain); /* 0: not imported */
 pln_status pln_model_set_opset(pln_model *model, const char *domain, int64_t version);
 const pln_function *pln_model_find_function(const pln_model *model, const char *domain,

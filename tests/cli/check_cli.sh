@@ -4,63 +4,7 @@
 # SPDX-License-Identifier: Apache-2.0
 planish=$1
 plugin=$2
-tmp=$(mktemp -d) || exit 1
-trap 'rm -rf "$tmp"' EXIT
-n=0
-failed=0
-
-# check NAME WANTED_EXIT COMMAND...: stdout in $tmp/out, stderr in $tmp/err
-check() {
-    name=$1 want=$2
-    shift 2
-    "$@" >"$tmp/out" 2>"$tmp/err"
-    got=$?
-    n=$((n + 1))
-    if [ "$got" = "$want" ]; then
-        echo "ok $n - $name"
-    else
-        echo "not ok $n - $name: exit $got, want $want"
-        sed 's/^/# /' "$tmp/err"
-        failed=1
-    fi
-}
-
-# holds NAME FILE PATTERN
-holds() {
-    n=$((n + 1))
-    if grep -q -e "$3" "$2"; then
-        echo "ok $n - $1"
-    else
-        echo "not ok $n - $1: no '$3' in:"
-        sed 's/^/# /' "$2"
-        failed=1
-    fi
-}
-
-# one_line NAME: there is one error, on the last line of stderr
-one_line() {
-    n=$((n + 1))
-    if [ "$(grep -c '^planish: error: ' "$tmp/err")" = 1 ] &&
-        tail -n 1 "$tmp/err" | grep -q '^planish: error: ' &&
-        ! grep -v '^planish: ' "$tmp/err" >/dev/null; then
-        echo "ok $n - $1"
-    else
-        echo "not ok $n - $1"
-        sed 's/^/# /' "$tmp/err"
-        failed=1
-    fi
-}
-
-# absent NAME FILE
-absent() {
-    n=$((n + 1))
-    if [ -e "$2" ] || [ -n "$(ls "$tmp" | grep -e '\.part$' -e 'onnx\.......$')" ]; then
-        echo "not ok $n - $1"
-        failed=1
-    else
-        echo "ok $n - $1"
-    fi
-}
+. "$(dirname "$0")/tap.sh"
 
 cat >"$tmp/add.txt" <<'EOF'
 <ir_version: 8, opset_import: ["" : 17]>
@@ -68,6 +12,14 @@ add (float[N, 3] x) => (float[N, 3] y)
 <float[3] b = {1, 2, 3}>
 {
    t = Add(x, b)
+   y = Relu(t)
+}
+EOF
+cat >"$tmp/idle.txt" <<'EOF'
+<ir_version: 8, opset_import: ["" : 17]>
+idle (float[N, 3] x) => (float[N, 3] y)
+{
+   t = Identity(x)
    y = Relu(t)
 }
 EOF
@@ -103,6 +55,7 @@ check "missing file" 3 "$planish" info "$tmp/none.onnx"
 one_line "one line for a missing file"
 
 check "parse" 0 "$planish" parse "$tmp/add.txt" "$tmp/add.onnx"
+check "parse another" 0 "$planish" parse "$tmp/idle.txt" "$tmp/idle.onnx"
 check "print" 0 "$planish" print "$tmp/add.onnx"
 holds "print shows the graph" "$tmp/out" "Relu"
 check "check of a valid model" 0 "$planish" check "$tmp/add.onnx"
@@ -120,6 +73,30 @@ check "compare models" 0 "$planish" compare "$tmp/add.onnx" "$tmp/add.onnx"
 check "optimize" 0 "$planish" optimize "$tmp/add.onnx" "$tmp/opt.onnx"
 check "optimize for planish" 0 "$planish" optimize -O3 --target planish "$tmp/add.onnx" \
     "$tmp/opt3.onnx" --verify 2
+holds "it says how far they are apart" "$tmp/out" "verified on 2 random inputs: off by"
+check "optimize a model with something to do" 0 "$planish" optimize "$tmp/idle.onnx" "$tmp/opt.onnx"
+holds "the table has the operators that changed" "$tmp/out" "Identity  *1  *0"
+check "and not those that did not" 1 grep -q "Relu " "$tmp/out"
+check "optimize is quiet" 0 "$planish" optimize -q "$tmp/add.onnx" "$tmp/opt.onnx" --verify 1
+check "nothing is said" 0 test ! -s "$tmp/out"
+check "optimize as JSON" 0 "$planish" optimize "$tmp/add.onnx" "$tmp/opt.onnx" --verify 1 --json -
+holds "it has the facts before" "$tmp/out" '"before"'
+holds "it has what was verified" "$tmp/out" '"verified"'
+check "a second run gives the same bytes" 0 "$planish" optimize "$tmp/opt.onnx" "$tmp/opt2.onnx"
+check "they are the same" 0 cmp "$tmp/opt.onnx" "$tmp/opt2.onnx"
+holds "there is a recipe" "$tmp/opt.onnx" "planish.recipe"
+check "no recipe when not wanted" 0 "$planish" optimize --no-stamp "$tmp/add.onnx" "$tmp/bare.onnx"
+check "there is none" 1 grep -q planish.recipe "$tmp/bare.onnx"
+check "verify from stdin" 0 sh -c "'$planish' optimize - '$tmp/opt.onnx' --verify 1 <'$tmp/add.onnx'"
+check "external data" 0 "$planish" optimize "$tmp/add.onnx" "$tmp/ext.onnx" \
+    --external-data ext.bin --external-threshold 1
+holds "the model names the file" "$tmp/ext.onnx" "ext.bin"
+check "external data can be read" 0 "$planish" compare "$tmp/add.onnx" "$tmp/ext.onnx"
+check "and taken in again" 0 "$planish" optimize "$tmp/ext.onnx" "$tmp/in.onnx" --external-data none
+check "it is gone" 1 grep -q ext.bin "$tmp/in.onnx"
+check "external data elsewhere" 2 "$planish" optimize "$tmp/add.onnx" "$tmp/away.onnx" \
+    --external-data ../away.bin --external-threshold 1
+absent "nothing is written then" "$tmp/away.onnx"
 check "compare before and after" 0 "$planish" compare "$tmp/add.onnx" "$tmp/opt3.onnx"
 check "bench as JSON" 0 "$planish" bench "$tmp/add.onnx" --seconds 0.1 --json -
 holds "bench has p50" "$tmp/out" '"p50_ms"'
@@ -144,6 +121,7 @@ one_line "one line for a truncated file"
 absent "nothing is written for it" "$tmp/short-out.onnx"
 check "unwritable output" 3 "$planish" optimize "$tmp/add.onnx" "$tmp/no/such/dir.onnx"
 check "wrong level" 2 "$planish" optimize -O9 "$tmp/add.onnx" "$tmp/x.onnx"
+check "a dimension without a number" 2 "$planish" optimize --dim N=x "$tmp/add.onnx" "$tmp/x.onnx"
 check "wrong target" 2 "$planish" optimize --target tpu "$tmp/add.onnx" "$tmp/x.onnx"
 check "compare of a model and an archive" 2 "$planish" compare "$tmp/add.onnx" "$tmp/y.npz"
 check "static quantize without data" 2 "$planish" quantize "$tmp/add.onnx" "$tmp/q.onnx"

@@ -36,31 +36,3 @@ int compare_runs(const pln_session *a, pln_run *ra, pln_run *rb, const tolerance
     }
     return 0;
 }
-
-int compare_random(pln_env *env, const pln_model *a, const pln_model *b,
-                   const feed_args *feed, int64_t n, const tolerance *tol, FILE *out,
-                   bool *same)
-{
-    const session_args plain = { .no_optimize = true };
-    pln_session *sa = NULL, *sb = NULL;
-    int rc = session_open(a, "the original", &plain, false, &sa);
-    if (!rc)
-        rc = session_open(b, "the rewritten model", &plain, false, &sb);
-    for (int64_t k = 0; !rc && k < n; k++) {
-        feeds in = { 0 };
-        pln_run *ra = NULL, *rb = NULL;
-        rc = feeds_random(env, a, feed, (uint64_t)(feed->seed + k), &in);
-        if (!rc)
-            rc = session_run(sa, "the original", &in, &ra);
-        if (!rc)
-            rc = session_run(sb, "the rewritten model", &in, &rb);
-        if (!rc)
-            rc = compare_runs(sa, ra, rb, tol, out, NULL, same);
-        pln_run_free(ra);
-        pln_run_free(rb);
-        feeds_free(&in);
-    }
-    pln_session_free(sa);
-    pln_session_free(sb);
-    return rc;
-}

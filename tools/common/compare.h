@@ -10,11 +10,6 @@
  * on `out`. *same is cleared when one is outside the tolerance. 0, or an exit code. */
 int compare_runs(const pln_session *a, pln_run *ra, pln_run *rb, const tolerance *tol,
                  FILE *out, json_t *rows, bool *same);
-/* Runs `n` random input sets through both models as they are (not optimized); *same as
- * above. */
-int compare_random(pln_env *env, const pln_model *a, const pln_model *b,
-                   const feed_args *feed, int64_t n, const tolerance *tol, FILE *out,
-                   bool *same);
 void compare_header(FILE *out);
 void compare_line(FILE *out, const char *name, const metrics *m);
 

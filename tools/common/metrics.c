@@ -91,13 +91,17 @@ static double top1_of(const pln_tensor *a, const pln_tensor *b)
 static void compare_numbers(const pln_tensor *a, const pln_tensor *b, const tolerance *tol,
                             metrics *m)
 {
-    const double atol = tol->atol * (tol->atol_scaled ? fmax(1, largest(b)) : 1);
+    const double top = largest(b);
+    const double atol = tol->atol * (tol->atol_scaled   ? fmax(1, top)
+                                     : tol->atol_of_max ? fmax(1e-3, top)
+                                                        : 1);
     double aa = 0, bb = 0, ab = 0, dd = 0, most = 0;
     for (int64_t i = 0; i < numbers(a); i++) {
         const double x = number(a, i), y = number(b, i);
         if (isnan(x) && isnan(y))
             continue;
-        const double d = x == y ? 0 : fabs(x - y), limit = atol + tol->rtol * fabs(y);
+        const double d = x == y ? 0 : fabs(x - y);
+        const double limit = atol + (tol->rtol > 0 ? tol->rtol * fabs(y) : 0);
         if (!(d <= limit) || (isinf(y) && x != y) ||
             (d == 0 && limit == 0 && !same_integer(a, b, i)))
             note_worst(m, i, x, y, isnan(d) ? INFINITY : d - limit, &most);
@@ -112,6 +116,7 @@ static void compare_numbers(const pln_tensor *a, const pln_tensor *b, const tole
         dd += d * d;
     }
     m->cosine = aa > 0 && bb > 0 ? ab / sqrt(aa) / sqrt(bb) : aa == bb ? 1 : 0;
+    m->of_max = m->max_abs > 0 ? m->max_abs / fmax(1e-3, top) : 0;
     m->sqnr_db = dd > 0 ? 10 * log10(bb / dd) : INFINITY;
     m->top1 = top1_of(a, b);
     if (tol->sqnr_db > 0)
@@ -142,6 +147,7 @@ static void compare_items(const pln_tensor *a, const pln_tensor *b, const tolera
         m->within &= k.within;
         m->max_abs = fmax(m->max_abs, k.max_abs);
         m->max_rel = fmax(m->max_rel, k.max_rel);
+        m->of_max = fmax(m->of_max, k.of_max);
         m->cosine = fmin(m->cosine, k.cosine);
         m->sqnr_db = fmin(m->sqnr_db, k.sqnr_db);
         if (!k.within && m->worst < 0) {

@@ -9,6 +9,7 @@
 typedef struct tolerance {
     double rtol, atol;
     bool atol_scaled; /* atol is a factor of max(1, max|b|) */
+    bool atol_of_max; /* atol is a factor of max(1e-3, max|b|) */
     double sqnr_db;   /* > 0: this alone decides for float tensors */
 } tolerance;
 
@@ -16,6 +17,7 @@ typedef struct metrics {
     bool equal_type;  /* kind, element type, shape */
     bool within;      /* of the tolerance */
     double max_abs, max_rel, cosine, sqnr_db, top1;
+    double of_max;    /* max_abs / max(1e-3, max|b|) */
     int64_t worst;    /* index of the largest violation, or -1 */
     double worst_a, worst_b;
 } metrics;

@@ -28,6 +28,14 @@ int model_open(pln_env *env, const char *path, pln_model **out)
     return rc;
 }
 
+int model_copy(const pln_model *model, pln_model **out)
+{
+    pln_error *err = pln_error_new();
+    const int rc = pln_model_clone(model, out, err) == PLN_OK ? 0 : fail_status(err, NULL);
+    pln_error_free(err);
+    return rc;
+}
+
 int model_set_dims(pln_model *model, const str_list *dims)
 {
     pln_error *err = pln_error_new();
@@ -35,9 +43,13 @@ int model_set_dims(pln_model *model, const str_list *dims)
     for (size_t i = 0; !rc && i < dims->n; i++) {
         char name[1024];
         const char *value;
-        if (!feeds_split(dims->v[i], name, sizeof name, &value))
+        char *end = NULL;
+        const int64_t size = feeds_split(dims->v[i], name, sizeof name, &value)
+                                 ? strtoll(value, &end, 10)
+                                 : -1;
+        if (!end || end == value || *end)
             rc = fail(2, "--dim needs NAME=N, not '%s'", dims->v[i]);
-        else if (pln_model_set_dim(model, name, feeds_dim(dims, name), err) != PLN_OK)
+        else if (pln_model_set_dim(model, name, size, err) != PLN_OK)
             rc = fail_status(err, "--dim");
     }
     pln_error_free(err);
