@@ -85,7 +85,9 @@ static bool attr_is(const pln_node *n, const pln_pat_attr *want)
 static bool op_is(const pln_pat *p, const pln_node *n)
 {
     for (int i = 0; i < p->n_ops; i++)
-        if (p->op[i] == n->op_type && p->domain[i] == n->domain)
+        if (p->op[i] == n->op_type &&
+            (p->domain[i] == n->domain ||
+             (!*p->domain[i] && n->op && !*n->op->domain && !strcmp(n->domain, "planish"))))
             return true;
     return false;
 }

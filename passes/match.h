@@ -115,7 +115,8 @@ int64_t pln_node_get_int(const pln_node *n, const char *name, int64_t otherwise)
 float pln_node_get_float(const pln_node *n, const char *name, float otherwise);
 const char *pln_node_get_string(const pln_node *n, const char *name,
                                 const char *otherwise);
-bool pln_node_is(const pln_node *n, const char *op_type); /* of ai.onnx */
+/* Of ai.onnx, or the same operator in domain `planish`, as patterns take it, too. */
+bool pln_node_is(const pln_node *n, const char *op_type);
 bool pln_node_is_in(const pln_node *n, const char *domain, const char *op_type);
 
 #endif

@@ -116,5 +116,6 @@ bool pln_node_is_in(const pln_node *n, const char *domain, const char *op_type)
 
 bool pln_node_is(const pln_node *n, const char *op_type)
 {
-    return pln_node_is_in(n, "", op_type);
+    return !strcmp(n->op_type, op_type) &&
+           (!*n->domain || (n->op && !*n->op->domain && pln_node_is_in(n, "planish", op_type)));
 }

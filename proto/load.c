@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "proto/stated.h"
 #include "proto/wire.h"
 #include "src/ir/version.h"
 
@@ -226,6 +227,7 @@ static pln_status load_model(pln_loader *l, Onnx__ModelProto *p)
     PLN_TRY(pln_load_graph(l, l->model->graph, p->graph));
     p->graph = NULL;
     PLN_TRY(load_model_rest(l, p));
+    PLN_TRY(pln_adopt_stated(l->model, l->err));
     return pln_model_raise(l->model, l->err);
 }
 

@@ -129,8 +129,9 @@ static pln_status add_import(pln_graph *g, void *user)
     pln_model *m = user;
     for (const pln_node *n = g->first; n; n = n->next)
         if (n->op && !listed_version(m->opsets, m->n_opsets, n->domain))
-            PLN_TRY(pln_model_set_opset(m, n->domain, *n->domain ? n->op->since
-                                                                  : PLN_OPSET_NEWEST));
+            PLN_TRY(pln_model_set_opset(m, n->domain, !*n->domain ? PLN_OPSET_NEWEST
+                                                      : *n->op->domain ? n->op->since
+                                                                       : 1));
     return PLN_OK;
 }
 

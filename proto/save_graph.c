@@ -6,6 +6,7 @@
 
 #include "proto/load.h"
 #include "proto/save.h"
+#include "proto/stated.h"
 #include "src/ir/op.h"
 #include "src/ir/version.h"
 
@@ -148,12 +149,15 @@ static pln_status write_attrs(pln_saver *s, uint32_t number, pln_attr *const *at
 
 /* ---- nodes ------------------------------------------------------------------------- */
 
-static void write_inputs(pln_saver *s, const pln_node *n, const pln_origin *o)
+static void write_inputs(pln_saver *s, const pln_node *n, const pln_origin *o,
+                         bool only_given)
 {
     const uint32_t count = o ? o->n_in : n->n_in;
     for (uint32_t i = 0; i < count; i++) {
         const uint32_t at = o ? o->in_at[i] : i;
-        write_value_name(s, 1, at < n->n_in ? n->in[at] : NULL);
+        const pln_value *v = at < n->n_in ? n->in[at] : NULL;
+        if (v || !only_given)
+            write_value_name(s, 1, v);
     }
 }
 
@@ -161,12 +165,15 @@ static pln_status write_node(pln_saver *s, const pln_node *n)
 {
     pln_writer *w = &s->w;
     const pln_origin *o = pln_node_is_as_read(n) ? n->origin : NULL;
+    const bool stated = pln_stated_by(n) != NULL;
     pln_write_rest(w, n->extra, NULL);
-    write_inputs(s, n, o);
+    write_inputs(s, n, o, stated);
     for (uint32_t i = 0; i < n->n_out; i++)
         write_value_name(s, 2, n->out[i]);
     if (pln_name_len(n->name))
         pln_write_name(w, 3, n->name);
+    if (stated)
+        return pln_write_stated_call(s, n);
     pln_write_name(w, 4, o ? o->op_type : n->op_type);
     PLN_TRY(write_attrs(s, 5, o ? o->attrs : n->attrs, o ? o->n_attrs : n->n_attrs));
     if (*n->domain)
@@ -503,6 +510,14 @@ bool pln_write_opsets(pln_saver *s, uint32_t number, const pln_opset *opsets, si
     return false;
 }
 
+static void write_head(pln_saver *s, const pln_function *f)
+{
+    if (pln_name_len(f->name))
+        pln_write_name(&s->w, 1, f->name);
+    for (uint32_t i = 0; i < f->body->n_inputs; i++)
+        pln_write_name(&s->w, 4, f->body->inputs[i]->name);
+}
+
 pln_status pln_save_function(pln_saver *s, const pln_function *f)
 {
     static const uint32_t opset_import[] = { 9, 0 };
@@ -510,10 +525,11 @@ pln_status pln_save_function(pln_saver *s, const pln_function *f)
     PLN_TRY(prepare(s, g, false));
     const bool same = pln_write_opsets(s, 9, f->opsets, f->n_opsets, f->extra);
     pln_write_rest(&s->w, f->extra, same ? NULL : opset_import);
-    if (pln_name_len(f->name))
-        pln_write_name(&s->w, 1, f->name);
-    for (uint32_t i = 0; i < g->n_inputs; i++)
-        pln_write_name(&s->w, 4, g->inputs[i]->name);
+    const bool stated = pln_function_states(s->model, f);
+    if (stated)
+        PLN_TRY(pln_write_stated_head(s, f));
+    else
+        write_head(s, f);
     for (uint32_t i = 0; i < g->n_outputs; i++)
         pln_write_name(&s->w, 5, g->output_names[i]);
     for (size_t i = 0; i < f->n_attr_names; i++)
@@ -525,7 +541,7 @@ pln_status pln_save_function(pln_saver *s, const pln_function *f)
         pln_write_name(&s->w, 10, f->domain);
     PLN_TRY(write_attrs(s, 11, f->attr_defaults, f->n_attr_defaults));
     write_value_infos(s, 12, g);
-    if (pln_name_len(f->overload))
+    if (pln_name_len(f->overload) && !stated)
         pln_write_name(&s->w, 13, f->overload);
     return PLN_OK;
 }

@@ -122,7 +122,11 @@ const pln_op_desc *pln_registry_find(const pln_registry *r, const char *domain,
                                      const char *name)
 {
     const char *d = pln_domain_normal(domain);
-    return r->slots[find(r, d, name, hash_of(d, name))].op;
+    const pln_op_desc *op = r->slots[find(r, d, name, hash_of(d, name))].op;
+    /* `planish` has every standard operator, too, in its newest meaning. */
+    if (!op && !strcmp(d, "planish"))
+        op = r->slots[find(r, "", name, hash_of("", name))].op;
+    return op;
 }
 
 const pln_op_desc *pln_registry_at(const pln_registry *r, size_t i)

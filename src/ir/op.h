@@ -133,7 +133,9 @@ struct pln_op_desc {
     const void *user;      /* for operators registered through the API */
 };
 
-/* The registry of an environment: the built-in rows and the user's. */
+/* The registry of an environment: the built-in rows and the user's. In domain `planish` it
+ * finds, beside our own, every standard operator in its newest meaning: so files of older
+ * operator sets can hold newer operators, stated as functions (passes/state_fused.c). */
 const pln_op_desc *pln_registry_find(const pln_registry *r, const char *domain,
                                      const char *name);
 /* All rows, in a fixed order; NULL after the last. */

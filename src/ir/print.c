@@ -111,6 +111,19 @@ static pln_status print_node(printer *p, const pln_node *n)
     return p->out->failed ? pln_oom(p->err) : PLN_OK;
 }
 
+pln_status pln_text_print_call(const pln_node *n, pln_text *out, pln_error *err)
+{
+    const pln_text_style style = { .raised = true };
+    printer p = { .out = out, .style = &style, .err = err };
+    pln_text_printf(out, "%s.%s", n->domain, n->op_type);
+    PLN_TRY(print_attrs(&p, (const pln_attr *const *)n->attrs, n->n_attrs));
+    pln_text_str(out, " (");
+    for (uint32_t i = 0; i < n->n_in; i++)
+        pln_text_printf(out, n->in[i] ? "%sx%u" : "%s\"\"", i ? ", " : "", i);
+    pln_text_str(out, ")");
+    return out->failed ? pln_oom(err) : PLN_OK;
+}
+
 /* ---- graphs ------------------------------------------------------------------------ */
 
 static const pln_type *shown_type(const printer *p, const pln_value *v)

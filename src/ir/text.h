@@ -28,6 +28,9 @@ pln_status pln_text_print_model(const pln_model *m, const pln_text_style *style,
 pln_status pln_text_print_graph(const pln_graph *g, const pln_text_style *style,
                                 pln_text *out, pln_error *err);
 
+/* A node of our own without names: "planish.Op <attributes> (x0, x1, "", x3)". */
+pln_status pln_text_print_call(const pln_node *n, pln_text *out, pln_error *err);
+
 typedef struct pln_text_source {
     /* Gives `length` bytes (UINT64_MAX: all) from offset of an external file, as a buffer
      * and a place in it. NULL: external data is refused. */

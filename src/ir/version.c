@@ -35,6 +35,12 @@ static pln_status fail_at(const pln_node *n, pln_status st, pln_error *err)
     return st == PLN_E_NOMEM ? pln_oom(err) : st;
 }
 
+/* A standard operator in domain `planish` has its newest meaning. */
+static bool is_versioned(const pln_node *n)
+{
+    return !n->op || *n->op->domain || strcmp(n->domain, "planish") != 0;
+}
+
 /* Versions of ai.onnx in which operators came, where it was not the first (facts of the
  * standard; the rows know only what changed in them). Sorted. */
 typedef struct first_row {
@@ -83,6 +89,8 @@ static int compare_first(const void *key, const void *row)
 
 static int first_version(const pln_node *n)
 {
+    if (!is_versioned(n))
+        return 1;
     if (*n->domain)
         return n->op && !strcmp(n->op_type, "TreeEnsemble") ? n->op->since : 1;
     const first_row *row = bsearch(n->op_type, firsts, sizeof firsts / sizeof *firsts,
@@ -154,7 +162,7 @@ static bool has_references(const pln_node *n)
 pln_status pln_node_raise(pln_node *n, int64_t version, pln_error *err)
 {
     const pln_version_change *c = next_change(n->op, version);
-    if (has_references(n))
+    if (has_references(n) || !is_versioned(n))
         return PLN_OK;
     /* What is not in its operator set (a mistake of the file's) is written back, too. */
     if (!n->op || (!c && first_version(n) <= version))
@@ -275,7 +283,8 @@ static const pln_version_change *last_change(const pln_op_desc *op, int64_t afte
 
 bool pln_node_needs_lowering(const pln_node *n, int64_t version)
 {
-    if (!n->op || version <= 0 || pln_node_is_as_read(n) || has_references(n))
+    if (!n->op || version <= 0 || !is_versioned(n) || pln_node_is_as_read(n) ||
+        has_references(n))
         return false;
     return n->origin || last_change(n->op, version, INT64_MAX) || first_version(n) > version;
 }

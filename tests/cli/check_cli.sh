@@ -126,6 +126,35 @@ check "wrong target" 2 "$planish" optimize --target tpu "$tmp/add.onnx" "$tmp/x.
 check "compare of a model and an archive" 2 "$planish" compare "$tmp/add.onnx" "$tmp/y.npz"
 check "static quantize without data" 2 "$planish" quantize "$tmp/add.onnx" "$tmp/q.onnx"
 
+cat >"$tmp/fused.txt" <<'EOF'
+<ir_version: 8, opset_import: ["" : 17]>
+g (float[2, 3] x, float[2, 2] r) => (float[2, 2] y) <float[3, 2] w = {1, -2, 3, -4, 5, -6}>
+{
+   a = MatMul(x, w)
+   b = Add(a, r)
+   y = Relu(b)
+}
+EOF
+check "parse of a product with a chain" 0 "$planish" parse "$tmp/fused.txt" "$tmp/chain.onnx"
+check "it is fused" 0 "$planish" optimize -O3 --target planish "$tmp/chain.onnx" \
+    "$tmp/fused.onnx" --verify 2
+check "print of the fused file" 0 "$planish" print "$tmp/fused.onnx"
+holds "its function is read back as our operator" "$tmp/out" \
+    'y = planish.FusedMatMul:f0 <post: strings = \["add", "relu"\],.* (x, w, "", r)'
+check "optimize again" 0 "$planish" optimize -O3 --target planish "$tmp/fused.onnx" \
+    "$tmp/again.onnx" --no-stamp
+check "and without change" 0 "$planish" optimize -O0 "$tmp/fused.onnx" "$tmp/same.onnx" --no-stamp
+check "the fused file runs as the first" 0 "$planish" compare "$tmp/chain.onnx" "$tmp/fused.onnx"
+check "print of it again" 0 "$planish" print "$tmp/again.onnx"
+holds "it is as it was" "$tmp/out" 'y = planish.FusedMatMul:f0 <post: strings = .* (x, w, "", r)'
+n=$((n + 1))
+if grep -aq 'FusedMatMul_f0' "$tmp/fused.onnx" && grep -aq 'FusedMatMul_f0' "$tmp/same.onnx"; then
+    echo "ok $n - in the file it calls a function"
+else
+    echo "not ok $n - in the file it calls a function"
+    failed=1
+fi
+
 if [ -n "$plugin" ]; then
     cat >"$tmp/own.txt" <<'EOF'
 <ir_version: 8, opset_import: ["" : 17, "example.org" : 1]>
