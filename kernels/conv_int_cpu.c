@@ -1,4 +1,4 @@
-/* ConvInteger and planish.QConv on our own integer product: weights times columns of the input,
+/* ConvInteger, QLinearConv and planish.QConv on our own integer product: weights times columns of the input,
  * gathered a panel at a time.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/epilogue.h"
@@ -49,11 +49,6 @@ static int64_t parts(int64_t n, int64_t step)
     return n / step + (n % step != 0);
 }
 
-static bool is_fused(const pln_node *n)
-{
-    return strcmp(n->domain, "planish") == 0;
-}
-
 static void pack_weights(const pln_conv_geom *g, const pln_igemm_fns *f, const pln_tensor *w,
                          packed *out)
 {
@@ -74,8 +69,9 @@ static pln_status make_packed(pln_prep *p, void **out, pln_error *err)
 {
     pln_conv_geom g;
     const pln_igemm_fns *f = pln_igemm();
+    const pln_tensor *weights = p->in[pln_q_inputs_of(p->node)->b];
     packed *w = pln_calloc(p->alloc, 1, sizeof *w);
-    if (!w || !pln_conv_geom_set(&g, p->attrs, false, p->in[0], p->in[1], p->out[0])) {
+    if (!w || !pln_conv_geom_set(&g, p->attrs, false, p->in[0], weights, p->out[0])) {
         pln_release(p->alloc, w);
         return pln_oom(err);
     }
@@ -90,7 +86,7 @@ static pln_status make_packed(pln_prep *p, void **out, pln_error *err)
         return pln_oom(err);
     }
     memset(w->data, 0, bytes);
-    pack_weights(&g, f, p->in[1], w);
+    pack_weights(&g, f, weights, w);
     *out = w;
     return PLN_OK;
 }
@@ -119,10 +115,11 @@ static size_t work_size(const state *s, work *w, unsigned char *base)
     return at;
 }
 
-static bool takes(const pln_prep *p, pln_conv_geom *g)
+static bool takes(const pln_prep *p, const pln_q_inputs *q, pln_conv_geom *g)
 {
-    return p->is_static && p->in[0] && p->in[1] && p->in[1]->data &&
-           pln_conv_geom_set(g, p->attrs, false, p->in[0], p->in[1], p->out[0]) &&
+    const pln_tensor *w = p->in[q->b];
+    return p->is_static && p->in[0] && w && w->data &&
+           pln_conv_geom_set(g, p->attrs, false, p->in[0], w, p->out[0]) &&
            g->in_size <= INT32_MAX && g->taps > 0 && g->cg > 0 && g->mg > 0 &&
            (double)(g->cg * g->taps + g->mg) * 1024.0 < 1e10;
 }
@@ -150,10 +147,10 @@ static pln_status prepare(pln_prep *p, pln_error *err)
     pln_conv_geom g;
     pln_postop_list post = { .n = 0 };
     void *w;
-    if (!takes(p, &g))
-        return PLN_E_UNSUPPORTED;
     const pln_q_inputs *q = pln_q_inputs_of(p->node);
-    if (is_fused(p->node))
+    if (!takes(p, q, &g))
+        return PLN_E_UNSUPPORTED;
+    if (q->operands != PLN_Q_NONE)
         PLN_TRY(pln_postops_parse(p->node, &((const pln_conv_attrs *)p->attrs)->post,
                                   (int)q->operands, &post, err));
     if (!operands_flatten(p, &post))
@@ -167,7 +164,7 @@ static pln_status prepare(pln_prep *p, pln_error *err)
     s->slots = p->n_threads > 1 && items > 1 && p->flops > 8e5 ? p->n_threads : 1;
     s->each = work_size(s, NULL, NULL);
     p->scratch = s->each * (size_t)s->slots;
-    p->packed[1] = true;
+    p->packed[q->b] = true;
     memset(p->layout_in, PLN_LAYOUT_PLAIN, p->n_in);
     p->layout_out[0] = PLN_LAYOUT_PLAIN;
     p->state = s;
@@ -187,7 +184,7 @@ typedef struct job {
     int32_t *y; /* sums or floats; NULL: bytes */
     uint8_t *bytes;
     bool is_signed;
-    float scale;
+    float y_scale, scale; /* the result's, and what is left of it to divide by */
     int32_t zero;
     unsigned char *scratch;
     int64_t panels;
@@ -231,7 +228,9 @@ static void finish(const job *j, int32_t *row, int64_t plane, int64_t m, int64_t
         return;
     }
     float *f = (float *)(void *)row;
-    const float scale = j->d.a_scale * j->d.b_scale[m * j->d.b_step];
+    float scale = j->d.a_scale * j->d.b_scale[m * j->d.b_step];
+    if (s->q->once)
+        scale /= j->y_scale;
     pln_vec()->dequant_s32(f, row, cols, scale);
     if (j->d.bias)
         pln_vec()->add(f, f, 1, j->d.bias + m * j->d.bias_step, 0, cols);
@@ -295,7 +294,7 @@ static pln_status set_zeros(pln_call *c, const state *s, job *j, pln_error *err)
 static pln_status set_ending(pln_call *c, const state *s, job *j, pln_error *err)
 {
     j->y = c->out[0]->data;
-    if (!is_fused(c->node))
+    if (s->q->sums)
         return PLN_OK;
     j->to_float = true;
     PLN_TRY(pln_q_dequant(c, s->q, s->g.m, &j->d, err));
@@ -312,7 +311,8 @@ static pln_status set_ending(pln_call *c, const state *s, job *j, pln_error *err
     j->y = NULL;
     j->bytes = c->out[0]->data;
     j->is_signed = c->out[0]->dtype == PLN_DT_S8;
-    j->scale = PLN_DATA(const float, ys)[0];
+    j->y_scale = PLN_DATA(const float, ys)[0];
+    j->scale = s->q->once ? 1.0f : j->y_scale;
     j->zero = yz ? (int32_t)pln_tensor_get_i64(yz, 0) : 0;
     return PLN_OK;
 }
@@ -322,7 +322,7 @@ static pln_status run(pln_call *c, pln_error *err)
     const state *s = c->state;
     job j = { .s = s, .x = c->in[0]->data, .scratch = c->scratch,
               .x_flip = pln_byte_flip((pln_dtype)c->in[0]->dtype),
-              .w_flip = pln_byte_flip((pln_dtype)c->in[1]->dtype),
+              .w_flip = pln_byte_flip((pln_dtype)c->in[s->q->b]->dtype),
               .panels = parts(s->g.out_size, s->fns->nr) };
     PLN_TRY(set_zeros(c, s, &j, err));
     PLN_TRY(set_ending(c, s, &j, err));

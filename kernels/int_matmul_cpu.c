@@ -1,4 +1,5 @@
-/* MatMulInteger, planish.QMatMul and DynamicQuantMatMul on our own integer product.
+/* Matrix products of bytes on our own integer product: MatMulInteger, QLinearMatMul, QGemm,
+ * MatMulIntegerToFloat, planish.QMatMul, and those that quantize A on the way.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/epilogue.h"
 #include "kernels/gemm_int.h"
@@ -23,7 +24,8 @@ typedef struct state {
     const packed *b; /* NULL: not constant */
     const pln_q_inputs *q;
     pln_postop_list post;
-    bool tb;
+    bool ta, tb;
+    float alpha;
 } state;
 
 static void release_packed(void *p)
@@ -39,19 +41,14 @@ static void release_state(void *p)
     pln_release(s->alloc, s);
 }
 
-static bool is_fused(const pln_node *n)
-{
-    return strcmp(n->domain, "planish") == 0;
-}
-
 static bool transposed(const pln_prep *p)
 {
-    return is_fused(p->node) && ((const pln_qmm_attrs *)p->attrs)->transB != 0;
+    return p->attrs && ((const pln_qmm_attrs *)p->attrs)->transB != 0;
 }
 
 static pln_status make_packed(pln_prep *p, void **out, pln_error *err)
 {
-    const pln_tensor *b = p->in[1];
+    const pln_tensor *b = p->in[pln_q_inputs_of(p->node)->b];
     const pln_igemm_fns *f = pln_igemm();
     const bool tb = transposed(p);
     const int64_t rows = b->dims[b->rank - 2], cols = b->dims[b->rank - 1];
@@ -76,25 +73,69 @@ static pln_status make_packed(pln_prep *p, void **out, pln_error *err)
     return PLN_OK;
 }
 
+static bool is_byte(const pln_tensor *t)
+{
+    return t->dtype == PLN_DT_U8 || t->dtype == PLN_DT_S8;
+}
+
+/* Absent, or one value of this type (PLN_DT_NONE: any). */
+static bool is_single(const pln_prep *p, uint32_t i, pln_dtype dt)
+{
+    if (i >= p->n_in || !p->in[i])
+        return true;
+    const pln_tensor *t = p->in[i];
+    for (int d = 0; d < t->rank; d++)
+        if (t->dims[d] != 1)
+            return false;
+    return dt == PLN_DT_NONE || t->dtype == dt;
+}
+
+/* Absent, or a vector (perhaps as one row) of one of these types. */
+static bool is_vector(const pln_prep *p, uint32_t i, pln_dtype dt, pln_dtype or_dt)
+{
+    if (i >= p->n_in || !p->in[i])
+        return true;
+    const pln_tensor *t = p->in[i];
+    return (t->rank < 2 || (t->rank == 2 && t->dims[0] == 1)) &&
+           (t->dtype == dt || t->dtype == or_dt);
+}
+
+/* What models have: one scale and zero point for A, one or one for each column for B. */
+static bool takes(const pln_prep *p, const pln_q_inputs *q)
+{
+    const pln_tensor *a = p->in[q->a], *b = p->in[q->b];
+    if (!a || !b || a->rank < 2 || b->rank < 2 || !is_byte(b) || (!q->dynamic && !is_byte(a)))
+        return false;
+    if (q->sums)
+        return true;
+    const int out = p->out[0] ? p->out[0]->dtype : PLN_DT_NONE;
+    return is_single(p, q->a_scale, PLN_DT_F32) && is_single(p, q->a_zero, PLN_DT_NONE) &&
+           is_single(p, q->y_scale, PLN_DT_F32) && is_single(p, q->y_zero, PLN_DT_NONE) &&
+           is_vector(p, q->b_scale, PLN_DT_F32, PLN_DT_F32) &&
+           is_vector(p, q->bias, PLN_DT_F32, PLN_DT_S32) &&
+           (out == PLN_DT_F32 || out == PLN_DT_U8 || out == PLN_DT_S8);
+}
+
 static pln_status prepare(pln_prep *p, pln_error *err)
 {
     const pln_q_inputs *q = pln_q_inputs_of(p->node);
-    if (!p->in[0] || !p->in[1] || p->in[0]->rank < 2 || p->in[1]->rank < 2)
-        return PLN_E_UNSUPPORTED;
+    const pln_qmm_attrs *at = p->attrs;
     pln_postop_list post = { .n = 0 };
-    if (is_fused(p->node))
-        PLN_TRY(pln_postops_parse(p->node, &((const pln_qmm_attrs *)p->attrs)->post,
-                                  (int)q->operands, &post, err));
+    if (!takes(p, q))
+        return PLN_E_UNSUPPORTED;
+    if (at && q->operands != PLN_Q_NONE)
+        PLN_TRY(pln_postops_parse(p->node, &at->post, (int)q->operands, &post, err));
     void *b = NULL;
-    if (p->in[1]->data) {
+    if (p->in[q->b]->data) {
         PLN_TRY(p->shared(p, SHARED_PACKED, make_packed, release_packed, &b, err));
-        p->packed[1] = true;
+        p->packed[q->b] = true;
     }
     state *s = pln_calloc(p->alloc, 1, sizeof *s);
     if (!s)
         return pln_oom(err);
     *s = (state){ .alloc = p->alloc, .fns = pln_igemm(), .b = b, .q = q, .post = post,
-                  .tb = transposed(p) };
+                  .ta = at && at->transA != 0, .tb = transposed(p),
+                  .alpha = q->has_alpha ? at->alpha : 1.0f };
     memset(p->layout_in, PLN_LAYOUT_PLAIN, p->n_in);
     p->layout_out[0] = PLN_LAYOUT_PLAIN;
     p->state = s;
@@ -104,6 +145,8 @@ static pln_status prepare(pln_prep *p, pln_error *err)
 /* What becomes of finished rows. */
 typedef struct ending {
     pln_dequant d;
+    const float *factor; /* of the sums; factor_step 0: one for all columns */
+    int64_t factor_step;
     pln_epilogue e;
     bool to_float;
     int64_t row0;
@@ -114,11 +157,11 @@ typedef struct ending {
     int32_t zero;
 } ending;
 
-/* Each column has its own scale. */
-static void scale_columns(const pln_dequant *d, int32_t *row, int64_t j0, int64_t n)
+/* Each column has its own factor. */
+static void scale_columns(int32_t *row, const float *factor, int64_t n)
 {
     for (int64_t j = 0; j < n; j++) {
-        const float x = (float)row[j] * (d->a_scale * d->b_scale[j0 + j]);
+        const float x = (float)row[j] * factor[j];
         memcpy(row + j, &x, sizeof x);
     }
 }
@@ -130,10 +173,10 @@ static void finish_row(const void *user, int32_t *row, int64_t i, int64_t j0, in
     float *f = (float *)(void *)row;
     for (int64_t j = j0; d->bias_int && j < j1; j++)
         row[j - j0] = (int32_t)((uint32_t)row[j - j0] + (uint32_t)d->bias_int[j * d->bias_step]);
-    if (d->b_step)
-        scale_columns(d, row, j0, j1 - j0);
+    if (t->factor_step)
+        scale_columns(row, t->factor + j0, j1 - j0);
     else
-        pln_vec()->dequant_s32(f, row, j1 - j0, d->a_scale * d->b_scale[0]);
+        pln_vec()->dequant_s32(f, row, j1 - j0, t->factor[0]);
     if (d->bias)
         pln_vec()->add(f, f, 1, d->bias + j0 * d->bias_step, d->bias_step, j1 - j0);
     if (t->e.n)
@@ -150,8 +193,8 @@ static void finish_row(const void *user, int32_t *row, int64_t i, int64_t j0, in
 static pln_status set_ending(pln_call *c, const state *s, const pln_mm *g, ending *t,
                              pln_error *err)
 {
-    *t = (ending){ .n = g->n };
-    if (!is_fused(c->node))
+    *t = (ending){ .n = g->n, .scale = 1.0f };
+    if (s->q->sums)
         return PLN_OK;
     t->to_float = true;
     PLN_TRY(pln_q_dequant(c, s->q, g->n, &t->d, err));
@@ -168,9 +211,23 @@ static pln_status set_ending(pln_call *c, const state *s, const pln_mm *g, endin
     return PLN_OK;
 }
 
-/* One scratch block: sums where the output can't hold them, packed B, quantized A. */
+/* The factors of the columns, once A's scale is known. */
+static void set_factors(ending *t, const state *s, float *out)
+{
+    const float a = s->q->has_alpha ? s->alpha * t->d.a_scale : t->d.a_scale;
+    const bool divide = s->q->once && t->bytes;
+    for (int64_t j = 0; j < (t->d.b_step ? t->n : 1); j++)
+        out[j] = divide ? a * t->d.b_scale[j] / t->scale : a * t->d.b_scale[j];
+    if (divide)
+        t->scale = 1.0f;
+    t->factor = out;
+    t->factor_step = t->d.b_step;
+}
+
+/* One scratch block: sums where the output can't hold them, factors, packed B, quantized A. */
 typedef struct blocks {
     int32_t *sums;
+    float *factors;
     unsigned char *b;
     uint8_t *a;
 } blocks;
@@ -178,14 +235,16 @@ typedef struct blocks {
 static pln_status get_blocks(pln_call *c, const state *s, const pln_mm *g, bool sums, bool a,
                              blocks *out, pln_error *err)
 {
-    size_t n_sums = 0, n_b = 0, n_a = 0, all;
+    size_t n_sums = 0, n_f, n_b = 0, n_a = 0, all;
     if (sums && !pln_size_mul(&n_sums, (size_t)pln_tensor_size(c->out[0]), sizeof(int32_t)))
         return pln_call_fail(c, err, PLN_E_LIMIT, "the result is too large");
     if (!s->b && !(n_b = pln_igemm_packed_size(s->fns, g->k, g->n)))
         return pln_call_fail(c, err, PLN_E_LIMIT, "the product is too large");
     n_sums = pln_align_up(n_sums, 64);
+    n_f = s->q->sums ? 0 : pln_align_up(((size_t)g->n + 1) * sizeof(float), 64);
     n_a = a ? (size_t)pln_tensor_size(c->in[0]) + 1 : 0;
-    if (!pln_size_add(&all, n_sums, n_b) || !pln_size_add(&all, all, n_a))
+    if (!pln_size_add(&all, n_sums, n_b) || !pln_size_add(&all, all, n_a) ||
+        !pln_size_add(&all, all, n_f))
         return pln_call_fail(c, err, PLN_E_LIMIT, "the product is too large");
     *out = (blocks){ .sums = c->out[0]->data };
     if (!all)
@@ -195,19 +254,20 @@ static pln_status get_blocks(pln_call *c, const state *s, const pln_mm *g, bool 
         return pln_oom(err);
     if (sums)
         out->sums = (int32_t *)(void *)p;
-    out->b = p + n_sums;
-    out->a = p + n_sums + n_b;
+    out->factors = (float *)(void *)(p + n_sums);
+    out->b = p + n_sums + n_f;
+    out->a = p + n_sums + n_f + n_b;
     return PLN_OK;
 }
 
 static pln_status zeros_of(pln_call *c, const state *s, const pln_mm *g, pln_zero *az,
                            pln_zero *bz, pln_error *err)
 {
-    const bool fused = is_fused(c->node);
-    if (!pln_zero_set(az, pln_q_get(c, s->q->a_zero), fused ? 1 : g->m) ||
+    const bool scaled = !s->q->sums;
+    if (!pln_zero_set(az, pln_q_get(c, s->q->a_zero), scaled ? 1 : g->m) ||
         !pln_zero_set(bz, pln_q_get(c, s->q->b_zero), g->n))
         return pln_call_fail(c, err, PLN_E_RUN, "a zero point has a size that fits nothing");
-    if (fused && (az->batch != 1 || bz->batch != 1))
+    if (scaled && (az->batch != 1 || bz->batch != 1))
         return pln_call_fail(c, err, PLN_E_RUN, "a zero point has a size that fits nothing");
     return PLN_OK;
 }
@@ -231,29 +291,31 @@ static void fold_batch(pln_mm *g, const pln_zero *az, const pln_zero *bz)
 static pln_status run(pln_call *c, pln_error *err)
 {
     const state *s = c->state;
+    const pln_q_inputs *q = s->q;
+    const pln_tensor *ta = c->in[q->a], *tb = c->in[q->b];
     pln_mm g;
     pln_zero az, bz;
     ending t;
     blocks m = { .sums = NULL };
-    if (!pln_mm_set(&g, c->in[0], c->in[1], false, s->tb))
+    if (!pln_mm_set(&g, ta, tb, s->ta, s->tb))
         return pln_call_fail(c, err, PLN_E_RUN, "shapes do not fit");
     PLN_TRY(zeros_of(c, s, &g, &az, &bz, err));
     PLN_TRY(set_ending(c, s, &g, &t, err));
     if (pln_tensor_size(c->out[0]) == 0)
         return PLN_OK;
     fold_batch(&g, &az, &bz);
-    const bool dynamic = s->q == &pln_q_inputs_dynamic;
-    PLN_TRY(get_blocks(c, s, &g, t.bytes != NULL, dynamic, &m, err));
-    const uint8_t *a = c->in[0]->data;
+    PLN_TRY(get_blocks(c, s, &g, t.bytes != NULL, q->dynamic, &m, err));
+    const uint8_t *a = ta->data;
     uint8_t dynamic_zero;
-    if (dynamic) {
-        pln_q_dynamic(c->in[0]->data, pln_tensor_size(c->in[0]), m.a, &t.d.a_scale,
-                      &dynamic_zero);
+    if (q->dynamic) {
+        pln_q_dynamic(ta->data, pln_tensor_size(ta), m.a, &t.d.a_scale, &dynamic_zero);
         a = m.a;
         az = (pln_zero){ .v = &dynamic_zero, .batch = 1, .len = 1 };
     }
-    const int a_flip = dynamic ? 0 : pln_byte_flip((pln_dtype)c->in[0]->dtype);
-    const int b_flip = pln_byte_flip((pln_dtype)c->in[1]->dtype);
+    if (t.to_float)
+        set_factors(&t, s, m.factors);
+    const int a_flip = q->dynamic ? 0 : pln_byte_flip((pln_dtype)ta->dtype);
+    const int b_flip = pln_byte_flip((pln_dtype)tb->dtype);
     for (int64_t i = 0; i < g.batch; i++) {
         int64_t ao, bo;
         pln_mm_offsets(&g, i, &ao, &bo);
@@ -261,7 +323,7 @@ static pln_status run(pln_call *c, pln_error *err)
         if (s->b)
             b = s->b->data + (size_t)(g.k && g.n ? bo / (g.k * g.n) : 0) * s->b->each;
         else
-            pln_igemm_pack(s->fns, m.b, PLN_DATA(const uint8_t, c->in[1]) + bo, g.b_rs, g.b_cs,
+            pln_igemm_pack(s->fns, m.b, PLN_DATA(const uint8_t, tb) + bo, g.b_rs, g.b_cs,
                            g.k, g.n, b_flip);
         t.row0 = i * g.m;
         const pln_igemm_job j = {

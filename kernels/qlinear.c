@@ -29,13 +29,6 @@ static pln_status mm_int_infer(pln_infer *inf, pln_error *err)
     return pln_mm_infer(inf, 0, 1, false, false, PLN_DT_S32, err);
 }
 
-static void mm_cost(const pln_infer *inf, pln_cost *cost)
-{
-    const int rank = pln_infer_rank(inf, 0);
-    const pln_dim k = rank > 0 ? pln_infer_dim(inf, 0, rank - 1) : pln_dim_unknown();
-    pln_product_cost(inf, pln_dim_is_known(k) ? (double)k.value : 1, cost);
-}
-
 static pln_status mm_int_ref(pln_call *c, pln_error *err)
 {
     pln_mm g;
@@ -211,11 +204,6 @@ static pln_status qconv_infer(pln_infer *inf, pln_error *err)
     return pln_conv_infer(inf, 0, 3, false, pln_infer_dtype(inf, 7), err);
 }
 
-static void qmm_cost(const pln_infer *inf, pln_cost *cost)
-{
-    mm_cost(inf, cost);
-}
-
 static void qconv_cost(const pln_infer *inf, pln_cost *cost)
 {
     pln_conv_cost(inf, 0, 3, false, cost);
@@ -259,7 +247,7 @@ const pln_op_desc pln_ops_qlinear[] = {
     { .name = "MatMulInteger", .domain = "", .since = 10, .in = { 2, 4 }, .out = { 1, 1 },
       .types = "T1:" BYTES ";T2:" BYTES, .sig = "T1,T2,T1?,T2?->int32",
       .infer = mm_int_infer, .ref = mm_int_ref, .cpu = &pln_impl_int_matmul,
-      .cost = mm_cost },
+      .cost = pln_int_mm_cost },
     { .name = "ConvInteger", .domain = "", .since = 10, .in = { 2, 4 }, .out = { 1, 1 },
       .types = "T1:" BYTES ";T2:" BYTES, .sig = "T1,T2,T1?,T2?->int32", CONV_ATTRS,
       .infer = conv_int_infer, .ref = conv_int_ref, .cpu = &pln_impl_int_conv,
@@ -268,10 +256,10 @@ const pln_op_desc pln_ops_qlinear[] = {
       .types = "TS:float,float16,bfloat16;T1:" BYTES "," FLOAT8 ";T2:" BYTES "," FLOAT8
                ";T3:" BYTES "," FLOAT8,
       .sig = "T1,TS,T1,T2,TS,T2,TS,T3->T3", .infer = qmm_infer, .ref = qmm_ref,
-      .cost = qmm_cost },
+      .cpu = &pln_impl_int_matmul, .cost = pln_int_mm_cost },
     { .name = "QLinearConv", .domain = "", .since = 10, .in = { 8, 9 }, .out = { 1, 1 },
       .types = "T1:" BYTES ";T2:" BYTES ";T3:" BYTES,
       .sig = "T1,float,T1,T2,float,T2,float,T3,int32?->T3", CONV_ATTRS, .infer = qconv_infer,
-      .ref = qconv_ref, .cost = qconv_cost },
+      .ref = qconv_ref, .cpu = &pln_impl_int_conv, .cost = qconv_cost },
     { .name = NULL },
 };

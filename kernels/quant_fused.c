@@ -7,21 +7,54 @@
 
 #include <string.h>
 
-const pln_q_inputs pln_q_inputs_static = { 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+const pln_q_inputs pln_q_inputs_static = { .a = 0, .b = 1, .a_scale = 2, .a_zero = 3,
+                                           .b_scale = 4, .b_zero = 5, .bias = 6, .y_scale = 7,
+                                           .y_zero = 8, .operands = 9 };
 const pln_q_inputs pln_q_inputs_dynamic = { .a = 0, .b = 1, .a_scale = PLN_Q_NONE,
                                             .a_zero = PLN_Q_NONE, .b_scale = 2, .b_zero = 3,
                                             .bias = 4, .y_scale = PLN_Q_NONE,
-                                            .y_zero = PLN_Q_NONE, .operands = 5 };
-const pln_q_inputs pln_q_inputs_integer = { .a = 0, .b = 1, .a_scale = PLN_Q_NONE, .a_zero = 2,
-                                            .b_scale = PLN_Q_NONE, .b_zero = 3,
-                                            .bias = PLN_Q_NONE, .y_scale = PLN_Q_NONE,
-                                            .y_zero = PLN_Q_NONE, .operands = PLN_Q_NONE };
+                                            .y_zero = PLN_Q_NONE, .operands = 5,
+                                            .dynamic = true };
+static const pln_q_inputs integer = { .a = 0, .b = 1, .a_scale = PLN_Q_NONE, .a_zero = 2,
+                                      .b_scale = PLN_Q_NONE, .b_zero = 3, .bias = PLN_Q_NONE,
+                                      .y_scale = PLN_Q_NONE, .y_zero = PLN_Q_NONE,
+                                      .operands = PLN_Q_NONE, .sums = true };
+const pln_q_inputs pln_q_inputs_qlinear = { .a = 0, .a_scale = 1, .a_zero = 2, .b = 3,
+                                            .b_scale = 4, .b_zero = 5, .y_scale = 6,
+                                            .y_zero = 7, .bias = 8, .operands = PLN_Q_NONE,
+                                            .once = true };
+const pln_q_inputs pln_q_inputs_to_float = { .a = 0, .b = 1, .a_scale = 2, .b_scale = 3,
+                                             .a_zero = 4, .b_zero = 5, .bias = 6,
+                                             .y_scale = PLN_Q_NONE, .y_zero = PLN_Q_NONE,
+                                             .operands = PLN_Q_NONE };
+const pln_q_inputs pln_q_inputs_gemm = { .a = 0, .a_scale = 1, .a_zero = 2, .b = 3,
+                                         .b_scale = 4, .b_zero = 5, .bias = 6, .y_scale = 7,
+                                         .y_zero = 8, .operands = PLN_Q_NONE, .once = true,
+                                         .has_alpha = true };
+
+static const struct {
+    const char *domain, *op;
+    const pln_q_inputs *inputs;
+} inputs_by_op[] = {
+    { "", "MatMulInteger", &integer },
+    { "", "ConvInteger", &integer },
+    { "", "QLinearMatMul", &pln_q_inputs_qlinear },
+    { "", "QLinearConv", &pln_q_inputs_qlinear },
+    { "planish", "DynamicQuantMatMul", &pln_q_inputs_dynamic },
+    { "com.microsoft", "DynamicQuantizeMatMul", &pln_q_inputs_dynamic },
+    { "com.microsoft", "MatMulIntegerToFloat", &pln_q_inputs_to_float },
+    { "com.microsoft", "QGemm", &pln_q_inputs_gemm },
+    { "com.microsoft", "QLinearConv", &pln_q_inputs_qlinear },
+};
 
 const pln_q_inputs *pln_q_inputs_of(const pln_node *n)
 {
-    if (strcmp(n->domain, "planish") != 0)
-        return &pln_q_inputs_integer;
-    return n->op_type[0] == 'D' ? &pln_q_inputs_dynamic : &pln_q_inputs_static;
+    for (size_t i = 0; i < sizeof inputs_by_op / sizeof inputs_by_op[0]; i++) {
+        if (strcmp(n->op_type, inputs_by_op[i].op) == 0 &&
+            strcmp(n->domain, inputs_by_op[i].domain) == 0)
+            return inputs_by_op[i].inputs;
+    }
+    return &pln_q_inputs_static;
 }
 
 static const pln_attr_spec mm_spec[] = {
@@ -67,10 +100,10 @@ static pln_status qmm_infer(pln_infer *inf, pln_error *err)
     return pln_mm_infer(inf, 0, 1, false, at->transB != 0, out_dtype(inf), err);
 }
 
-static pln_status dynamic_infer(pln_infer *inf, pln_error *err)
+pln_status pln_dynamic_mm_infer(pln_infer *inf, pln_error *err)
 {
-    const pln_qmm_attrs *at = inf->attrs;
-    return pln_mm_infer(inf, 0, 1, false, at->transB != 0, PLN_DT_F32, err);
+    const pln_qmm_attrs *at = inf->attrs; /* com.microsoft's has none */
+    return pln_mm_infer(inf, 0, 1, false, at && at->transB != 0, PLN_DT_F32, err);
 }
 
 static pln_status qconv_infer(pln_infer *inf, pln_error *err)
@@ -78,7 +111,7 @@ static pln_status qconv_infer(pln_infer *inf, pln_error *err)
     return pln_conv_infer(inf, 0, 1, false, out_dtype(inf), err);
 }
 
-static void mm_cost(const pln_infer *inf, pln_cost *cost)
+void pln_int_mm_cost(const pln_infer *inf, pln_cost *cost)
 {
     const int rank = pln_infer_rank(inf, 0);
     const pln_dim k = rank > 0 ? pln_infer_dim(inf, 0, rank - 1) : pln_dim_unknown();
@@ -179,14 +212,15 @@ static pln_status finish(pln_call *c, const pln_q_inputs *q, const pln_postop_li
 static pln_status mm_with(pln_call *c, const pln_q_inputs *q, const pln_tensor *a,
                           const pln_tensor *a_zero, float a_scale, pln_error *err)
 {
-    const pln_qmm_attrs *at = c->attrs;
-    pln_postop_list list;
+    const pln_qmm_attrs *at = c->attrs; /* NULL: of com.microsoft */
+    pln_postop_list list = { .n = 0 };
     pln_mm g;
     pln_zero az, bz;
     pln_dequant d;
     void *sums;
-    PLN_TRY(pln_postops_parse(c->node, &at->post, (int)q->operands, &list, err));
-    if (!pln_mm_set(&g, a, c->in[q->b], false, at->transB != 0))
+    if (at)
+        PLN_TRY(pln_postops_parse(c->node, &at->post, (int)q->operands, &list, err));
+    if (!pln_mm_set(&g, a, c->in[q->b], false, at && at->transB != 0))
         return pln_call_fail(c, err, PLN_E_RUN, "shapes do not fit");
     if (!pln_zero_set(&az, a_zero, 1))
         return fail_size(c, q->a_zero, err);
@@ -209,7 +243,7 @@ static pln_status qmm_ref(pln_call *c, pln_error *err)
     return mm_with(c, q, c->in[q->a], pln_q_get(c, q->a_zero), 1.0f, err);
 }
 
-static pln_status dynamic_ref(pln_call *c, pln_error *err)
+pln_status pln_dynamic_mm_ref(pln_call *c, pln_error *err)
 {
     const int64_t n = pln_tensor_size(c->in[0]);
     uint8_t zero, *bytes = pln_call_scratch(c, (size_t)n + 1);
@@ -259,13 +293,13 @@ static pln_status qconv_ref(pln_call *c, pln_error *err)
 const pln_op_desc pln_ops_quant_fused[] = {
     { .name = "QMatMul", STATIC, .attrs = mm_spec, .attrs_size = sizeof(pln_qmm_attrs),
       .check = check_mm, .infer = qmm_infer, .ref = qmm_ref, .cpu = &pln_impl_int_matmul,
-      .cost = mm_cost },
+      .cost = pln_int_mm_cost },
     { .name = "QConv", STATIC, .attrs = conv_spec, .attrs_size = sizeof(pln_conv_attrs),
       .check = check_conv, .infer = qconv_infer, .ref = qconv_ref, .cpu = &pln_impl_int_conv, .cost = conv_cost },
     { .name = "DynamicQuantMatMul", .domain = "planish", .since = 1, .in = { 3, PLN_VARIADIC },
       .out = { 1, 1 }, .types = "T2:uint8,int8;TB:int32,float",
       .sig = "float,T2,float,T2?,TB?,float*->float", .attrs = mm_spec,
-      .attrs_size = sizeof(pln_qmm_attrs), .check = check_mm, .infer = dynamic_infer,
-      .ref = dynamic_ref, .cpu = &pln_impl_int_matmul, .cost = mm_cost },
+      .attrs_size = sizeof(pln_qmm_attrs), .check = check_mm, .infer = pln_dynamic_mm_infer,
+      .ref = pln_dynamic_mm_ref, .cpu = &pln_impl_int_matmul, .cost = pln_int_mm_cost },
     { .name = NULL },
 };

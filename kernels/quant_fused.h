@@ -20,18 +20,24 @@
 #include "kernels/int_product.h"
 
 typedef struct pln_qmm_attrs {
-    int64_t transB;
+    int64_t transA, transB; /* transA and alpha: of QGemm alone */
+    float alpha;
     pln_postop_attrs post;
 } pln_qmm_attrs;
 
-/* Where each input of the three operators stands; PLN_Q_NONE: it has none. */
+/* Where each input of an integer product stands; PLN_Q_NONE: it has none. */
 #define PLN_Q_NONE UINT32_MAX
 typedef struct pln_q_inputs {
     uint32_t a, b, a_scale, a_zero, b_scale, b_zero, bias, y_scale, y_zero, operands;
+    bool sums;    /* the result is the int32 sums: no scales */
+    bool dynamic; /* A is float and quantized on the way */
+    bool once;    /* bytes are rounded from the sum times a_scale b_scale / y_scale, one factor */
+    bool has_alpha; /* and alpha is part of that factor */
 } pln_q_inputs;
 
-extern const pln_q_inputs pln_q_inputs_static, pln_q_inputs_dynamic, pln_q_inputs_integer;
-/* Which of them a node of ours has. */
+extern const pln_q_inputs pln_q_inputs_static, pln_q_inputs_dynamic, pln_q_inputs_qlinear,
+    pln_q_inputs_to_float, pln_q_inputs_gemm;
+/* Which of them a node has. */
 const pln_q_inputs *pln_q_inputs_of(const pln_node *n);
 
 static inline const pln_tensor *pln_q_get(const pln_call *c, uint32_t i)
@@ -47,7 +53,12 @@ pln_status pln_q_store(const pln_call *c, const pln_q_inputs *q, const float *f,
 /* DynamicQuantizeLinear of n values: scale and zero point, and the bytes. */
 void pln_q_dynamic(const float *x, int64_t n, uint8_t *y, float *scale, uint8_t *zero);
 
-extern const pln_impl pln_impl_int_matmul; /* MatMulInteger, QMatMul, DynamicQuantMatMul */
-extern const pln_impl pln_impl_int_conv;   /* ConvInteger, QConv */
+/* For operators with the inputs above. */
+pln_status pln_dynamic_mm_infer(pln_infer *inf, pln_error *err);
+pln_status pln_dynamic_mm_ref(pln_call *c, pln_error *err);
+void pln_int_mm_cost(const pln_infer *inf, pln_cost *cost); /* A is input 0, not transposed */
+
+extern const pln_impl pln_impl_int_matmul; /* all integer matrix products */
+extern const pln_impl pln_impl_int_conv;   /* ConvInteger, QLinearConv, QConv */
 
 #endif
