@@ -32,6 +32,8 @@ for file in include/planish/planish.h bin/planish share/man/man1/planish.1; do
 done
 test -e "$libdir/libplanish.so" && test -e "$libdir/libplanish.a"
 ok $? "the shared and the static library are installed"
+test -e "$libdir/libplanish-image.so.0"
+ok $? "the module of picture formats is installed"
 
 cat >"$tmp/main.c" <<'EOF'
 #include <planish/planish.h>
