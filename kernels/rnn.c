@@ -224,9 +224,20 @@ pln_status pln_rnn_find_sizes(const pln_call *c, pln_rnn_sizes *s, pln_error *er
     return PLN_OK;
 }
 
+static pln_status check_ranks(const pln_infer *inf, pln_error *err)
+{
+    for (uint32_t i = 0; i < 3; i++) {
+        const int rank = pln_infer_rank(inf, i);
+        if (rank >= 0 && rank != 3)
+            return pln_infer_fail(inf, err, "input %u has rank %d, want 3", i, rank);
+    }
+    return PLN_OK;
+}
+
 static pln_status infer(pln_infer *inf, pln_error *err)
 {
     const pln_rnn_attrs *a = (const pln_rnn_attrs *)inf->attrs;
+    PLN_TRY(check_ranks(inf, err));
     const pln_dtype dt = pln_infer_dtype(inf, 0);
     const pln_dim dirs = pln_dim_of(a->direction == 2 ? 2 : 1);
     const pln_dim steps = pln_infer_dim(inf, 0, a->layout ? 1 : 0);

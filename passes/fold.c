@@ -17,6 +17,7 @@
 #define MAX_ASIDE    (UINT64_C(64) << 20) /* bytes of one result kept aside */
 #define NARROW_COUNT 1024                 /* elements: smaller ones are no weights */
 #define MAX_DEPTH    16                   /* of a chain whose inputs are counted */
+#define SHARED_BYTES 1024                 /* a constant that ties its users together */
 
 extern const pln_pass pln_pass_unpack;
 
@@ -26,8 +27,11 @@ typedef struct folder {
     pln_graph *graph;
     pln_map aside; /* value to pln_tensor */
     uint64_t aside_bytes;
-    bool *planned; /* by node id, while planning: it would become constant */
-    bool frugal;   /* nothing may grow: all that could does not fit the budget */
+    bool *planned;   /* by node id: it can be computed */
+    bool *accepted;  /* by node id: and its group does not grow too much */
+    bool planning;   /* what is planned counts as known */
+    uint32_t *group; /* by node id: another node of its group, in the end its first */
+    int64_t *growth; /* by the id of a group's first node */
 } folder;
 
 static uint64_t bytes_of(const pln_tensor *t)
@@ -49,7 +53,7 @@ static pln_tensor *contents(const folder *f, const pln_value *v)
 
 static bool is_known(const folder *f, const pln_value *v)
 {
-    return contents(f, v) || (f->planned && v->def && f->planned[v->def->id]);
+    return contents(f, v) || (f->planning && v->def && f->planned[v->def->id]);
 }
 
 static bool is_narrow(pln_dtype dt)
@@ -90,7 +94,8 @@ static bool is_used_by_only(const pln_value *v, const pln_node *n)
     return true;
 }
 
-/* Bytes of constants that nobody needs once n is gone. Inputs stay, whoever needs them. */
+/* Bytes of constants that nobody needs once n is gone. Inputs stay, whoever needs them.
+ */
 static uint64_t freed_by(const folder *f, const pln_node *n, int depth)
 {
     uint64_t bytes = 0;
@@ -215,38 +220,159 @@ static uint64_t growth_of(const folder *f, const pln_node *n, uint64_t result)
     return f->unpack || result <= freed ? 0 : result - freed;
 }
 
-static bool all_users_fold(const folder *f, const pln_node *n)
+/* Something that may become small reads it. */
+static bool leads_on(const folder *f, const pln_node *n)
 {
     for (uint32_t i = 0; i < n->n_out; i++)
         for (const pln_use *u = n->out[i] ? n->out[i]->uses : NULL; u; u = u->next)
-            if (!u->node || u->graph != n->graph || !is_foldable(f, u->node))
-                return false;
+            if (u->node && u->graph == n->graph && f->planned[u->node->id])
+                return true;
+    return false;
+}
+
+static bool is_read_beyond(const folder *f, const pln_value *v)
+{
+    for (const pln_use *u = v->uses; u; u = u->next)
+        if (!u->node || u->graph != v->graph || !f->planned[u->node->id])
+            return true;
+    return false;
+}
+
+static bool all_users_fold(const folder *f, const pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (n->out[i] && is_read_beyond(f, n->out[i]))
+            return false;
     return true;
 }
 
-/* What the result takes, where its size is known. */
-static uint64_t planned_result(const pln_node *n)
+/* By sizes that are known before it is computed. */
+static bool is_sure_to_grow(const folder *f, const pln_node *n)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < n->n_out; i++) {
         const pln_value *v = n->out[i];
         const int64_t count = v && v->n_uses ? pln_value_count(v) : 0;
         size_t part = 0;
-        if (count > 0 && !pln_size_mul(&part, (size_t)count, pln_dtype_size(v->type.dtype)))
-            return UINT64_MAX;
+        if (count > 0 &&
+            !pln_size_mul(&part, (size_t)count, pln_dtype_size(v->type.dtype)))
+            return true;
         bytes += part;
     }
-    return bytes;
+    return growth_of(f, n, bytes) > 0;
 }
 
-/* Small enough, and not only on the way to something else that can be computed. */
-static bool pay(folder *f, const pln_node *n, uint64_t growth)
+/* ---- the plan ------------------------------------------------------------------- */
+
+static uint32_t group_of(const folder *f, uint32_t id)
 {
+    while (f->group[id] != id)
+        id = f->group[id] = f->group[f->group[id]];
+    return id;
+}
+
+static void unite(folder *f, const pln_node *a, const pln_node *b)
+{
+    const uint32_t x = group_of(f, a->id), y = group_of(f, b->id);
+    f->group[x < y ? y : x] = x < y ? x : y;
+}
+
+/* A constant goes when all that read it become constant; what reads a large one stands or
+ * falls together. */
+static uint64_t plan_input(folder *f, const pln_node *n, const pln_value *v)
+{
+    const uint64_t bytes = pln_value_is_const(v) ? bytes_of(v->cst) : 0;
+    if (v->def && v->def->graph == n->graph && f->planned[v->def->id])
+        unite(f, n, v->def);
+    if (!bytes || v->kind == PLN_VALUE_INPUT)
+        return 0;
+    const pln_node *last = NULL; /* in the list of uses, so that it counts once */
+    bool goes = true;
+    for (const pln_use *u = v->uses; u; u = u->next) {
+        const bool within = u->node && u->graph == n->graph && f->planned[u->node->id];
+        goes &= within;
+        last = u->node;
+        if (within && bytes > SHARED_BYTES)
+            unite(f, n, u->node);
+    }
+    return goes && last == n ? bytes : 0;
+}
+
+static int64_t planned_growth(folder *f, const pln_node *n)
+{
+    int64_t growth = -(int64_t)node_bytes(n);
+    for (uint32_t i = 0; i < n->n_in; i++)
+        growth -= n->in[i] ? (int64_t)plan_input(f, n, n->in[i]) : 0;
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        size_t bytes = 0;
+        const pln_value *v = n->out[i];
+        const int64_t count = v && is_read_beyond(f, v) ? pln_value_count(v) : 0;
+        if (count > 0 &&
+            !pln_size_mul(&bytes, (size_t)count, pln_dtype_size(v->type.dtype)))
+            return INT32_MAX;
+        growth += bytes < INT32_MAX ? (int64_t)bytes : INT32_MAX;
+    }
+    return growth;
+}
+
+/* Takes from the budget what the groups that grow would take together; if it does not
+ * suffice, none of them is folded: a second run, which has a new budget, must not go on.
+ */
+static void spend(folder *f)
+{
+    uint64_t total = 0;
+    const uint64_t budget = f->ctx->fold_left;
+    for (const pln_node *n = f->graph->first; n; n = n->next) {
+        const int64_t g =
+            f->planned[n->id] && f->group[n->id] == n->id ? f->growth[n->id] : 0;
+        total += g > 0 && (uint64_t)g <= budget ? (uint64_t)g : 0;
+    }
+    const uint64_t most = total <= budget ? budget : 0;
+    for (const pln_node *n = f->graph->first; n; n = n->next) {
+        const int64_t g = f->growth[group_of(f, n->id)];
+        f->accepted[n->id] =
+            f->planned[n->id] && (f->unpack || g <= 0 || (uint64_t)g <= most);
+    }
+    f->ctx->fold_left -= most ? total : 0;
+}
+
+static pln_status plan(folder *f, pln_error *err)
+{
+    const size_t n_nodes = (size_t)f->ctx->model->n_nodes + 1;
+    f->planned = PLN_NEW_ARRAY(f->ctx->scratch, bool, n_nodes);
+    f->accepted = PLN_NEW_ARRAY(f->ctx->scratch, bool, n_nodes);
+    f->group = PLN_NEW_ARRAY(f->ctx->scratch, uint32_t, n_nodes);
+    f->growth = PLN_NEW_ARRAY(f->ctx->scratch, int64_t, n_nodes);
+    if (!f->planned || !f->accepted || !f->group || !f->growth)
+        return pln_oom(err);
+    f->planning = true;
+    for (pln_node *n = f->graph->first; n; n = n->next) {
+        f->planned[n->id] = is_foldable(f, n);
+        f->group[n->id] = n->id;
+    }
+    f->planning = false;
+    for (const pln_node *n = f->graph->first; n; n = n->next)
+        f->growth[n->id] = f->planned[n->id] ? planned_growth(f, n) : 0;
+    for (const pln_node *n = f->graph->first; n; n = n->next)
+        if (group_of(f, n->id) != n->id)
+            f->growth[group_of(f, n->id)] += f->growth[n->id];
+    spend(f);
+    return PLN_OK;
+}
+
+/* ---- folding -------------------------------------------------------------------- */
+
+/* Small enough, and not only on the way to something else that can be computed. */
+static bool may_stay(const folder *f, const pln_node *n, pln_tensor *const *out)
+{
+    const uint64_t growth = growth_of(f, n, result_bytes(n, out));
     if (!growth)
         return true;
-    if (f->frugal || growth > f->ctx->fold_left || all_users_fold(f, n))
+    if (!f->accepted[n->id] || all_users_fold(f, n))
         return false;
-    f->ctx->fold_left -= growth;
+    for (uint32_t i = 0; i < n->n_out; i++) /* known only now */
+        if (n->out[i] && pln_value_count(n->out[i]) < 0 && growth > f->ctx->fold_left)
+            return false;
     return true;
 }
 
@@ -260,13 +386,13 @@ static pln_status visit(folder *f, pln_node *n, pln_error *err)
         pln_pass_explain(f->ctx, n, NULL, "the result is too large");
         return PLN_OK;
     }
-    if (f->frugal && growth_of(f, n, planned_result(n)) && !all_users_fold(f, n)) {
+    if (!f->accepted[n->id] && is_sure_to_grow(f, n) && !leads_on(f, n)) {
         pln_pass_explain(f->ctx, n, NULL, "the model would grow too much");
         return PLN_OK;
     }
     pln_status st = compute(f, n, out, &done);
     if (st == PLN_OK && done) {
-        if (pay(f, n, growth_of(f, n, result_bytes(n, out))))
+        if (may_stay(f, n, out))
             st = replace_outputs(f, n, out, &applied, err);
         else
             st = keep_aside(f, n, out, err);
@@ -276,29 +402,6 @@ static pln_status visit(folder *f, pln_node *n, pln_error *err)
     for (uint32_t i = 0; i < n->n_out && i < PLN_PATCH_MAX; i++)
         pln_tensor_unref(out[i]);
     return st;
-}
-
-/* ---- the budget ----------------------------------------------------------------- */
-
-/* All that may grow grows, or nothing does: were some of it left for want of a budget, a
- * second run, which has a new one, would go on. */
-static pln_status plan(folder *f, pln_error *err)
-{
-    uint64_t growth = 0;
-    f->planned = PLN_NEW_ARRAY(f->ctx->scratch, bool, f->ctx->model->n_nodes + 1);
-    if (!f->planned)
-        return pln_oom(err);
-    for (pln_node *n = f->graph->first; n; n = n->next)
-        f->planned[n->id] = is_foldable(f, n);
-    for (pln_node *n = f->graph->first; n; n = n->next) {
-        if (!f->planned[n->id] || all_users_fold(f, n))
-            continue;
-        const uint64_t one = growth_of(f, n, planned_result(n));
-        growth += one <= f->ctx->fold_left ? one : 0;
-    }
-    f->planned = NULL;
-    f->frugal = growth > f->ctx->fold_left;
-    return PLN_OK;
 }
 
 static pln_status run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)

@@ -10,6 +10,7 @@
     X(shape)          \
     X(cse)            \
     X(dce)            \
+    X(control)        \
     X(sink_transpose) \
     X(fold_conv_bn)   \
     X(fuse_norm)      \

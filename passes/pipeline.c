@@ -10,7 +10,7 @@
 #define MAX_ROUNDS 8
 #define MAX_DEPTH  8
 
-#define CLEAN  "(noop,fold,shape,cse,dce)*"
+#define CLEAN  "(noop,fold,shape,control,cse,dce)*"
 #define FOLD   "fold-conv-bn,fuse-norm,fuse-act"
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv"
 #define SINK   "(sink-transpose,noop)*"

@@ -12,12 +12,16 @@ static bool is_known(const pln_symval *s)
     return true;
 }
 
+static bool is_shape_type(pln_dtype dt)
+{
+    return dt == PLN_DT_S64 || dt == PLN_DT_S32 || dt == PLN_DT_BOOL;
+}
+
 static bool has_known_contents(const pln_value *v)
 {
     return v && v->n_uses && v->sym && !v->cst && v->kind == PLN_VALUE_NODE &&
-           (v->type.dtype == PLN_DT_S64 || v->type.dtype == PLN_DT_S32) &&
-           pln_value_rank(v) >= 0 && pln_value_rank(v) <= 1 &&
-           pln_value_count(v) == v->sym->n && is_known(v->sym);
+           is_shape_type(v->type.dtype) && pln_value_rank(v) >= 0 &&
+           pln_value_rank(v) <= 1 && pln_value_count(v) == v->sym->n && is_known(v->sym);
 }
 
 static pln_tensor *tensor_of(const pln_value *v)

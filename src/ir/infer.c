@@ -91,6 +91,8 @@ static const pln_symval *sym_of(const driver *d, const pln_value *v)
 /* Contents where they are constant and few. */
 static pln_tensor *cst_of(const driver *d, const pln_value *v)
 {
+    if (d->options && d->options->given == v)
+        return d->options->contents;
     const fact *f = fact_of(d, v);
     pln_tensor *t = f && f->cst ? f->cst : pln_value_is_const(v) ? v->cst : NULL;
     if (!t || t->kind != PLN_KIND_TENSOR ||

@@ -77,6 +77,9 @@ typedef struct pln_infer_options {
     /* Takes the failures of nodes; inference goes on, their outputs unknown. NULL: the
      * first failure ends it. */
     void (*fault)(void *user, const pln_node *n, const pln_error *e);
+    /* Taken to have these contents, whatever computes it; NULL. */
+    const pln_value *given;
+    pln_tensor *contents;
     /* Sees every node with the types of its inputs and outputs; NULL. */
     void (*seen)(void *user, const pln_infer *inf);
     void *user;

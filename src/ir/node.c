@@ -45,6 +45,13 @@ void pln_graph_move_before(pln_node *n, pln_node *before)
     link_node(n, before);
 }
 
+void pln_node_move_to(pln_node *n, pln_graph *g, pln_node *before)
+{
+    unlink_node(n);
+    n->graph = g;
+    link_node(n, before);
+}
+
 void pln_node_set_op(pln_node *n, const char *domain, const char *op_type)
 {
     const char *d = pln_model_name(n->graph->model, pln_domain_normal(domain));
