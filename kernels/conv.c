@@ -2,9 +2,12 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/conv.h"
 #include "kernels/conv_cpu.h"
+#include "kernels/ms_fused.h"
 #include "kernels/product.h"
 #include "src/ir/numeric.h"
 #include "src/util/parallel.h"
+
+#include <string.h>
 
 #define PLN_TMPL "kernels/conv_tmpl.h"
 #include "kernels/each_float.h"
@@ -42,6 +45,17 @@ pln_status pln_conv_ref(const pln_call *c, const pln_conv_geom *g, const pln_ten
     if (bias && (bias->rank != 1 || bias->dims[0] != g->m))
         return pln_call_fail(c, err, PLN_E_RUN, "the bias has not one value a channel");
     pln_parallel_for(c->n_threads, g->out_size ? g->n * g->m : 0, 1, run_planes, &j);
+    return PLN_OK;
+}
+
+pln_status pln_conv_posts(const pln_node *n, const void *attrs, pln_postop_list *out,
+                          pln_error *err)
+{
+    *out = (pln_postop_list){ .n = 0 };
+    if (strcmp(n->domain, "planish") == 0)
+        return pln_postops_parse(n, &((const pln_conv_attrs *)attrs)->post, 3, out, err);
+    if (strcmp(n->domain, "com.microsoft") == 0)
+        return pln_ms_conv_posts(n, attrs, out);
     return PLN_OK;
 }
 

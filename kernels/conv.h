@@ -41,6 +41,10 @@ typedef struct pln_conv_geom {
 
 /* Row's check: values that no shape makes right. */
 pln_status pln_conv_check(pln_node *n, void *attrs, pln_error *err);
+/* What follows the convolution of this node: none, the post-ops of planish's, or those of
+ * com.microsoft's, where PLN_E_UNSUPPORTED with err untouched means that none express it. */
+pln_status pln_conv_posts(const pln_node *n, const void *attrs, pln_postop_list *out,
+                          pln_error *err);
 /* Output 0 from input x and weights w (indices). */
 pln_status pln_conv_infer(pln_infer *inf, uint32_t x, uint32_t w, bool transposed,
                           pln_dtype out, pln_error *err);

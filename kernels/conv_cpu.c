@@ -171,10 +171,7 @@ static pln_status prepare(pln_prep *p, pln_error *err)
     if (!s)
         return pln_oom(err);
     *s = (state){ .alloc = p->alloc, .fns = pln_gemm(), .g = g, .slots = 1 };
-    pln_status st = PLN_OK;
-    if (strcmp(p->node->domain, "planish") == 0)
-        st = pln_postops_parse(p->node, &((const pln_conv_attrs *)p->attrs)->post, 3, &s->post,
-                               err);
+    pln_status st = pln_conv_posts(p->node, p->attrs, &s->post, err);
     if (st == PLN_OK && !is_depthwise(&g)) {
         void *w = NULL;
         s->turned = wants_turned(&g, s->fns);

@@ -157,15 +157,6 @@ typedef struct ending {
     int32_t zero;
 } ending;
 
-/* Each column has its own factor. */
-static void scale_columns(int32_t *row, const float *factor, int64_t n)
-{
-    for (int64_t j = 0; j < n; j++) {
-        const float x = (float)row[j] * factor[j];
-        memcpy(row + j, &x, sizeof x);
-    }
-}
-
 static void finish_row(const void *user, int32_t *row, int64_t i, int64_t j0, int64_t j1)
 {
     const ending *t = user;
@@ -173,10 +164,9 @@ static void finish_row(const void *user, int32_t *row, int64_t i, int64_t j0, in
     float *f = (float *)(void *)row;
     for (int64_t j = j0; d->bias_int && j < j1; j++)
         row[j - j0] = (int32_t)((uint32_t)row[j - j0] + (uint32_t)d->bias_int[j * d->bias_step]);
+    pln_vec()->dequant_s32(f, row, j1 - j0, t->factor_step ? 1.0f : t->factor[0]);
     if (t->factor_step)
-        scale_columns(row, t->factor + j0, j1 - j0);
-    else
-        pln_vec()->dequant_s32(f, row, j1 - j0, t->factor[0]);
+        pln_vec()->mul(f, f, 1, t->factor + j0, 1, j1 - j0);
     if (d->bias)
         pln_vec()->add(f, f, 1, d->bias + j0 * d->bias_step, d->bias_step, j1 - j0);
     if (t->e.n)

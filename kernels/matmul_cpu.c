@@ -4,6 +4,7 @@
 #include "kernels/fused.h"
 #include "kernels/gemm_attrs.h"
 #include "kernels/gemm_f32.h"
+#include "kernels/ms_fused.h"
 #include "src/util/parallel.h"
 #include "src/util/size.h"
 
@@ -21,12 +22,53 @@ pln_status pln_mm_view_of(pln_mm_view *v, const pln_node *n, const void *attrs,
         v->alpha = at->alpha, v->beta = at->beta;
         return pln_postops_parse(n, &at->post, 3, &v->post, err);
     }
+    if (strcmp(n->domain, "com.microsoft") == 0)
+        return pln_ms_mm_view(v, n, attrs);
     if (strcmp(n->op_type, "Gemm") == 0) {
         const pln_gemm_attrs *at = attrs;
         v->ta = at->transA != 0, v->tb = at->transB != 0;
         v->alpha = at->alpha, v->beta = at->beta;
     }
     return PLN_OK;
+}
+
+/* A tensor [m, batch..., k] seen as [batch..., m, k]: its dimensions, and the steps between rows
+ * and between matrices. */
+static pln_tensor batch_view(const pln_tensor *t)
+{
+    pln_tensor v = *t;
+    v.borrowed = true;
+    for (int d = 0; d + 2 < t->rank; d++)
+        v.dims[d] = t->dims[d + 1];
+    v.dims[t->rank - 2] = t->dims[0];
+    return v;
+}
+
+/* Puts the steps of such a tensor in place of a dense one's. */
+static void batch_steps(const pln_mm *g, const pln_tensor *t, bool swapped, int64_t *step,
+                        int64_t *rs, int64_t *cs)
+{
+    const int nb = t->rank - 2;
+    int64_t size = t->dims[t->rank - 1];
+    for (int i = nb - 1; i >= 0; i--) {
+        const int j = g->nb - nb + i;
+        step[j] = step[j] ? size : 0;
+        size *= t->dims[i + 1];
+    }
+    *(swapped ? cs : rs) = size;
+}
+
+bool pln_mm_view_set(pln_mm *g, const pln_mm_view *v, const pln_tensor *a, const pln_tensor *b)
+{
+    const bool ba = v->batch_a && a->rank > 2, bb = v->batch_b && b->rank > 2;
+    const pln_tensor va = ba ? batch_view(a) : *a, vb = bb ? batch_view(b) : *b;
+    if (!pln_mm_set(g, &va, &vb, v->ta, v->tb))
+        return false;
+    if (ba)
+        batch_steps(g, a, v->ta, g->a_step, &g->a_rs, &g->a_cs);
+    if (bb)
+        batch_steps(g, b, v->tb, g->b_step, &g->b_rs, &g->b_cs);
+    return true;
 }
 
 typedef struct packed {
@@ -134,7 +176,7 @@ static pln_status prepare(pln_prep *p, pln_error *err)
     if (!supported(p, &v))
         return PLN_E_UNSUPPORTED;
     void *b = NULL;
-    if (p->in[1]->data) {
+    if (p->in[1]->data && !v.batch_b) {
         PLN_TRY(p->shared(p, SHARED_PACKED, make_packed, release_packed, &b, err));
         p->packed[1] = true;
     }
@@ -143,7 +185,7 @@ static pln_status prepare(pln_prep *p, pln_error *err)
         return pln_oom(err);
     *s = (state){ .alloc = p->alloc, .fns = pln_gemm(), .b = b, .view = v, .slots = 1 };
     pln_mm g;
-    if (!b && p->is_static && pln_mm_set(&g, p->in[0], p->in[1], v.ta, v.tb)) {
+    if (!b && p->is_static && pln_mm_view_set(&g, &v, p->in[0], p->in[1])) {
         fold_batch(&g);
         s->slots = slots_for(&g, p->n_threads);
         const int64_t each = in_place(&g, s->fns) ? 0 : pln_gemm_packed_size(s->fns, g.k, g.n);
@@ -220,7 +262,7 @@ static pln_status run(pln_call *c, pln_error *err)
     batch_job t = { .constant = s->b, .a = c->in[0]->data, .b = c->in[1]->data,
                     .y = c->out[0]->data };
     pln_mm *g = &t.g;
-    if (!pln_mm_set(g, c->in[0], c->in[1], s->view.ta, s->view.tb) ||
+    if (!pln_mm_view_set(g, &s->view, c->in[0], c->in[1]) ||
         (bias && !pln_mm_set_addend(g, bias)))
         return pln_call_fail(c, err, PLN_E_RUN, "shapes do not fit");
     pln_epilogue e;

@@ -176,8 +176,7 @@ static pln_status prepare(pln_prep *p, bool transposed, pln_error *err)
     if (!p->is_static || p->n_in > sizeof layouts ||
         !pln_conv_geom_set(&g, at, transposed, p->in[0], p->in[1], p->out[0]) || !takes(p, &g))
         return PLN_E_UNSUPPORTED;
-    if (strcmp(p->node->domain, "planish") == 0)
-        PLN_TRY(pln_postops_parse(p->node, &at->post, 3, &list, err));
+    PLN_TRY(pln_conv_posts(p->node, at, &list, err));
     plan l = { .g = &g, .list = &list, .operand_layout = layouts };
     prim *s = prim_new(p->alloc);
     if (!s)

@@ -24,7 +24,8 @@ static bool fold(const pln_prep *p, plan *l)
 {
     const pln_tensor *a = p->in[0], *b = p->in[1];
     if (a->rank < 2 || b->rank != 2 || !b->data ||
-        !pln_mm_set(&l->g, a, b, l->view.ta, l->view.tb) || (l->view.ta && a->rank > 2))
+        !pln_mm_set(&l->g, a, b, l->view.ta, l->view.tb) ||
+        (l->view.ta && a->rank > 2) || l->view.batch_a)
         return false;
     l->m = l->g.m * l->g.batch;
     l->n = l->g.n;
