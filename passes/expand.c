@@ -68,6 +68,8 @@ static pln_value *constant(pln_expand *b, pln_tensor *t)
                       : pln_graph_add_node(b->g, NULL, "", "Constant", NULL, NULL, 0, 1);
     if (!n || pln_node_set_tensor(n, "value", t) != PLN_OK)
         b->failed = true;
+    else
+        pln_value_set_const(n->out[0], pln_tensor_ref(t)); /* what lowering asks for */
     pln_tensor_unref(t);
     return ex_done(b, n);
 }
@@ -201,6 +203,9 @@ static const struct {
     { "FusedGemm", 9, ex_product },
     { "FusedConv", 9, ex_product },
     { "FusedConvTranspose", 9, ex_product },
+    { "QMatMul", 13, ex_qmatmul },
+    { "QConv", 13, ex_qconv },
+    { "DynamicQuantMatMul", 11, ex_dynamic_quant },
     { "Gelu", 9, gelu },
     { "HardSwish", 7, hard_swish },
     { "Mish", 7, mish },

@@ -18,6 +18,7 @@
     X(fuse_matmul)    \
     X(fuse_gemm)      \
     X(fuse_conv)      \
+    X(dequantize)     \
     X(lower_qdq)      \
     X(unpack)         \
     X(state_fused)

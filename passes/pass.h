@@ -23,6 +23,8 @@ typedef struct pln_rule {
     pln_status (*build)(pln_match *m, pln_patch *p);
     pln_contract contract;
     int opset;         /* version of ai.onnx that its result needs; 0: any */
+    bool stated;       /* for target planish, older files too: what it writes is stated as a
+                          function there (passes/expand.h) */
     pln_target target; /* that its result needs */
 } pln_rule;
 

@@ -1,10 +1,13 @@
 /* Patches: new nodes are built unused beside the old ones, checked, and only then wired
  * in.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/expand.h"
 #include "passes/pass.h"
 
 #include <stdio.h>
 #include <string.h>
+
+#include "src/ir/version.h"
 
 void pln_patch_begin(pln_patch *p, pln_pass_ctx *ctx, pln_node *before)
 {
@@ -35,10 +38,23 @@ pln_node *pln_patch_add_in(pln_patch *p, const char *domain, const char *op_type
     return n;
 }
 
+/* An operator that the file's set does not have yet goes to domain `planish`, where it is
+ * stated as a function, if that is allowed. */
+static const char *domain_of(const pln_patch *p, const char *op_type)
+{
+    const pln_pass_options *o = p->ctx->options;
+    const int64_t opset = p->ctx->opset;
+    return !o->session && o->target == PLN_TARGET_PLANISH &&
+                   pln_op_first_version(op_type) > opset &&
+                   pln_expansion_exists(op_type, opset)
+               ? "planish"
+               : "";
+}
+
 pln_node *pln_patch_add(pln_patch *p, const char *op_type, pln_value *const *in,
                         uint32_t n_in, uint32_t n_out)
 {
-    return pln_patch_add_in(p, "", op_type, in, n_in, n_out);
+    return pln_patch_add_in(p, domain_of(p, op_type), op_type, in, n_in, n_out);
 }
 
 pln_value *pln_patch_op1(pln_patch *p, const char *op_type, pln_value *a)
@@ -223,7 +239,16 @@ static pln_status check_output(const pln_patch *p, int i, char *why, size_t size
     return PLN_OK;
 }
 
-static pln_status check_node(pln_node *n, char *why, size_t size, pln_error *err)
+/* A file can't hold what its operator set lacks. */
+static bool is_too_new(const pln_patch *p, const pln_node *n)
+{
+    const int64_t opset = p->ctx->opset;
+    return !p->ctx->options->session && !*n->domain && opset > 0 &&
+           pln_op_first_version(n->op_type) > opset;
+}
+
+static pln_status check_node(const pln_patch *p, pln_node *n, char *why, size_t size,
+                             pln_error *err)
 {
     pln_error local = { .code = PLN_OK };
     const void *attrs;
@@ -231,6 +256,8 @@ static pln_status check_node(pln_node *n, char *why, size_t size, pln_error *err
     pln_status st = PLN_OK;
     if (!n->op)
         return no(why, size, "no such operator here", n->out[0]);
+    if (is_too_new(p, n))
+        return no(why, size, "the file's operator set is too old for it", n->out[0]);
     st = pln_node_attrs(n, &attrs, &local);
     if (st == PLN_OK)
         st = pln_node_infer(n, &changed, &local);
@@ -251,7 +278,7 @@ pln_status pln_patch_check(pln_patch *p, char *why, size_t why_size, pln_error *
         return no(why, why_size, "the builder gave up", NULL);
     bool used = false;
     for (int i = 0; i < p->n_nodes; i++)
-        PLN_TRY(check_node(p->node[i], why, why_size, err));
+        PLN_TRY(check_node(p, p->node[i], why, why_size, err));
     for (int i = 0; i < p->n_replaced; i++) {
         if (p->old[i] == p->new[i])
             return no(why, why_size, "nothing changes", p->old[i]);

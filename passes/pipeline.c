@@ -11,7 +11,7 @@
 #define MAX_DEPTH  8
 
 #define CLEAN  "(noop,fold,shape,control,cse,dce)*"
-#define FOLD   "fold-conv-bn,fuse-norm,fuse-act"
+#define FOLD   "dequantize,fold-conv-bn,fuse-norm,fuse-act"
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv"
 #define SINK   "(sink-transpose,noop)*"
 #define CLEAN2 CLEAN "," SINK "," FOLD "," CLEAN
@@ -20,7 +20,7 @@
 const char *pln_pipeline_of_level(int level, bool session)
 {
     static const char *const file[] = { "", CLEAN, CLEAN2,
-                                        CLEAN2 "," FUSE ",dce,state-fused" };
+                                        CLEAN2 "," FUSE ",lower-qdq,dce,state-fused" };
     if (session)
         return CLEAN2 "," FUSE ",lower-qdq,unpack," FOLD "," FUSE ",cse,dce";
     return file[level < 0 ? 0 : level > 3 ? 3 : level];

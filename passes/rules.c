@@ -107,6 +107,12 @@ static pln_status refused(pln_pass_ctx *ctx, const pln_rule *r, pln_node *n,
     return PLN_E_UNSUPPORTED;
 }
 
+static bool opset_allows(const pln_pass_ctx *ctx, const pln_rule *r)
+{
+    return (r->stated && ctx->options->target == PLN_TARGET_PLANISH) ||
+           pln_pass_allows_opset(ctx, r->opset);
+}
+
 /* PLN_OK: applied. PLN_E_UNSUPPORTED: not here. */
 static pln_status try_rule(worklist *w, const pln_rule_state *c, pln_node *n, pln_error *err)
 {
@@ -114,7 +120,7 @@ static pln_status try_rule(worklist *w, const pln_rule_state *c, pln_node *n, pl
     pln_match m;
     pln_patch p;
     char why[256] = "";
-    if (!pln_pass_allows_opset(ctx, c->rule->opset))
+    if (!opset_allows(ctx, c->rule))
         return PLN_E_UNSUPPORTED;
     if (!pln_match_at(&c->pattern, n, ctx, &m)) {
         if (m.best)

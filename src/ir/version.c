@@ -87,15 +87,20 @@ static int compare_first(const void *key, const void *row)
     return strcmp(key, ((const first_row *)row)->name);
 }
 
+int pln_op_first_version(const char *name)
+{
+    const first_row *row = bsearch(name, firsts, sizeof firsts / sizeof *firsts,
+                                   sizeof *firsts, compare_first);
+    return row ? row->since : 1;
+}
+
 static int first_version(const pln_node *n)
 {
     if (!is_versioned(n))
         return 1;
     if (*n->domain)
         return n->op && !strcmp(n->op_type, "TreeEnsemble") ? n->op->since : 1;
-    const first_row *row = bsearch(n->op_type, firsts, sizeof firsts / sizeof *firsts,
-                                   sizeof *firsts, compare_first);
-    return row ? row->since : 1;
+    return pln_op_first_version(n->op_type);
 }
 
 /* ---- raising ----------------------------------------------------------------------- */

@@ -10,6 +10,8 @@
 #define PLN_OPSET_NEWEST    28
 #define PLN_OPSET_NEWEST_ML 5
 
+/* The version of ai.onnx that brought the operator. */
+int pln_op_first_version(const char *name);
 /* Every node, bodies and functions included, from the model's operator sets (a function's
  * own in its body) to the newest meaning. How the node stood is kept as its origin. */
 pln_status pln_model_raise(pln_model *model, pln_error *err);

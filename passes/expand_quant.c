@@ -1,0 +1,92 @@
+/* Bodies of the fused integer products: quantization spelled out around a product.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/expand.h"
+
+#include <string.h>
+
+/* The node's inputs: where they stand is told in kernels/quant_fused.h. */
+enum { A, B, A_SCALE, A_ZERO, B_SCALE, B_ZERO, BIAS, Y_SCALE, Y_ZERO, OPERANDS };
+enum { X, W, W_SCALE, W_ZERO, X_BIAS, X_OPERANDS };
+
+static pln_value *dequantized(pln_expand *b, pln_value *x, pln_value *scale,
+                              pln_value *zero, int axis)
+{
+    pln_node *n = ex_node(b, "DequantizeLinear", x, scale, zero);
+    b->failed |= n && axis >= 0 && pln_node_set_int(n, "axis", axis) != PLN_OK;
+    return ex_done(b, n);
+}
+
+static bool has_many(const pln_expand *b, uint32_t i)
+{
+    return pln_value_count(b->node->in[i]) != 1;
+}
+
+/* An int32 bias counts in steps of the sums. */
+static pln_value *bias(pln_expand *b)
+{
+    pln_value *v = ex_in(b, BIAS);
+    if (!v || b->node->in[BIAS]->type.dtype != PLN_DT_S32)
+        return v;
+    pln_value *scale = ex_op2(b, "Mul", ex_in(b, A_SCALE), ex_in(b, B_SCALE));
+    return ex_op2(b, "Mul", ex_cast(b, v, PLN_DT_F32), scale);
+}
+
+static pln_value *quantized(pln_expand *b, pln_value *f)
+{
+    pln_value *y = ex_posts(b, f, OPERANDS);
+    if (!ex_in(b, Y_SCALE))
+        return y;
+    return ex_done(b,
+                   ex_node(b, "QuantizeLinear", y, ex_in(b, Y_SCALE), ex_in(b, Y_ZERO)));
+}
+
+pln_value *ex_qmatmul(pln_expand *b)
+{
+    static const int64_t swap[2] = { 1, 0 };
+    const bool transposed = pln_node_get_int(b->node, "transB", 0) != 0;
+    b->dtype = PLN_DT_F32;
+    pln_value *x = dequantized(b, ex_in(b, A), ex_in(b, A_SCALE), ex_in(b, A_ZERO), -1);
+    pln_value *w = dequantized(b, ex_in(b, B), ex_in(b, B_SCALE), ex_in(b, B_ZERO),
+                               has_many(b, B_SCALE) ? !transposed : -1);
+    if (transposed)
+        w = ex_transpose(b, w, swap, 2);
+    pln_value *y = ex_op2(b, "MatMul", x, w), *c = bias(b);
+    return quantized(b, c ? ex_op2(b, "Add", y, c) : y);
+}
+
+pln_value *ex_qconv(pln_expand *b)
+{
+    const pln_node *n = b->node;
+    b->dtype = PLN_DT_F32;
+    pln_value *x = dequantized(b, ex_in(b, A), ex_in(b, A_SCALE), ex_in(b, A_ZERO), -1);
+    pln_value *w = dequantized(b, ex_in(b, B), ex_in(b, B_SCALE), ex_in(b, B_ZERO),
+                               has_many(b, B_SCALE) ? 0 : -1);
+    pln_node *y = ex_node(b, "Conv", x, w, bias(b));
+    for (uint32_t i = 0; y && i < n->n_attrs; i++)
+        if (strncmp(n->attrs[i]->name, "post", 4) != 0)
+            b->failed |= pln_node_set_attr(y, n->attrs[i]) != PLN_OK;
+    return quantized(b, ex_done(b, y));
+}
+
+pln_value *ex_dynamic_quant(pln_expand *b)
+{
+    pln_value *x = ex_in(b, X), *w = ex_in(b, W);
+    pln_node *q =
+        b->failed || !x
+            ? NULL
+            : pln_graph_add_node(b->g, NULL, "", "DynamicQuantizeLinear", NULL, &x, 1, 3);
+    pln_value *y = ex_done(b, q);
+    if (!y || !pln_value_rename(q->out[1], pln_expand_name(b, "v")) ||
+        !pln_value_rename(q->out[2], pln_expand_name(b, "v"))) {
+        b->failed = true;
+        return NULL;
+    }
+    pln_value *in[4] = { y, w, q->out[2], ex_in(b, W_ZERO) };
+    pln_node *sums =
+        pln_graph_add_node(b->g, NULL, "", "MatMulInteger", NULL, in, in[3] ? 4 : 3, 1);
+    pln_value *f = ex_cast(b, ex_done(b, sums), PLN_DT_F32);
+    f = ex_op2(b, "Mul", f, ex_op2(b, "Mul", q->out[1], ex_in(b, W_SCALE)));
+    if (ex_in(b, X_BIAS))
+        f = ex_op2(b, "Add", f, ex_in(b, X_BIAS));
+    return ex_posts(b, f, X_OPERANDS);
+}
