@@ -200,11 +200,26 @@ static pln_status set_inputs(pln_run *run, pln_error *err)
     return PLN_OK;
 }
 
-/* A bound output that is not the tensor which the plan wrote: one value under two names.
- */
+/* Whether the frame alone holds it. What a sequence holds as well, or an input, a constant
+ * or another output is, would change under its owner when the caller writes. */
+static bool is_own(const pln_tensor *t)
+{
+    return t->kind != PLN_KIND_TENSOR ||
+           (!t->borrowed && atomic_load(&t->refs) == 1 &&
+            (!t->buf || atomic_load(&t->buf->refs) == 1));
+}
+
+static pln_status copy_of(pln_run *run, const pln_tensor *t, pln_tensor **out,
+                          pln_error *err)
+{
+    PLN_TRY(pln_tensor_make(run->alloc, (pln_dtype)t->dtype, t->rank, t->dims, out, err));
+    pln_tensor_copy(*out, 0, t, 0, pln_tensor_size(t));
+    return PLN_OK;
+}
+
 static pln_status deliver(pln_run *run, size_t i, pln_tensor *t, pln_error *err)
 {
-    pln_tensor *b = run->bound[i];
+    pln_tensor *b = run->bound[i]; /* not t where one value has two names */
     if (b && b != t) {
         if (b->kind != t->kind || b->dtype != t->dtype || b->rank != t->rank ||
             (t->rank && memcmp(b->dims, t->dims, (size_t)t->rank * sizeof *t->dims)))
@@ -212,6 +227,8 @@ static pln_status deliver(pln_run *run, size_t i, pln_tensor *t, pln_error *err)
         pln_tensor_copy(b, 0, t, 0, pln_tensor_size(t));
         t = b;
     }
+    if (!b && !is_own(t))
+        return copy_of(run, t, &run->outputs[i], err);
     run->outputs[i] = pln_tensor_ref(t);
     return PLN_OK;
 }

@@ -471,7 +471,9 @@ typedef struct pln_run_options {
 PLN_API pln_status pln_run_execute(pln_run *run, const pln_run_options *options,
                                    pln_error *err);
 /** An output of the last run, borrowed until the next execute; reference it to keep it
- * (the next run then writes elsewhere). NULL: unknown name, or not run yet. */
+ * (the next run then writes elsewhere). A tensor's elements are nobody else's and may be
+ * written; the items of a sequence may be shared with inputs and must not be. NULL: unknown
+ * name, or not run yet. */
 PLN_API pln_tensor *pln_run_output(pln_run *run, const char *name);
 PLN_API pln_tensor *pln_run_output_at(pln_run *run, size_t i);
 /** With pln_session_options.all_values: any tensor of the main graph by name. */

@@ -178,6 +178,9 @@ void rt_slot_keep(rt_planner *p, uint32_t s)
 static pln_status add_copy(rt_planner *p, const pln_value *v, uint32_t from,
                            uint32_t *out, pln_error *err)
 {
+    const uint32_t root = rt_slot_root(p, from);
+    if (p->slots[root].where == RT_CONST)
+        PLN_TRY(pln_tensor_materialize(p->slots[root].desc, err));
     pln_tensor *d = pln_arena_dup(p->plan->arena, p->slots[from].desc, sizeof *d);
     if (!d)
         return pln_oom(err);
