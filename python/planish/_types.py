@@ -126,11 +126,11 @@ def parse(text: str) -> Type:
 def spell(t: Type) -> str:
     """The reverse of parse."""
     name = NAMES.get(t.dtype, "?")
+    if t.kind == 0:
+        return "?"
     if t.kind in (TENSOR, SPARSE):
         return "%s(%s)" % ("tensor" if t.kind == TENSOR else "sparse_tensor", name)
     elem = spell(t.elem or UNKNOWN)
     if t.kind == MAP:
         return "map(%s,%s)" % (name, elem)
-    if t.kind in (SEQUENCE, OPTIONAL):
-        return "%s(%s)" % ("seq" if t.kind == SEQUENCE else "optional", elem)
-    return "?"
+    return "%s(%s)" % ("seq" if t.kind == SEQUENCE else "optional", elem)

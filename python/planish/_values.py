@@ -106,8 +106,8 @@ def new_tensor(number: int, shape) -> Tensor:
 
 def view(array: np.ndarray, number: int, owner: Any = None) -> Tensor:
     """A tensor over the memory of a contiguous, aligned array of that type's size."""
-    return view_memory(number, array.shape, array.ctypes.data, array.nbytes,
-                       array if owner is None else owner)
+    return view_memory(number, array.shape, array.__array_interface__["data"][0],
+                       array.nbytes, array if owner is None else owner)
 
 
 def view_memory(number: int, shape, address: int, size: int, owner: Any) -> Tensor:
@@ -226,6 +226,8 @@ def _sparse(value: Any, want: int) -> Tensor:
 
 def value_of(value: Any, t: Type = _types.UNKNOWN) -> Tensor:
     """The library's value of a Python one that shall have type t."""
+    if type(value) is np.ndarray and t.kind in (0, TENSOR):
+        return tensor_of(value, t.dtype)
     own = getattr(value, "_tensor", None)  # an OrtValue
     if isinstance(own, Tensor):
         return own

@@ -49,10 +49,13 @@ class Run:
         out = c_void_p()
         check(lib.pln_run_new(session._handle.pointer, byref(out), error()))
         self.pointer = out.value
-        self.owner = session._handle  # a run ends before its session
+        self.owner = session._handle
+        self.owner.runs.add(self.pointer)
 
     def __del__(self, free=lib.pln_run_free) -> None:
-        free(getattr(self, "pointer", None))
+        if getattr(self, "owner", None) is not None and self.pointer in self.owner.runs:
+            self.owner.runs.discard(self.pointer)
+            free(self.pointer)
 
     def execute(self, options: RunOptions | None, profile: bool) -> None:
         struct = None
@@ -74,17 +77,20 @@ class Run:
 
 
 class _Handle:
-    """The library's session; freed after its last run."""
+    """The library's session, freed after its runs: objects of a cycle are finalized in any
+    order, so the session frees those that are left."""
 
-    __slots__ = ("env", "pointer")
+    __slots__ = ("env", "pointer", "runs")
 
     def __init__(self, model: Model, options: SessionOptionsStruct) -> None:
         out = c_void_p()
-        self.env = model._env
+        self.env, self.runs = model._env, set()
         check(lib.pln_session_new(model._pointer, byref(options), byref(out), error()))
         self.pointer = out.value
 
-    def __del__(self, free=lib.pln_session_free) -> None:
+    def __del__(self, free=lib.pln_session_free, free_run=lib.pln_run_free) -> None:
+        while self.runs:
+            free_run(self.runs.pop())
         free(getattr(self, "pointer", None))
 
 
