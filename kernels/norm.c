@@ -89,6 +89,15 @@ static bool varies_outside(const pln_tensor *t, const pln_tensor *x, int axis)
     return false;
 }
 
+/* Directly: by way of the variance one infinity would spoil the whole row. */
+static double mean_square(const double *v, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += v[i] * v[i];
+    return sum / (double)n;
+}
+
 static pln_status norm_rows(pln_call *c, bool rms, pln_error *err)
 {
     const pln_norm_attrs *at = (const pln_norm_attrs *)c->attrs;
@@ -108,11 +117,10 @@ static pln_status norm_rows(pln_call *c, bool rms, pln_error *err)
         if (bias && (o == 0 || varies_outside(bias, x, axis)))
             PLN_TRY(load_row(c, bias, x, axis, o, b, err));
         pln_block_load(PLN_DT_F64, v, x, o * a.n, 1, a.n);
-        moments(v, a.n, &mean, &var);
-        if (rms) {
-            var += mean * mean;
-            mean = 0;
-        }
+        if (rms)
+            var = mean_square(v, a.n);
+        else
+            moments(v, a.n, &mean, &var);
         const double inv = 1 / sqrt(var + at->epsilon);
         for (int64_t i = 0; i < a.n; i++)
             v[i] = (v[i] - mean) * inv * g[i] + (bias ? b[i] : 0);

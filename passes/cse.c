@@ -127,23 +127,20 @@ static bool merge(pln_pass_ctx *ctx, pln_node *first, pln_node *n, pln_error *er
                   pln_status *st)
 {
     pln_patch p;
-    char why[128];
+    char why[256] = "";
     pln_patch_begin(&p, ctx, n);
     for (uint32_t i = 0; i < n->n_out; i++)
         if (n->out[i] && n->out[i]->n_uses)
             pln_patch_replace_proven(&p, n->out[i], first->out[i]);
     if (!p.n_replaced)
         return false;
-    *st = pln_patch_check(&p, why, sizeof why, err);
-    if (*st != PLN_OK) {
+    *st = pln_patch_commit(&p, NULL, n, NULL, NULL, why, sizeof why, err);
+    if (*st != PLN_E_UNSUPPORTED)
+        return true;
+    if (why[0])
         pln_pass_explain(ctx, n, NULL, why);
-        *st = *st == PLN_E_UNSUPPORTED ? PLN_OK : *st;
-        return false;
-    }
-    if (!pln_pass_begin(ctx, n))
-        return false;
-    *st = pln_patch_apply(&p, NULL, NULL, err);
-    return true;
+    *st = PLN_OK;
+    return false;
 }
 
 static const void *key_of(uint64_t h)

@@ -34,6 +34,22 @@ void pln_rulesets_free(pln_pass_ctx *ctx);
 /* A rule's name for reports. */
 const char *pln_rule_name(const pln_pass_ctx *ctx, const pln_rule *r);
 
+/* Why a rewrite could not be verified, and how often. */
+typedef struct pln_reason {
+    const char *text;
+    uint64_t count;
+    struct pln_reason *next;
+} pln_reason;
+
+/* A rewrite that broke its contract and was not done. */
+typedef struct pln_refusal {
+    const char *pass, *rule, *where, *text;
+    struct pln_refusal *next;
+} pln_refusal;
+
+/* Members of a JSON object: "passes" and what was asked for. */
+void pln_report_passes(const pln_pass_ctx *ctx, pln_text *out);
+
 /* The worklist over one graph. */
 pln_status pln_rules_run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err);
 

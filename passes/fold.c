@@ -182,7 +182,7 @@ static pln_status replace_outputs(folder *f, pln_node *n, pln_tensor **out, bool
                                   pln_error *err)
 {
     pln_patch p;
-    char why[128] = "";
+    char why[256] = "";
     pln_value *in[64];
     *applied = false;
     memcpy(in, n->in, n->n_in * sizeof in[0]);
@@ -195,13 +195,12 @@ static pln_status replace_outputs(folder *f, pln_node *n, pln_tensor **out, bool
         out[i] = NULL;
         pln_patch_replace_proven(&p, n->out[i], c);
     }
-    pln_status st = pln_patch_check(&p, why, sizeof why, err);
-    if (st != PLN_OK || !pln_pass_begin(f->ctx, n)) {
-        pln_patch_abort(&p);
-        pln_pass_explain(f->ctx, n, NULL, why);
+    pln_status st = pln_patch_commit(&p, NULL, n, NULL, NULL, why, sizeof why, err);
+    if (st != PLN_OK) {
+        if (why[0])
+            pln_pass_explain(f->ctx, n, NULL, why);
         return st == PLN_E_UNSUPPORTED ? PLN_OK : st;
     }
-    PLN_TRY(pln_patch_apply(&p, NULL, NULL, err));
     *applied = true;
     for (uint32_t i = 0; i < n_in; i++) {
         pln_value *v = in[i];

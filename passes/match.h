@@ -68,7 +68,8 @@ pln_status pln_pattern_compile(const char *text, pln_names *names, pln_arena *ar
                                pln_pattern *out, pln_error *err);
 
 /* A match: what the names of the pattern stand for. */
-typedef struct pln_match {
+typedef struct pln_match pln_match;
+struct pln_match {
     const pln_pattern *pattern;
     pln_pass_ctx *ctx;
     pln_node *root;
@@ -79,7 +80,7 @@ typedef struct pln_match {
     int steps;     /* work done: bounds backtracking */
     int best;      /* most operators that matched before a failure */
     char why[160]; /* why it failed there, or was refused */
-} pln_match;
+};
 
 /* Tries the pattern with its root at node n. A failure after at least two operators
  * leaves its reason in m->why. */

@@ -22,6 +22,7 @@ typedef struct pln_rule {
     /* Fills the patch; may still refuse. */
     pln_status (*build)(pln_match *m, pln_patch *p);
     pln_contract contract;
+    double bound;      /* of PLN_APPROX: largest error, relative to the largest result */
     int opset;         /* version of ai.onnx that its result needs; 0: any */
     bool stated;       /* for target planish, older files too: what it writes is stated as a
                           function there (passes/expand.h) */
@@ -59,6 +60,7 @@ typedef struct pln_debug {
 typedef struct pln_pass_options {
     pln_contract contract; /* most that is allowed */
     pln_target target;
+    pln_verify verify;
     bool session; /* for running here: no opset to keep to, weights may grow */
     const char *disable;
     const char *debug; /* NULL: the environment's PLN_DEBUG */
@@ -90,6 +92,10 @@ struct pln_pass_ctx {
     uint64_t fold_left;  /* bytes that folding may still add */
     struct pln_pass_stat *stats;
     size_t n_stats;
+    pln_map verdicts; /* fragments, to why they were not verified (empty: they were) */
+    uint64_t n_verdicts[4];
+    struct pln_reason *unverified;
+    struct pln_refusal *refusals;
     bool changed;    /* in this run of the pass */
     size_t n_faults; /* that the validator found before the first pass */
 };
@@ -124,8 +130,8 @@ const char *pln_pipeline_of_level(int level, bool session);
 pln_contract pln_contract_of_level(int level, bool allow_approx);
 /* "a,b,(c,d)*": runs it; `*` repeats until nothing changes. */
 pln_status pln_pipeline_run(pln_pass_ctx *ctx, const char *text, pln_error *err);
-/* All at once: context, inference, pipeline, clean-up. `report` (may be NULL) receives a
- * JSON array of what each pass did. */
+/* All at once: context, inference, pipeline, clean-up. `report` (may be NULL) receives
+ * members of a JSON object: what each pass did, and what was refused. */
 pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
                                 const pln_pass_options *options, pln_text *report,
                                 pln_error *err);

@@ -123,23 +123,6 @@ pln_status pln_pipeline_run(pln_pass_ctx *ctx, const char *text, pln_error *err)
 
 /* ---- all at once ---------------------------------------------------------------- */
 
-static void report_stats(const pln_pass_ctx *ctx, pln_text *out)
-{
-    pln_text_str(out, "[");
-    for (size_t i = 0; i < ctx->n_stats; i++) {
-        const pln_pass_stat *s = &ctx->stats[i];
-        pln_text_printf(out,
-                        "%s{\"name\":\"%s\",\"runs\":%u,\"applied\":%llu,"
-                        "\"refused\":%llu,\"nodes\":%lld,\"ms\":",
-                        i ? "," : "", s->pass->name, s->runs,
-                        (unsigned long long)s->applied, (unsigned long long)s->refused,
-                        (long long)s->nodes);
-        pln_text_json_double(out, s->seconds * 1e3);
-        pln_text_str(out, "}");
-    }
-    pln_text_str(out, "]");
-}
-
 static pln_status add_weights(pln_graph *g, void *user)
 {
     uint64_t *bytes = user;
@@ -186,6 +169,7 @@ pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
     ctx.keep = pln_arena_new(model->alloc);
     ctx.stats = ctx.keep ? PLN_NEW_ARRAY(ctx.keep, pln_pass_stat, count_passes()) : NULL;
     pln_status st = ctx.scratch && ctx.stats ? PLN_OK : pln_oom(err);
+    pln_map_init(&ctx.verdicts, model->alloc);
     if (st == PLN_OK)
         st = pln_sizes_infer(model, err);
     if (st == PLN_OK)
@@ -195,8 +179,9 @@ pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
     pln_sizes_forget(model);
     pln_debug_end(&ctx);
     if (st == PLN_OK && report)
-        report_stats(&ctx, report);
+        pln_report_passes(&ctx, report);
     pln_rulesets_free(&ctx);
+    pln_map_done(&ctx.verdicts);
     pln_arena_free(ctx.scratch);
     pln_arena_free(ctx.keep);
     return st;

@@ -136,18 +136,16 @@ static pln_status try_rule(worklist *w, const pln_rule_state *c, pln_node *n, pl
     pln_patch_begin(&p, ctx, n);
     st = c->rule->build(&m, &p);
     if (st == PLN_OK)
-        st = pln_patch_check(&p, why, sizeof why, err);
-    if (st == PLN_OK && !pln_pass_begin(ctx, n))
-        st = PLN_E_UNSUPPORTED;
-    if (st != PLN_OK) {
+        st = pln_patch_commit(&p, &m, n, on_dead, w, why, sizeof why, err);
+    else
         pln_patch_abort(&p);
+    if (st != PLN_OK) {
         if (st != PLN_E_UNSUPPORTED)
             return err && err->code
                        ? st
                        : pln_fail(err, st, "%s: out of memory", ctx->pass->name);
         return refused(ctx, c->rule, n, why[0] ? why : m.why);
     }
-    PLN_TRY(pln_patch_apply(&p, on_dead, w, err));
     push_around(w, &p);
     return PLN_OK;
 }

@@ -40,11 +40,8 @@ static pln_tensor *tensor_of(const pln_value *v)
 static pln_status finish(pln_pass_ctx *ctx, pln_patch *p, const pln_node *n,
                          pln_error *err)
 {
-    char why[128] = "";
-    pln_status st = pln_patch_check(p, why, sizeof why, err);
-    if (st == PLN_OK && pln_pass_begin(ctx, n))
-        return pln_patch_apply(p, NULL, NULL, err);
-    pln_patch_abort(p);
+    char why[256] = "";
+    pln_status st = pln_patch_commit(p, NULL, n, NULL, NULL, why, sizeof why, err);
     if (why[0])
         pln_pass_explain(ctx, n, NULL, why);
     return st == PLN_E_UNSUPPORTED ? PLN_OK : st;

@@ -85,6 +85,7 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
         .disable = o->disable,
         .debug = o->debug,
         .fold_growth = o->fold_growth,
+        .verify = o->verify,
     };
     const char *pipeline = o->passes ? o->passes : pln_pipeline_of_level(o->level, false);
     PLN_TRY(report_facts(report, "before", m, err));
@@ -98,8 +99,7 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
     if (st == PLN_OK)
         st = report_facts(report, "after", m, err);
     if (st == PLN_OK && report) {
-        pln_text_str(report, "\"passes\":");
-        pln_text_str(report, passes.data ? passes.data : "[]");
+        pln_text_str(report, passes.data ? passes.data : "\"passes\":[]");
         pln_text_str(report, "}");
     }
     pln_text_done(&passes);

@@ -6,12 +6,14 @@
 #include "tools/common/before_after.h"
 #include "tools/common/report.h"
 #include "tools/common/save.h"
+#include "tools/common/seeing.h"
 #include "tools/common/verify.h"
 
 typedef struct optimize_args {
     common_args common;
     verify_args verify;
     save_args save;
+    seeing_args seeing;
     int64_t level, fold_growth;
     const char *target, *passes, *disable, *debug;
     bool approx, list, help_debug, no_stamp;
@@ -38,6 +40,7 @@ static const opt optimize_opts[] = {
     { "debug", 0, OPT_STR, offsetof(optimize_args, debug), "SWITCHES", "as in PLN_DEBUG" },
     { "help-debug", 0, OPT_FLAG, offsetof(optimize_args, help_debug), NULL,
       "list the debug switches and end" },
+    SEEING_OPTS(optimize_args, seeing),
     SAVE_OPTS(optimize_args, save),
     { NULL },
 };
@@ -90,7 +93,8 @@ static int fill_options(const optimize_args *a, pln_optimize_options *o)
     o->debug = a->debug;
     o->fold_growth = a->fold_growth > 0 ? (uint64_t)a->fold_growth : 0;
     o->no_stamp = a->no_stamp;
-    return parse_target(a->target, &o->target);
+    const int rc = seeing_fill(&a->seeing, o);
+    return rc ? rc : parse_target(a->target, &o->target);
 }
 
 static int rewrite(const optimize_args *a, const pln_optimize_options *o, pln_model *model,
@@ -130,6 +134,8 @@ static int finish(const optimize_args *a, char **files, const pln_model *model,
     if (rc)
         return rc;
     before_after_size(after, files[1]);
+    if (strcmp(files[1], "-"))
+        seeing_print(&a->seeing, report, report_out(&a->common));
     if (strcmp(files[1], "-"))
         before_after_print(report_out(&a->common), before, after, a->common.verbose);
     return report_json(&a->common, json_incref(report));

@@ -343,6 +343,15 @@ typedef enum pln_target {
     PLN_TARGET_PLANISH = 2 /**< and the planish domain */
 } pln_target;
 
+/** Whether rewrites are tested while they are made, by running what a rewrite takes away
+ * and what it puts in its place on random and special inputs. One that breaks its contract
+ * is not done, and the report tells of it. */
+typedef enum pln_verify {
+    PLN_VERIFY_OFF = 0,
+    PLN_VERIFY_PASS = 1,   /**< the whole graph before and after each pass */
+    PLN_VERIFY_REWRITE = 2 /**< every rewrite by itself */
+} pln_verify;
+
 typedef struct pln_optimize_options {
     size_t struct_size;
     int level;            /**< 0 to 3; default 2 */
@@ -353,12 +362,13 @@ typedef struct pln_optimize_options {
     const char *debug;    /**< switches as in PLN_DEBUG; NULL: the environment's */
     uint64_t fold_growth; /**< most bytes that folding may add to the model; 0: default */
     bool no_stamp;        /**< leave no recipe in metadata_props */
+    pln_verify verify;
 } pln_optimize_options;
 #define PLN_OPTIMIZE_OPTIONS_INIT \
     { .struct_size = sizeof(pln_optimize_options), .level = 2 }
 
 /** Rewrites the model in place. `*report` (may be NULL) is a JSON object with "before",
- * "after" and "passes"; freed with pln_free(). On failure the model is unchanged. */
+ * "after", "passes" and "verify"; freed with pln_free(). On failure the model is unchanged. */
 PLN_API pln_status pln_model_optimize(pln_model *model,
                                       const pln_optimize_options *options, char **report,
                                       pln_error *err);

@@ -14,6 +14,7 @@ typedef struct scope {
     pln_map tensors; /* value -> tensor, referenced */
     struct scope *outer;
     unsigned depth;
+    double *work; /* floating-point operations that may still be done; NULL: any number */
 } scope;
 
 typedef struct scratch {
@@ -213,6 +214,22 @@ static pln_status make_outputs(eval *e, const pln_node *n, pln_error *err)
     return PLN_OK;
 }
 
+/* Takes what the node costs, at least one for each output element, from the scope's work. */
+static pln_status charge(const eval *e, const pln_node *n, pln_error *err)
+{
+    pln_cost cost = { 0 };
+    double *left = e->scope ? e->scope->work : NULL;
+    if (!left)
+        return PLN_OK;
+    if (n->op->cost)
+        n->op->cost(&e->inf, &cost);
+    *left -= cost.flops + 1;
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (n->out[i] && e->out[i]->kind == PLN_KIND_TENSOR)
+            *left -= (double)pln_tensor_size(e->out[i]);
+    return *left >= 0 ? PLN_OK : pln_fail(err, PLN_E_LIMIT, "too much work");
+}
+
 static pln_status call(eval *e, pln_node *n, pln_tensor *const *in, pln_error *err)
 {
     pln_call c = { .node = n, .attrs = e->inf.attrs, .n_in = n->n_in, .n_out = n->n_out,
@@ -255,6 +272,8 @@ static pln_status eval_in(scope *sc, pln_node *n, pln_tensor *const *in, pln_ten
         st = infer(&e, n, in, arena, err);
     if (st == PLN_OK)
         st = make_outputs(&e, n, err);
+    if (st == PLN_OK)
+        st = charge(&e, n, err);
     if (st == PLN_OK)
         st = call(&e, n, in, err);
     pln_arena_free(arena);
@@ -363,7 +382,8 @@ static pln_status run_graph(const pln_graph *g, pln_tensor *const *in, uint32_t 
                             pln_tensor **out, uint32_t n_out, scope *outer,
                             pln_error *err)
 {
-    scope sc = { .graph = g, .outer = outer, .depth = outer ? outer->depth + 1 : 0 };
+    scope sc = { .graph = g, .outer = outer, .depth = outer ? outer->depth + 1 : 0,
+                 .work = outer ? outer->work : NULL };
     memset(out, 0, n_out * sizeof *out);
     if (sc.depth > MAX_DEPTH)
         return pln_fail(err, PLN_E_LIMIT, "graphs are nested too deeply");
@@ -384,4 +404,17 @@ pln_status pln_graph_eval(const pln_graph *g, pln_tensor *const *in, pln_tensor 
                           pln_error *err)
 {
     return run_graph(g, in, g->n_inputs, out, g->n_outputs, NULL, err);
+}
+
+pln_status pln_nodes_eval(pln_node *const *node, size_t n, pln_map *values, double *work,
+                          pln_error *err)
+{
+    if (!n)
+        return PLN_OK;
+    scope sc = { .graph = node[0]->graph, .tensors = *values, .work = work };
+    pln_status st = PLN_OK;
+    for (size_t i = 0; i < n && st == PLN_OK; i++)
+        st = run_node(&sc, node[i], err);
+    *values = sc.tensors;
+    return st;
 }

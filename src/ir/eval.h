@@ -19,5 +19,11 @@ void pln_node_take_constant(pln_node *n);
  * new references. */
 pln_status pln_graph_eval(const pln_graph *g, pln_tensor *const *in, pln_tensor **out,
                           pln_error *err);
+/* Runs nodes of one graph in this order. `values` (value to pln_tensor, references that the
+ * caller gives back) has what they read, unless it is constant, and receives what they
+ * give. `work` (may be NULL) counts down the floating-point operations that may be done:
+ * PLN_E_LIMIT when they are used up. */
+pln_status pln_nodes_eval(pln_node *const *node, size_t n, pln_map *values, double *work,
+                          pln_error *err);
 
 #endif

@@ -7,7 +7,8 @@
  *
  * target=onnx|ort|planish, level=N (instead of the pipeline's contracts), approx,
  * disable=NAME. Comparison ignores blanks and comments. Each case runs twice: the second
- * time must change nothing. `--update` writes what comes out into the files.
+ * time must change nothing. Every rewrite is validated while it is made: none may be refused
+ * (but where `refused=N` says so). `--update` writes what comes out into the files.
  *
  * usage: check_golden [--update] FILE...
  * SPDX-License-Identifier: Apache-2.0 */
@@ -22,6 +23,7 @@ typedef struct golden {
     char *text;                  /* the whole file */
     char *line, *before, *after; /* parts of it, NUL-terminated */
     pln_optimize_options options;
+    int refused; /* rewrites that must be refused */
 } golden;
 
 static char *read_file(const char *path)
@@ -81,6 +83,8 @@ static void read_option(golden *g, char *word)
         g->options.disable = word + 8;
     else if (!strncmp(word, "growth=", 7))
         g->options.fold_growth = strtoull(word + 7, NULL, 10);
+    else if (!strncmp(word, "refused=", 8))
+        g->refused = atoi(word + 8);
     else if (!strcmp(word, "approx"))
         g->options.allow_approx = true;
     else
@@ -91,6 +95,7 @@ static void read_options(golden *g, char *line)
 {
     g->options = (pln_optimize_options)PLN_OPTIMIZE_OPTIONS_INIT;
     g->options.no_stamp = true;
+    g->options.verify = PLN_VERIFY_REWRITE;
     for (char *word = strtok(line, " "); word; word = strtok(NULL, " "))
         read_option(g, word);
 }
@@ -122,15 +127,29 @@ static bool same_text(const char *a, const char *b)
     }
 }
 
-static pln_status optimize_text(const char *in, const golden *g, char **out,
+static int count_refused(const char *report)
+{
+    int n = 0;
+    const char *at = strstr(report, "\"refused\":[{");
+    for (; at; at = strstr(at + 1, "\"why\":"))
+        n++;
+    return n ? n - 1 : 0;
+}
+
+static pln_status optimize_text(const char *in, const golden *g, char **out, int *refused,
                                 pln_error *err)
 {
     pln_model *m = NULL;
+    char *report = NULL;
     pln_print_options po = PLN_PRINT_OPTIONS_INIT;
     po.inline_limit = 4096;
     pln_status st = pln_model_parse(NULL, in, strlen(in), NULL, &m, err);
     if (st == PLN_OK)
-        st = pln_model_optimize(m, &g->options, NULL, err);
+        st = pln_model_optimize(m, &g->options, &report, err);
+    *refused = report ? count_refused(report) : 0;
+    if (*refused != g->refused)
+        printf("# %s\n", report ? strstr(report, "\"verify\"") : "");
+    pln_free(NULL, report);
     if (st == PLN_OK)
         st = pln_model_print(m, &po, out, err);
     pln_model_free(m);
@@ -150,15 +169,18 @@ static bool update(const golden *g, const char *line, const char *out)
 static const char *run(golden *g, bool write, char **first, char *why, size_t size)
 {
     char line[512];
+    int refused = 0, again = 0;
     char *second = NULL;
     pln_error *err = pln_error_new();
     const char *fault = NULL;
     snprintf(line, sizeof line, "%s", g->line);
     read_options(g, g->line);
-    if (optimize_text(g->before, g, first, err) != PLN_OK ||
-        optimize_text(*first, g, &second, err) != PLN_OK) {
+    if (optimize_text(g->before, g, first, &refused, err) != PLN_OK ||
+        optimize_text(*first, g, &second, &again, err) != PLN_OK) {
         snprintf(why, size, "%s", pln_error_text(err));
         fault = why;
+    } else if (refused != g->refused || again != g->refused) {
+        fault = "another number of rewrites is refused";
     } else if (!same_text(*first, second)) {
         fault = "a second run changes it again";
     } else if (write) {

@@ -1,0 +1,96 @@
+/* Commit: the one way from a patch that was built to a graph that is changed.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/verify.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- counting ---------------------------------------------------------------------- */
+
+static pln_status count_reason(pln_pass_ctx *ctx, const char *why, pln_error *err)
+{
+    for (pln_reason *r = ctx->unverified; r; r = r->next)
+        if (!strcmp(r->text, why)) {
+            r->count++;
+            return PLN_OK;
+        }
+    pln_reason *r = PLN_NEW(ctx->keep, pln_reason);
+    char *text = r ? pln_arena_str(ctx->keep, why, strlen(why)) : NULL;
+    if (!text)
+        return pln_oom(err);
+    *r = (pln_reason){ text, 1, ctx->unverified };
+    ctx->unverified = r;
+    return PLN_OK;
+}
+
+static bool is_known(const pln_pass_ctx *ctx, const char *rule, const char *where)
+{
+    for (const pln_refusal *r = ctx->refusals; r; r = r->next)
+        if (!strcmp(r->rule, rule) && !strcmp(r->where, where))
+            return true;
+    return false;
+}
+
+/* Once for each rule and node: later rounds try it again. */
+static pln_status keep_refusal(pln_pass_ctx *ctx, const pln_node *n, const char *why,
+                               pln_error *err)
+{
+    char buf[256];
+    const char *rule = ctx->rule ? pln_rule_name(ctx, ctx->rule) : ctx->pass->name;
+    const char *where = n ? pln_node_where(n, buf, sizeof buf) : "graph";
+    if (is_known(ctx, rule, where))
+        return PLN_OK;
+    pln_refusal *r = PLN_NEW(ctx->keep, pln_refusal);
+    if (!r)
+        return pln_oom(err);
+    *r = (pln_refusal){ .pass = ctx->pass->name,
+                        .rule = pln_arena_str(ctx->keep, rule, strlen(rule)),
+                        .where = pln_arena_str(ctx->keep, where, strlen(where)),
+                        .text = pln_arena_str(ctx->keep, why, strlen(why)) };
+    if (!r->rule || !r->where || !r->text)
+        return pln_oom(err);
+    pln_refusal **at = &ctx->refusals;
+    while (*at)
+        at = &(*at)->next;
+    *at = r;
+    return PLN_OK;
+}
+
+/* PLN_E_UNSUPPORTED: it breaks its contract. */
+static pln_status verify(pln_pass_ctx *ctx, const pln_patch *p, const pln_match *m,
+                         const pln_node *n, char *why, size_t size, pln_error *err)
+{
+    pln_verdict v;
+    char text[400] = "";
+    PLN_TRY(pln_verify_patch(ctx, p, m, &v, text, sizeof text, err));
+    ctx->n_verdicts[v]++;
+    if (v == PLN_VERDICT_UNKNOWN) {
+        snprintf(why, size, "not verified: %.220s", text);
+        pln_pass_explain(ctx, n, NULL, why);
+        why[0] = '\0';
+        return count_reason(ctx, text, err);
+    }
+    if (v != PLN_VERDICT_BROKEN)
+        return PLN_OK;
+    PLN_TRY(keep_refusal(ctx, n, text, err));
+    snprintf(why, size, "breaks its contract: %.200s", text);
+    return PLN_E_UNSUPPORTED;
+}
+
+/* ---- the way ----------------------------------------------------------------------- */
+
+pln_status pln_patch_commit(pln_patch *p, const pln_match *m, const pln_node *n,
+                            void (*dead)(void *user, pln_node *n), void *user, char *why,
+                            size_t why_size, pln_error *err)
+{
+    pln_pass_ctx *ctx = p->ctx;
+    pln_status st = pln_patch_check(p, why, why_size, err);
+    if (st == PLN_OK && ctx->options->verify == PLN_VERIFY_REWRITE)
+        st = verify(ctx, p, m, n, why, why_size, err);
+    if (st == PLN_OK && !pln_pass_begin(ctx, n))
+        st = PLN_E_UNSUPPORTED;
+    if (st == PLN_OK)
+        return pln_patch_apply(p, dead, user, err);
+    pln_patch_abort(p);
+    return st;
+}
