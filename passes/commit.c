@@ -7,7 +7,7 @@
 
 /* ---- counting ---------------------------------------------------------------------- */
 
-static pln_status count_reason(pln_pass_ctx *ctx, const char *why, pln_error *err)
+pln_status pln_verify_unknown(pln_pass_ctx *ctx, const char *why, pln_error *err)
 {
     for (pln_reason *r = ctx->unverified; r; r = r->next)
         if (!strcmp(r->text, why)) {
@@ -32,7 +32,7 @@ static bool is_known(const pln_pass_ctx *ctx, const char *rule, const char *wher
 }
 
 /* Once for each rule and node: later rounds try it again. */
-static pln_status keep_refusal(pln_pass_ctx *ctx, const pln_node *n, const char *why,
+pln_status pln_verify_refused(pln_pass_ctx *ctx, const pln_node *n, const char *why,
                                pln_error *err)
 {
     char buf[256];
@@ -68,11 +68,11 @@ static pln_status verify(pln_pass_ctx *ctx, const pln_patch *p, const pln_match 
         snprintf(why, size, "not verified: %.220s", text);
         pln_pass_explain(ctx, n, NULL, why);
         why[0] = '\0';
-        return count_reason(ctx, text, err);
+        return pln_verify_unknown(ctx, text, err);
     }
     if (v != PLN_VERDICT_BROKEN)
         return PLN_OK;
-    PLN_TRY(keep_refusal(ctx, n, text, err));
+    PLN_TRY(pln_verify_refused(ctx, n, text, err));
     snprintf(why, size, "breaks its contract: %.200s", text);
     return PLN_E_UNSUPPORTED;
 }
@@ -87,7 +87,8 @@ pln_status pln_patch_commit(pln_patch *p, const pln_match *m, const pln_node *n,
     pln_status st = pln_patch_check(p, why, why_size, err);
     if (st == PLN_OK && ctx->options->verify == PLN_VERIFY_REWRITE)
         st = verify(ctx, p, m, n, why, why_size, err);
-    if (st == PLN_OK && !pln_pass_begin(ctx, n))
+    const bool sure = ctx->options->verify == PLN_VERIFY_REWRITE;
+    if (st == PLN_OK && !(sure ? pln_pass_begin_sure : pln_pass_begin)(ctx, n))
         st = PLN_E_UNSUPPORTED;
     if (st == PLN_OK)
         return pln_patch_apply(p, dead, user, err);

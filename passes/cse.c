@@ -193,7 +193,7 @@ static pln_status visit_const(table *t, pln_value *v, pln_error *err)
     const uint64_t h =
         pln_hash(hash_tensor(PLN_HASH_SEED + 1, v->cst), v->cst->data, bytes);
     for (entry *e = pln_map_get(&t->map, key_of(h)); e; e = e->next) {
-        if (!e->cst || !same_tensor(e->cst->cst, v->cst) || !pln_pass_begin(t->ctx, NULL))
+        if (!e->cst || !same_tensor(e->cst->cst, v->cst) || !pln_pass_begin_sure(t->ctx, NULL))
             continue;
         pln_value_replace_uses(v, e->cst);
         return PLN_OK;

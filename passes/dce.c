@@ -22,12 +22,12 @@ static pln_status run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)
     for (pln_node *n = g->last, *prev; n; n = prev) {
         prev = n->prev;
         PLN_TRY(run_on_bodies(ctx, n, err));
-        if (pln_node_is_dead(n) && pln_pass_begin(ctx, n))
+        if (pln_node_is_dead(n) && pln_pass_begin_sure(ctx, n))
             pln_graph_remove_node(n);
     }
     for (pln_value *v = g->values, *next; v; v = next) {
         next = v->next;
-        if (v->kind == PLN_VALUE_INITIALIZER && !v->n_uses && pln_pass_begin(ctx, NULL))
+        if (v->kind == PLN_VALUE_INITIALIZER && !v->n_uses && pln_pass_begin_sure(ctx, NULL))
             pln_graph_remove_value(v);
     }
     return PLN_OK;

@@ -1,6 +1,6 @@
 /* The driver: runs a pass over every graph of a model.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/engine.h"
+#include "passes/verify.h"
 
 #include <string.h>
 #include <time.h>
@@ -71,16 +71,19 @@ pln_status pln_pass_run(pln_pass_ctx *ctx, const pln_pass *pass, pln_error *err)
         return PLN_OK;
     const int64_t nodes = model_nodes(ctx->model);
     const double start = now();
-    PLN_TRY(pln_debug_before(ctx, &before, err));
+    const uint64_t unsure = ctx->n_rewrites - ctx->n_sure;
+    PLN_TRY(pln_verify_before(ctx, &before, err));
     pass_walk w = { ctx, err };
     pln_status st = pln_graph_walk(ctx->model->graph, run_on_graph, &w);
     ctx->stat->runs++;
     ctx->stat->seconds += now() - start;
     ctx->stat->nodes += model_nodes(ctx->model) - nodes;
+    if (st == PLN_OK && before && ctx->n_rewrites - ctx->n_sure != unsure)
+        st = pln_verify_after(ctx, before, err);
     if (!ctx->changed)
         ctx->stat->settled = ctx->n_rewrites + 1;
     if (st == PLN_OK)
-        st = pln_debug_after(ctx, before, err);
+        st = pln_debug_after(ctx, err);
     else
         st = pln_fail_prefix(err, st, "pass %s", pass->name);
     pln_model_free(before);
@@ -100,6 +103,13 @@ bool pln_pass_begin(pln_pass_ctx *ctx, const pln_node *n)
     if (ctx->debug.on & (PLN_DEBUG_EXPLAIN | PLN_DEBUG_LIMIT))
         pln_pass_explain(ctx, n, NULL, NULL);
     return true;
+}
+
+bool pln_pass_begin_sure(pln_pass_ctx *ctx, const pln_node *n)
+{
+    const bool yes = pln_pass_begin(ctx, n);
+    ctx->n_sure += yes && ctx->options->verify != PLN_VERIFY_PASS;
+    return yes;
 }
 
 static bool list_has(const char *list, const char *name)

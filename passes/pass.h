@@ -88,6 +88,7 @@ struct pln_pass_ctx {
     struct pln_ruleset *rulesets;
     int64_t opset; /* of ai.onnx, for the graph at hand */
     pln_debug debug;
+    uint64_t n_sure;     /* of n_rewrites: verified by themselves, or no need for it */
     uint64_t n_rewrites; /* of the whole pipeline: `limit` counts these */
     uint64_t fold_left;  /* bytes that folding may still add */
     struct pln_pass_stat *stats;
@@ -103,6 +104,10 @@ struct pln_pass_ctx {
 /* Asks leave for a change to node n (may be NULL) and counts it: false when the limit is
  * reached. */
 bool pln_pass_begin(pln_pass_ctx *ctx, const pln_node *n);
+/* The same for a change that can't touch a result: what is removed is read by nobody, what
+ * is merged is equal bit by bit. Others that go through no patch are verified by running
+ * the whole graph. */
+bool pln_pass_begin_sure(pln_pass_ctx *ctx, const pln_node *n);
 /* Is this pass or rule switched off by name? */
 bool pln_pass_is_disabled(const pln_pass_ctx *ctx, const char *name);
 /* May a standard operator that appeared in `opset` be written? */
@@ -144,11 +149,9 @@ void pln_sizes_forget(pln_model *m);
 /* ---- debug ---------------------------------------------------------------------- */
 
 pln_status pln_debug_parse(const char *text, pln_debug *out, pln_error *err);
-/* Around every pass. `*before` holds what numeric needs. */
-pln_status pln_debug_before(pln_pass_ctx *ctx, pln_model **before, pln_error *err);
 /* Before the first pass: faults that the model came with are not the passes'. */
 pln_status pln_debug_start(pln_pass_ctx *ctx, pln_error *err);
 void pln_debug_end(pln_pass_ctx *ctx); /* after the last */
-pln_status pln_debug_after(pln_pass_ctx *ctx, pln_model *before, pln_error *err);
+pln_status pln_debug_after(pln_pass_ctx *ctx, pln_error *err); /* every pass */
 
 #endif

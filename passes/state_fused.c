@@ -146,7 +146,7 @@ static pln_status run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)
     pln_model *m = ctx->model;
     size_t n_ours = 0;
     pln_graph_walk(m->graph, count_ours, &n_ours);
-    if (g != m->graph || !n_ours || !pln_pass_begin(ctx, NULL))
+    if (g != m->graph || !n_ours || !pln_pass_begin_sure(ctx, NULL))
         return PLN_OK;
     ctx->changed = false; /* nothing to infer anew */
     drop_old(m);

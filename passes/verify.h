@@ -82,5 +82,16 @@ typedef enum pln_verdict {
 /* Judges a checked patch before it is applied. `why` is always filled. */
 pln_status pln_verify_patch(pln_pass_ctx *ctx, const pln_patch *p, const pln_match *m,
                             pln_verdict *out, char *why, size_t size, pln_error *err);
+/* Kept for the report. */
+pln_status pln_verify_unknown(pln_pass_ctx *ctx, const char *why, pln_error *err);
+pln_status pln_verify_refused(pln_pass_ctx *ctx, const pln_node *n, const char *why,
+                              pln_error *err);
+
+/* ---- whole graphs, around a pass (verify_pass.c) ----------------------------------- */
+
+/* `*before` (NULL: nobody asks) is the model as it is now. */
+pln_status pln_verify_before(pln_pass_ctx *ctx, pln_model **before, pln_error *err);
+/* Compares the model with it, and takes it back if the pass broke its contract. */
+pln_status pln_verify_after(pln_pass_ctx *ctx, pln_model *before, pln_error *err);
 
 #endif

@@ -8,24 +8,6 @@
 #include "src/ir/optimize.h"
 #include "src/util/text.h"
 
-/* ---- all or nothing ------------------------------------------------------------- */
-
-static void adopt(pln_model *m)
-{
-    for (pln_graph *g = m->graphs; g; g = g->next_graph)
-        g->model = m;
-}
-
-/* The caller's handle gets the contents of the rewritten copy. */
-void pln_model_swap(pln_model *a, pln_model *b)
-{
-    const pln_model t = *a;
-    *a = *b;
-    *b = t;
-    adopt(a);
-    adopt(b);
-}
-
 /* The facts that `info` tells. */
 static pln_status report_facts(pln_text *out, const char *key, const pln_model *m,
                                pln_error *err)

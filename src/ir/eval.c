@@ -401,9 +401,11 @@ static pln_status run_graph(const pln_graph *g, pln_tensor *const *in, uint32_t 
 }
 
 pln_status pln_graph_eval(const pln_graph *g, pln_tensor *const *in, pln_tensor **out,
-                          pln_error *err)
+                          double *work, pln_error *err)
 {
-    return run_graph(g, in, g->n_inputs, out, g->n_outputs, NULL, err);
+    scope around = { .graph = NULL, .work = work };
+    pln_map_init(&around.tensors, g->model->alloc);
+    return run_graph(g, in, g->n_inputs, out, g->n_outputs, work ? &around : NULL, err);
 }
 
 pln_status pln_nodes_eval(pln_node *const *node, size_t n, pln_map *values, double *work,

@@ -16,9 +16,9 @@ pln_status pln_node_eval(pln_node *n, pln_tensor *const *in, pln_tensor **out,
 /* The contents of a Constant node become its output's contents; other nodes stay alone. */
 void pln_node_take_constant(pln_node *n);
 /* Runs a graph: in[g->n_inputs] (NULL where there is a default), out[g->n_outputs] receives
- * new references. */
+ * new references. `work` as below. */
 pln_status pln_graph_eval(const pln_graph *g, pln_tensor *const *in, pln_tensor **out,
-                          pln_error *err);
+                          double *work, pln_error *err);
 /* Runs nodes of one graph in this order. `values` (value to pln_tensor, references that the
  * caller gives back) has what they read, unless it is constant, and receives what they
  * give. `work` (may be NULL) counts down the floating-point operations that may be done:

@@ -219,6 +219,8 @@ struct pln_model {
 pln_status pln_model_own(pln_model *model, pln_tensor *t);
 /* An empty model with an empty main graph. */
 pln_status pln_model_new(pln_env *env, pln_model **out, pln_error *err);
+/* a gets the contents of b, and b those of a: the end of a rewrite that worked on a copy. */
+void pln_model_swap(pln_model *a, pln_model *b);
 int64_t pln_model_opset(const pln_model *model, const char *domain); /* 0: not imported */
 pln_status pln_model_set_opset(pln_model *model, const char *domain, int64_t version);
 const pln_function *pln_model_find_function(const pln_model *model, const char *domain,

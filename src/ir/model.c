@@ -130,3 +130,18 @@ const pln_function *pln_model_find_function(const pln_model *model, const char *
     }
     return NULL;
 }
+
+static void adopt(pln_model *m)
+{
+    for (pln_graph *g = m->graphs; g; g = g->next_graph)
+        g->model = m;
+}
+
+void pln_model_swap(pln_model *a, pln_model *b)
+{
+    const pln_model t = *a;
+    *a = *b;
+    *b = t;
+    adopt(a);
+    adopt(b);
+}

@@ -9,8 +9,4 @@
  * pass fail, the model stays as it was, and the log says so. */
 pln_status pln_model_optimize_for_session(pln_model *model, pln_error *err);
 
-/* a gets the contents of b, and b those of a: the end of a rewrite that worked on a copy.
- */
-void pln_model_swap(pln_model *a, pln_model *b);
-
 #endif

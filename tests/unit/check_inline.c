@@ -28,7 +28,7 @@ static float run(const pln_model *m)
     pln_tensor *in, *out = NULL;
     pln_error e = { .code = PLN_OK };
     ck_assert_int_eq(pln_tensor_from_f32(NULL, 1, &two, 1, &in), PLN_OK);
-    ck_assert_msg(pln_graph_eval(m->graph, &in, &out, &e) == PLN_OK, "%s", e.text);
+    ck_assert_msg(pln_graph_eval(m->graph, &in, &out, NULL, &e) == PLN_OK, "%s", e.text);
     const float y = PLN_DATA(const float, out)[0];
     pln_tensor_unref(in);
     pln_tensor_unref(out);
