@@ -30,7 +30,7 @@ static const pln_attr_spec attention_spec[] = {
 /* ---- sizes ------------------------------------------------------------------------- */
 
 bool pln_attention_heads(const pln_tensor *t, int64_t heads, int64_t *n, int64_t *len,
-                     int64_t *dim)
+                         int64_t *dim)
 {
     if (t->rank == 4) {
         *n = t->dims[1];
@@ -98,8 +98,8 @@ int64_t pln_attention_row(const pln_tensor *t, int64_t heads, int64_t b, int64_t
 
 /* ---- the bias of one row of scores ------------------------------------------------- */
 
-static pln_status mask_strides(const pln_call *c, const pln_attention *a, int64_t *stride,
-                               pln_error *err)
+pln_status pln_attention_mask(const pln_call *c, const pln_attention *a, int64_t *stride,
+                              pln_error *err)
 {
     const pln_tensor *m = c->in[3];
     const int64_t want[4] = { a->batch, a->q_heads, a->q_len, a->total };
@@ -132,16 +132,18 @@ static bool out_of_sight(const pln_call *c, const pln_attention *a, int64_t b, i
            (a->nonpad && j >= a->nonpad[b]);
 }
 
-pln_status pln_attention_bias(const pln_call *c, const pln_attention *a, int64_t b,
-                              int64_t h, int64_t i, double *bias, bool *hidden,
-                              pln_error *err)
+/* What is added to the scores of query i: the mask, -inf for keys out of sight. `hidden`:
+ * none is in sight. */
+static pln_status find_bias(const pln_call *c, const pln_attention *a, int64_t b,
+                            int64_t h, int64_t i, double *bias, bool *hidden,
+                            pln_error *err)
 {
     const pln_tensor *m = pln_call_has(c, 3) ? c->in[3] : NULL;
     const int64_t n_mask = m && m->rank ? m->dims[m->rank - 1] : 0;
     int64_t stride[4];
     *hidden = true;
     if (m)
-        PLN_TRY(mask_strides(c, a, stride, err));
+        PLN_TRY(pln_attention_mask(c, a, stride, err));
     for (int64_t j = 0; j < a->total; j++)
         bias[j] = m && j >= n_mask ? -INFINITY : 0;
     if (m) {
@@ -247,7 +249,7 @@ static pln_status one_row(pln_call *c, const pln_attention *a, int64_t b, int64_
         w->score[j] =
             rounded(dt, tanh(rounded(dt, w->score[j] / at->softcap)) * at->softcap);
     store_scores(c, a, 1, b, h, i, w->score);
-    PLN_TRY(pln_attention_bias(c, a, b, h, i, w->bias, &hidden, err));
+    PLN_TRY(find_bias(c, a, b, h, i, w->bias, &hidden, err));
     for (int64_t j = 0; j < a->total; j++)
         w->score[j] = rounded(dt, w->score[j] + w->bias[j]);
     store_scores(c, a, 2, b, h, i, w->score);
@@ -270,23 +272,29 @@ static pln_status one_row(pln_call *c, const pln_attention *a, int64_t b, int64_
 }
 
 /* present_key and present_value: [batch, heads, total, dim] of each. */
+static void copy_present(pln_call *c, const pln_attention *a, uint32_t o, int64_t r)
+{
+    const int64_t dim = o == 1 ? a->dim : a->v_dim, b = r / a->kv_heads,
+                  h = r % a->kv_heads;
+    const pln_tensor *t = c->in[o];
+    int64_t to = r * a->total * dim;
+    if (a->past)
+        pln_tensor_copy(c->out[o], to, c->in[o + 3], r * a->past * dim, a->past * dim);
+    to += a->past * dim;
+    if (t->rank == 4) {
+        pln_tensor_copy(c->out[o], to, t, r * a->kv_len * dim, a->kv_len * dim);
+        return;
+    }
+    for (int64_t j = 0; j < a->kv_len; j++)
+        pln_tensor_copy(c->out[o], to + j * dim, t,
+                        pln_attention_row(t, a->kv_heads, b, h, j, a->kv_len, dim), dim);
+}
+
 void pln_attention_present(pln_call *c, const pln_attention *a)
 {
-    for (uint32_t o = 1; o < 3; o++) {
-        const int64_t dim = o == 1 ? a->dim : a->v_dim;
+    for (uint32_t o = 1; o < 3; o++)
         for (int64_t r = 0; pln_call_wants(c, o) && r < a->batch * a->kv_heads; r++)
-            for (int64_t j = 0; j < a->total; j++) {
-                const int64_t b = r / a->kv_heads, h = r % a->kv_heads;
-                const bool old = j < a->past;
-                const pln_tensor *t = c->in[old ? o + 3 : o];
-                pln_tensor_copy(
-                    c->out[o], (r * a->total + j) * dim, t,
-                    old ? pln_attention_row(t, a->kv_heads, b, h, j, a->past, dim)
-                        : pln_attention_row(t, a->kv_heads, b, h, j - a->past, a->kv_len,
-                                            dim),
-                    dim);
-            }
-    }
+            copy_present(c, a, o, r);
 }
 
 static pln_status attention_ref(pln_call *c, pln_error *err)

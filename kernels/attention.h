@@ -27,10 +27,8 @@ bool pln_attention_heads(const pln_tensor *t, int64_t heads, int64_t *n, int64_t
 /* Offset of row i of head h in [batch, heads, len, dim] or [batch, len, heads x dim]. */
 int64_t pln_attention_row(const pln_tensor *t, int64_t heads, int64_t b, int64_t h,
                           int64_t i, int64_t len, int64_t dim);
-/* What is added to the scores of query i: the mask, -inf for keys out of sight. `hidden`:
- * none is in sight. */
-pln_status pln_attention_bias(const pln_call *c, const pln_attention *a, int64_t b,
-                              int64_t h, int64_t i, double *bias, bool *hidden,
+/* How the mask broadcasts: steps of batch, head, query (and key, which is 1). */
+pln_status pln_attention_mask(const pln_call *c, const pln_attention *a, int64_t *stride,
                               pln_error *err);
 /* Fills the outputs that hold old and new keys and values. */
 void pln_attention_present(pln_call *c, const pln_attention *a);

@@ -1,130 +1,120 @@
-/* Attention in float: a row of scores at a time, by the vector loops.
+/* The standard's Attention in float, on the core that all attention operators share.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/attention.h"
 
-#include "kernels/vec.h"
-#include "src/util/parallel.h"
+#include "kernels/attention_core.h"
+#include "kernels/block.h"
 #include "src/util/size.h"
 
 #include <math.h>
-#include <stdatomic.h>
 #include <string.h>
 
-typedef struct job {
-    pln_call *c;
-    pln_attention a;
-    bool biased;
-    double *bias; /* of each head: `total` doubles */
-    float *score; /* of each head: `total` floats */
-    _Atomic int failed;
-} job;
-
-/* First row of head h and the distance to the next, of the old or the new keys or values.
- */
-static const float *rows_of(const job *j, uint32_t in, int64_t b, int64_t h, int64_t dim,
-                            int64_t *step)
+/* Old or new keys or values: [batch, heads, len, dim] or [batch, len, heads x dim]. */
+static pln_attn_rows rows_of(const pln_tensor *t, int64_t heads, int64_t len, int64_t dim)
 {
-    const pln_tensor *t = j->c->in[in];
-    const int64_t len = in > 3 ? j->a.past : j->a.kv_len;
-    *step = t->rank == 4 ? dim : j->a.kv_heads * dim;
-    return PLN_DATA(const float, t) +
-           pln_attention_row(t, j->a.kv_heads, b, h, 0, len, dim);
+    const bool split = t->rank == 4;
+    return (pln_attn_rows){ .p = PLN_DATA(const float, t),
+                            .batch = heads * len * dim,
+                            .head = split ? len * dim : dim,
+                            .row = split ? dim : heads * dim,
+                            .n = len };
 }
 
-static void scores(const job *j, const float *q, int64_t b, int64_t h, float *out)
+typedef struct view {
+    const pln_attention_attrs *at;
+    const pln_attention *a;
+    bool cached;
+} view;
+
+static int64_t upper(int64_t a, int64_t b)
 {
-    const pln_vec_fns *f = pln_vec();
-    int64_t step;
-    for (int part = 0; part < 2; part++) {
-        const int64_t n = part ? j->a.kv_len : j->a.past;
-        if (n == 0)
-            continue;
-        const float *k = rows_of(j, part ? 1 : 4, b, h, j->a.dim, &step);
-        for (int64_t i = 0; i < n; i++)
-            *out++ = f->dot(q, k + i * step, j->a.dim) * (float)j->a.scale;
-    }
+    int64_t sum;
+    return pln_i64_add(&sum, a, b) ? sum : INT64_MAX;
 }
 
-static void weighted(const job *j, const float *p, int64_t b, int64_t h, float *y)
+/* What is not out_of_sight() of the reference. */
+static void in_sight(const void *user, int64_t b, int64_t i, int64_t *first, int64_t *end)
 {
-    int64_t step;
-    memset(y, 0, (size_t)j->a.v_dim * sizeof *y);
-    for (int part = 0; part < 2; part++) {
-        const int64_t n = part ? j->a.kv_len : j->a.past;
-        if (n == 0)
-            continue;
-        const float *v = rows_of(j, part ? 2 : 5, b, h, j->a.v_dim, &step);
-        pln_vec()->gemv(y, v, step, p, n, j->a.v_dim);
-        p += n;
-    }
+    const view *v = user;
+    const pln_attention *a = v->a;
+    const pln_attention_attrs *at = v->at;
+    const int64_t offset = v->cached ? a->past : a->nonpad ? a->nonpad[b] - a->q_len : 0;
+    const int64_t here = i + offset;
+    if (at->is_causal && here + 1 < *end)
+        *end = here + 1;
+    if (at->right_window_size >= 0 && upper(here, at->right_window_size) < *end)
+        *end = upper(here, at->right_window_size) + 1;
+    if (a->nonpad && a->nonpad[b] < *end)
+        *end = a->nonpad[b];
+    if (at->left_window_size >= 0 && here - at->left_window_size > *first)
+        *first = here - at->left_window_size;
 }
 
-static void one_row(job *j, int64_t b, int64_t h, int64_t i, float *s, double *bias)
+/* The mask as floats to be added. */
+static pln_status set_mask(pln_call *c, const pln_attention *a, pln_attn_rows *r,
+                           pln_error *err)
 {
-    const pln_attention_attrs *at = (const pln_attention_attrs *)j->c->attrs;
-    const pln_attention *a = &j->a;
-    const pln_vec_fns *f = pln_vec();
-    const pln_tensor *q = j->c->in[0], *y = j->c->out[0];
-    const int64_t kv = h / (a->q_heads / a->kv_heads), n = a->total;
-    bool hidden = n == 0;
-    scores(j,
-           PLN_DATA(const float, q) +
-               pln_attention_row(q, a->q_heads, b, h, i, a->q_len, a->dim),
-           b, kv, s);
-    if (at->softcap > 0) {
-        f->linear(s, s, n, 1 / at->softcap, 0);
-        f->tanh(s, s, n, 0, 0);
-        f->linear(s, s, n, at->softcap, 0);
-    }
-    if (j->biased) {
-        if (pln_attention_bias(j->c, a, b, h, i, bias, &hidden, NULL) != PLN_OK)
-            atomic_store(&j->failed, 1);
-        for (int64_t k = 0; k < n; k++)
-            s[k] += (float)bias[k];
-    }
-    const float sum = f->exp_sum(s, s, n, f->max_of(s, n));
-    f->linear(s, s, n, 1 / sum, 0);
-    if (hidden)
-        memset(s, 0, (size_t)n * sizeof *s);
-    weighted(j, s, b, kv,
-             PLN_DATA(float, y) +
-                 pln_attention_row(y, a->q_heads, b, h, i, a->q_len, a->v_dim));
-}
-
-static void heads(void *arg, int64_t begin, int64_t end)
-{
-    job *j = (job *)arg;
-    for (int64_t l = begin; l < end; l++)
-        for (int64_t i = 0; i < j->a.q_len; i++)
-            one_row(j, l / j->a.q_heads, l % j->a.q_heads, i, j->score + l * j->a.total,
-                    j->biased ? j->bias + l * j->a.total : NULL);
+    const pln_tensor *m = c->in[3];
+    int64_t stride[4];
+    PLN_TRY(pln_attention_mask(c, a, stride, err));
+    const int64_t size = pln_tensor_size(m), n = m->dims[m->rank - 1];
+    *r = (pln_attn_rows){ .p = PLN_DATA(const float, m),
+                          .batch = stride[0],
+                          .head = stride[1],
+                          .row = stride[2],
+                          .n = n };
+    if (m->dtype == PLN_DT_F32)
+        return PLN_OK;
+    size_t bytes;
+    float *v = NULL;
+    if (pln_size_mul(&bytes, (size_t)size + 1, sizeof *v))
+        v = pln_call_scratch(c, bytes);
+    if (!v)
+        return pln_oom(err);
+    pln_block_load(PLN_DT_F32, v, m, 0, 1, size);
+    for (int64_t i = 0; m->dtype == PLN_DT_BOOL && i < size; i++)
+        v[i] = v[i] != 0 ? 0 : -INFINITY;
+    r->p = v;
+    return PLN_OK;
 }
 
 static pln_status run(pln_call *c, pln_error *err)
 {
     const pln_attention_attrs *at = (const pln_attention_attrs *)c->attrs;
-    job j = { .c = c };
-    size_t n, bytes;
-    bool hidden;
-    PLN_TRY(pln_attention_find(c, &j.a, err));
-    const int64_t n_heads = j.a.batch * j.a.q_heads;
-    j.biased = pln_call_has(c, 3) || j.a.nonpad || at->is_causal ||
-               at->left_window_size >= 0 || at->right_window_size >= 0;
-    if (!pln_size_mul(&n, (size_t)n_heads, (size_t)j.a.total) ||
-        !pln_size_mul(&bytes, n, 12))
-        return pln_oom(err);
-    j.bias = (double *)pln_call_scratch(c, bytes);
-    if (!j.bias)
-        return pln_oom(err);
-    j.score = (float *)(j.bias + n);
-    if (n_heads == 0 || j.a.q_len == 0)
-        return PLN_OK;
-    if (j.biased) /* a mask that does not fit is told here, with its text */
-        PLN_TRY(pln_attention_bias(c, &j.a, 0, 0, 0, j.bias, &hidden, err));
-    pln_parallel_for(c->n_threads, n_heads, 1, heads, &j);
-    if (atomic_load(&j.failed))
-        return pln_call_fail(c, err, PLN_E_RUN, "attn_mask does not fit");
-    pln_attention_present(c, &j.a);
+    pln_attention a;
+    PLN_TRY(pln_attention_find(c, &a, err));
+    const view v = { at, &a, pln_call_has(c, 4) };
+    pln_attn core = { .batch = a.batch,
+                      .q_heads = a.q_heads,
+                      .kv_heads = a.kv_heads,
+                      .q_len = a.q_len,
+                      .dim = a.dim,
+                      .v_dim = a.v_dim,
+                      .total = a.total,
+                      .q = rows_of(c->in[0], a.q_heads, a.q_len, a.dim),
+                      .k[1] = rows_of(c->in[1], a.kv_heads, a.kv_len, a.dim),
+                      .v[1] = rows_of(c->in[2], a.kv_heads, a.kv_len, a.v_dim),
+                      .scale = (float)a.scale,
+                      .softcap = at->softcap,
+                      .user = &v };
+    const pln_attn_rows y = rows_of(c->out[0], a.q_heads, a.q_len, a.v_dim);
+    core.y = PLN_DATA(float, c->out[0]);
+    core.y_batch = y.batch, core.y_head = y.head, core.y_row = y.row;
+    if (v.cached) {
+        core.k[0] = rows_of(c->in[4], a.kv_heads, a.past, a.dim);
+        core.v[0] = rows_of(c->in[5], a.kv_heads, a.past, a.v_dim);
+    }
+    if (pln_call_has(c, 3))
+        PLN_TRY(set_mask(c, &a, &core.bias[0], err));
+    if (a.nonpad || at->is_causal || at->left_window_size >= 0 ||
+        at->right_window_size >= 0)
+        core.range = in_sight;
+    if (pln_call_wants(c, 3)) {
+        core.qk = PLN_DATA(float, c->out[3]);
+        core.qk_stage = (pln_attn_stage)at->qk_matmul_output_mode;
+    }
+    PLN_TRY(pln_attn_run(&core, c, err));
+    pln_attention_present(c, &a);
     return PLN_OK;
 }
 
@@ -132,7 +122,8 @@ static pln_status prepare(pln_prep *p, pln_error *err)
 {
     const pln_attention_attrs *a = (const pln_attention_attrs *)p->attrs;
     (void)err;
-    if (a->softmax_precision > PLN_DT_F32 || (p->n_out > 3 && p->out[3]))
+    if (a->softmax_precision > PLN_DT_F32 || a->qk_matmul_output_mode < 0 ||
+        a->qk_matmul_output_mode > PLN_ATTN_SOFTMAX)
         return PLN_E_UNSUPPORTED;
     for (uint32_t i = 0; i < p->n_in; i++) {
         if (p->in[i] && i != 3 && i != 6 && p->in[i]->dtype != PLN_DT_F32)

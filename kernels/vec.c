@@ -106,6 +106,22 @@ static float exp_sum_c(float *y, const float *x, int64_t n, float shift)
     return sum;
 }
 
+static void softmax_columns_c(float *s, int64_t n, int64_t width, float *max, float *sum,
+                              float *factor)
+{
+    for (int64_t j = 0; j < width; j++) {
+        float top = max[j], total = 0;
+        for (int64_t i = 0; i < n; i++)
+            top = s[i * width + j] > top ? s[i * width + j] : top;
+        const float shift = top == -INFINITY ? 0 : top;
+        factor[j] = expf(max[j] - shift);
+        for (int64_t i = 0; i < n; i++)
+            total += s[i * width + j] = expf(s[i * width + j] - shift);
+        sum[j] = sum[j] * factor[j] + total;
+        max[j] = top;
+    }
+}
+
 static float log_sum_exp_c(const float *x, int64_t n, float shift)
 {
     double sum = 0;
@@ -271,6 +287,7 @@ static const pln_vec_fns fns_c = {
 #undef X
         .exp_sum = exp_sum_c,
     .log_sum_exp = log_sum_exp_c,
+    .softmax_columns = softmax_columns_c,
     .sum = sum_c,
     .sum_abs = sum_abs_c,
     .sum_square = sum_square_c,

@@ -79,6 +79,11 @@ typedef struct pln_vec_fns {
     /* y[j] += x[i] m[i ld + j], for i < k, j < n */
     void (*gemv)(float *y, const float *m, int64_t ld, const float *x, int64_t k,
                  int64_t n);
+    /* One more block of a softmax along the rows of s[n][width], width a multiple of 16 (of
+     * 8 with AVX2, of 1 in C): the maxima so far grow, s becomes exp(s - max), the sums become
+     * sum * factor + those of s, where factor = exp(old max - new max). */
+    void (*softmax_columns)(float *s, int64_t n, int64_t width, float *max, float *sum,
+                            float *factor);
     /* y = (x - mean) inv gamma + beta; gamma, beta may be NULL. */
     void (*normalize)(float *y, const float *x, const float *gamma, const float *beta,
                       float mean, float inv, int64_t n);

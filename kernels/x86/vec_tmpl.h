@@ -308,6 +308,36 @@ static float exp_sum_r(float *y, const float *px, int64_t n, float shift)
     return sum_lanes(s0 + s1);
 }
 
+static void softmax_columns_r(float *s, int64_t n, int64_t width, float *max, float *sum,
+                              float *factor)
+{
+    for (int64_t j = 0; j < width; j += VL) {
+        const vf old = LOAD(max + j);
+        vf top = old, t0 = C(0.0f), t1 = t0;
+        int64_t i = 0;
+        for (; i < n; i++)
+            top = MAX(LOAD(s + i * width + j), top);
+        const vf shift = SELECT(EQ(top, C(-INFINITY)), C(0.0f), top);
+        for (i = 0; i + 2 <= n; i += 2) {
+            float *p = s + i * width + j;
+            const vf a = exp_v(LOAD(p) - shift), b = exp_v(LOAD(p + width) - shift);
+            STORE(p, a);
+            STORE(p + width, b);
+            t0 = t0 + a;
+            t1 = t1 + b;
+        }
+        if (i < n) {
+            const vf a = exp_v(LOAD(s + i * width + j) - shift);
+            STORE(s + i * width + j, a);
+            t0 = t0 + a;
+        }
+        const vf f = exp_v(old - shift);
+        STORE(factor + j, f);
+        STORE(sum + j, FMA(LOAD(sum + j), f, t0 + t1));
+        STORE(max + j, top);
+    }
+}
+
 /* Lanes outside the tail repeat x[0], which changes nothing. */
 #define EXTREME(name, start, op)                                                 \
     static float name(const float *px, int64_t n)                                \
@@ -533,6 +563,7 @@ void SUFFIX(pln_vec_init)(pln_vec_fns *f)
     PLN_VEC_BINARY(X)
 #undef X
     f->exp_sum = exp_sum_r;
+    f->softmax_columns = softmax_columns_r;
     f->log_sum_exp = log_sum_exp_r;
     f->sum = sum_r;
     f->sum_abs = sum_abs_r;

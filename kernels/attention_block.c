@@ -1,0 +1,357 @@
+/* Attention in float for many queries: a block of queries across, a block of keys down.
+ *
+ * Scores are kept transposed, keys x queries, as the tile of the float product gives them
+ * for packed keys and a block of queries: the softmax runs down the columns, and its
+ * result is at once the right factor of the product with the packed values. A block of
+ * keys after the other, so that the scores never leave the near caches; the sums are
+ * rescaled when a later block has a larger score. SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/attention_core.h"
+
+#include "kernels/gemm_f32.h"
+#include "kernels/vec.h"
+#include "src/util/parallel.h"
+#include "src/util/size.h"
+
+#include <math.h>
+#include <string.h>
+
+#define KEYS 256 /* of a block, at most */
+
+typedef struct job {
+    const pln_attn *a;
+    const pln_gemm_fns *f;
+    int64_t columns, blocks; /* queries that share a head of keys; blocks of them */
+    int64_t k_size, v_size;  /* floats of a packed head */
+    int64_t work_size;
+    int64_t heads, slots;
+    float *packed, *work;
+} job;
+
+/* The queries of a block, and where its work lies. */
+typedef struct block {
+    const job *j;
+    int64_t b, kv, column, n; /* n: columns in use */
+    float *q, *s, *y, *max, *sum, *factor;
+    int64_t first[PLN_GEMM_NR_MAX], end[PLN_GEMM_NR_MAX];
+    int64_t first_all, end_all;
+} block;
+
+static int64_t head_of(const block *k, int64_t c)
+{
+    const pln_attn *a = k->j->a;
+    return k->kv * (a->q_heads / a->kv_heads) + (k->column + c) / a->q_len;
+}
+
+static int64_t query_of(const block *k, int64_t c)
+{
+    return (k->column + c) % k->j->a->q_len;
+}
+
+/* ---- packing
+ * --------------------------------------------------------------------------- */
+
+typedef float quad __attribute__((vector_size(16)));
+typedef float quad_u __attribute__((vector_size(16), aligned(4)));
+typedef int quad_i __attribute__((vector_size(16)));
+
+/* Four rows of four as columns, `step` apart. */
+static inline void transpose_4x4(float *out, int64_t step, const float *const *in)
+{
+    const quad a = *(const quad_u *)in[0], b = *(const quad_u *)in[1];
+    const quad c = *(const quad_u *)in[2], d = *(const quad_u *)in[3];
+    const quad ab = __builtin_shuffle(a, b, (quad_i){ 0, 4, 1, 5 });
+    const quad cd = __builtin_shuffle(c, d, (quad_i){ 0, 4, 1, 5 });
+    const quad ab2 = __builtin_shuffle(a, b, (quad_i){ 2, 6, 3, 7 });
+    const quad cd2 = __builtin_shuffle(c, d, (quad_i){ 2, 6, 3, 7 });
+    *(quad_u *)out = __builtin_shuffle(ab, cd, (quad_i){ 0, 1, 4, 5 });
+    *(quad_u *)(out + step) = __builtin_shuffle(ab, cd, (quad_i){ 2, 3, 6, 7 });
+    *(quad_u *)(out + 2 * step) = __builtin_shuffle(ab2, cd2, (quad_i){ 0, 1, 4, 5 });
+    *(quad_u *)(out + 3 * step) = __builtin_shuffle(ab2, cd2, (quad_i){ 2, 3, 6, 7 });
+}
+
+/* out[d][width] = the rows, zeros in the columns after them. */
+static void pack_rows(float *out, int64_t width, const float *const *rows, int64_t n,
+                      int64_t dim)
+{
+    int64_t r = 0;
+    for (; r + 4 <= n; r += 4) {
+        int64_t d = 0;
+        for (; d + 4 <= dim; d += 4) {
+            const float *in[4] = { rows[r] + d, rows[r + 1] + d, rows[r + 2] + d,
+                                   rows[r + 3] + d };
+            transpose_4x4(out + d * width + r, width, in);
+        }
+        for (; d < dim; d++)
+            for (int64_t i = r; i < r + 4; i++)
+                out[d * width + i] = rows[i][d];
+    }
+    for (; r < n; r++)
+        for (int64_t d = 0; d < dim; d++)
+            out[d * width + r] = rows[r][d];
+    for (; r < width; r++)
+        for (int64_t d = 0; d < dim; d++)
+            out[d * width + r] = 0;
+}
+
+static const float *part_row(const pln_attn_rows *r, int64_t b, int64_t h, int64_t j)
+{
+    const pln_attn_rows *p = j < r[0].n ? &r[0] : &r[1];
+    return p->p + b * p->batch + h * p->head + (j < r[0].n ? j : j - r[0].n) * p->row;
+}
+
+/* Keys as [panel of mr keys][dim][mr], values as [panel of mr columns][key][mr]. */
+static void pack_head(const job *j, int64_t b, int64_t kv, float *out)
+{
+    const pln_attn *a = j->a;
+    const int mr = j->f->mr;
+    const float *rows[PLN_GEMM_MR_MAX];
+    for (int64_t at = 0; at < a->total; at += mr) {
+        const int64_t n = a->total - at < mr ? a->total - at : mr;
+        for (int64_t r = 0; r < n; r++)
+            rows[r] = part_row(a->k, b, kv, at + r);
+        pack_rows(out + at * a->dim, mr, rows, n, a->dim);
+    }
+    float *v = out + j->k_size;
+    for (int64_t key = 0; key < a->total; key++) {
+        const float *row = part_row(a->v, b, kv, key);
+        for (int64_t d = 0; d < a->v_dim; d += mr) {
+            const int64_t n = a->v_dim - d < mr ? a->v_dim - d : mr;
+            float *to = v + d * a->total + key * mr;
+            for (int64_t i = 0; i < n; i++)
+                to[i] = row[d + i];
+            for (int64_t i = n; i < mr; i++)
+                to[i] = 0;
+        }
+    }
+}
+
+/* ---- one block of queries
+ * ---------------------------------------------------------------- */
+
+static void open_block(block *k)
+{
+    const pln_attn *a = k->j->a;
+    const int64_t width = k->j->f->nr;
+    const float *rows[PLN_GEMM_NR_MAX];
+    for (int64_t c = 0; c < k->n; c++)
+        rows[c] = a->q.p + k->b * a->q.batch + head_of(k, c) * a->q.head +
+                  query_of(k, c) * a->q.row;
+    pack_rows(k->q, width, rows, k->n, a->dim);
+    pln_vec()->linear(k->q, k->q, a->dim * width, a->scale, 0);
+    k->first_all = a->total;
+    k->end_all = 0;
+    for (int64_t c = 0; c < width; c++) {
+        const bool used = c < k->n;
+        k->first[c] = k->end[c] = 0;
+        if (used)
+            pln_attn_range(a, k->b, query_of(k, c), &k->first[c], &k->end[c]);
+        if (k->first[c] < k->end[c]) {
+            k->first_all = k->first[c] < k->first_all ? k->first[c] : k->first_all;
+            k->end_all = k->end[c] > k->end_all ? k->end[c] : k->end_all;
+        }
+        k->max[c] = used && a->sink ? a->sink[head_of(k, c)] : -INFINITY;
+        k->sum[c] = k->max[c] != -INFINITY;
+    }
+}
+
+static void bias_columns(const block *k, const pln_attn_rows *m, int64_t j0, int64_t n)
+{
+    const int64_t width = k->j->f->nr;
+    const int64_t have = m->n - j0 < n ? m->n - j0 : n;
+    const float *rows[PLN_GEMM_NR_MAX];
+    bool same = true;
+    for (int64_t c = 0; c < width; c++) {
+        const int64_t u = c < k->n ? c : 0;
+        rows[c] = m->p + k->b * m->batch + head_of(k, u) * m->head +
+                  query_of(k, u) * m->row + j0;
+        same &= rows[c] == rows[0];
+    }
+    for (int64_t i = 0; i < have; i++) {
+        float *s = k->s + i * width;
+        if (same) {
+            const float v = rows[0][i];
+            for (int64_t c = 0; c < width; c++)
+                s[c] += v;
+        } else {
+            for (int64_t c = 0; c < width; c++)
+                s[c] += rows[c][i];
+        }
+    }
+    for (int64_t i = have > 0 ? have : 0; i < n; i++)
+        for (int64_t c = 0; c < width; c++)
+            k->s[i * width + c] = -INFINITY;
+}
+
+static void hide_columns(const block *k, int64_t j0, int64_t n)
+{
+    const int64_t width = k->j->f->nr;
+    for (int64_t c = 0; c < k->n; c++) {
+        const int64_t first = k->first[c] - j0 < n ? k->first[c] - j0 : n;
+        const int64_t end = k->end[c] - j0 > 0 ? k->end[c] - j0 : 0;
+        for (int64_t i = 0; i < first; i++)
+            k->s[i * width + c] = -INFINITY;
+        for (int64_t i = end; i < n; i++)
+            k->s[i * width + c] = -INFINITY;
+    }
+}
+
+/* Scores of the keys [j0, j0 + n); j0 is a multiple of mr. */
+static void scores(const block *k, const float *keys, int64_t j0, int64_t n)
+{
+    const pln_attn *a = k->j->a;
+    const pln_gemm_fns *f = k->j->f;
+    const pln_vec_fns *v = pln_vec();
+    for (int64_t i = 0; i < n; i += f->mr) {
+        const int rows = n - i < f->mr ? (int)(n - i) : f->mr;
+        f->tile(a->dim, keys + (j0 + i) * a->dim, k->q, f->nr, k->s + i * f->nr, f->nr,
+                rows, f->nr, false);
+    }
+    if (a->softcap > 0) {
+        v->linear(k->s, k->s, n * f->nr, 1 / a->softcap, 0);
+        v->tanh(k->s, k->s, n * f->nr, 0, 0);
+        v->linear(k->s, k->s, n * f->nr, a->softcap, 0);
+    }
+    for (int m = 0; m < 2; m++)
+        if (a->bias[m].p)
+            bias_columns(k, &a->bias[m], j0, n);
+    if (a->range)
+        hide_columns(k, j0, n);
+}
+
+static void one_keys(const block *k, const float *packed, int64_t j0, int64_t n,
+                     bool more)
+{
+    const pln_attn *a = k->j->a;
+    const pln_gemm_fns *f = k->j->f;
+    const int64_t width = f->nr;
+    scores(k, packed, j0, n);
+    pln_vec()->softmax_columns(k->s, n, width, k->max, k->sum, k->factor);
+    for (int64_t d = 0; more && d < a->v_dim; d++)
+        for (int64_t c = 0; c < width; c++)
+            k->y[d * width + c] *= k->factor[c];
+    const float *v = packed + k->j->k_size;
+    for (int64_t d = 0; d < a->v_dim; d += f->mr) {
+        const int rows = a->v_dim - d < f->mr ? (int)(a->v_dim - d) : f->mr;
+        f->tile(n, v + d * a->total + j0 * f->mr, k->s, width, k->y + d * width, width,
+                rows, f->nr, more);
+    }
+}
+
+static void close_block(const block *k, bool any)
+{
+    const pln_attn *a = k->j->a;
+    const int64_t width = k->j->f->nr;
+    for (int64_t c = 0; c < k->n; c++) {
+        const float inv = any && k->sum[c] != 0 ? 1 / k->sum[c] : 0;
+        float *y = a->y + k->b * a->y_batch + head_of(k, c) * a->y_head +
+                   query_of(k, c) * a->y_row;
+        for (int64_t d = 0; d < a->v_dim; d++)
+            y[d] = inv == 0 ? 0 : k->y[d * width + c] * inv;
+    }
+}
+
+static void one_block(const job *j, int64_t b, int64_t kv, int64_t at,
+                      const float *packed, float *work)
+{
+    const pln_attn *a = j->a;
+    const int64_t width = j->f->nr, step = KEYS / j->f->mr * j->f->mr;
+    block k = { .j = j, .b = b, .kv = kv, .column = at * width };
+    k.n = j->columns - k.column < width ? j->columns - k.column : width;
+    k.s = work;
+    k.max = k.s + KEYS * width;
+    k.sum = k.max + width;
+    k.factor = k.sum + width;
+    k.q = k.factor + width;
+    k.y = k.q + a->dim * width;
+    open_block(&k);
+    bool more = false;
+    for (int64_t i = k.first_all / step * step; i < k.end_all; i += step) {
+        one_keys(&k, packed, i, k.end_all - i < step ? k.end_all - i : step, more);
+        more = true;
+    }
+    close_block(&k, more);
+}
+
+/* ---- all of it
+ * ------------------------------------------------------------------------- */
+
+/* Whole heads: each slot packs one and takes all its queries. */
+static void whole_heads(void *arg, int64_t begin, int64_t end)
+{
+    const job *j = arg;
+    for (int64_t s = begin; s < end; s++) {
+        float *packed = j->packed + s * (j->k_size + j->v_size);
+        for (int64_t l = j->heads * s / j->slots; l < j->heads * (s + 1) / j->slots;
+             l++) {
+            const int64_t b = l / j->a->kv_heads, kv = l % j->a->kv_heads;
+            pack_head(j, b, kv, packed);
+            for (int64_t at = 0; at < j->blocks; at++)
+                one_block(j, b, kv, at, packed, j->work + s * j->work_size);
+        }
+    }
+}
+
+static void pack_heads(void *arg, int64_t begin, int64_t end)
+{
+    const job *j = arg;
+    for (int64_t l = begin; l < end; l++)
+        pack_head(j, l / j->a->kv_heads, l % j->a->kv_heads,
+                  j->packed + l * (j->k_size + j->v_size));
+}
+
+static void some_blocks(void *arg, int64_t begin, int64_t end)
+{
+    const job *j = arg;
+    const int64_t n = j->heads * j->blocks;
+    for (int64_t s = begin; s < end; s++)
+        for (int64_t t = n * s / j->slots; t < n * (s + 1) / j->slots; t++) {
+            const int64_t l = t / j->blocks;
+            one_block(j, l / j->a->kv_heads, l % j->a->kv_heads, t % j->blocks,
+                      j->packed + l * (j->k_size + j->v_size),
+                      j->work + s * j->work_size);
+        }
+}
+
+static bool set_sizes(job *j, int64_t packed_heads, size_t *packed, size_t *work)
+{
+    const pln_attn *a = j->a;
+    const int64_t mr = j->f->mr, width = j->f->nr;
+    const int64_t keys = (a->total + mr - 1) / mr * mr;
+    const int64_t values = (a->v_dim + mr - 1) / mr * mr;
+    int64_t n, w;
+    if (!pln_i64_mul(&j->k_size, keys, a->dim) ||
+        !pln_i64_mul(&j->v_size, values, a->total) ||
+        !pln_i64_add(&n, j->k_size, j->v_size) || !pln_i64_mul(&n, n, packed_heads) ||
+        !pln_i64_add(&w, a->dim, a->v_dim) || !pln_i64_add(&w, w, KEYS + 3) ||
+        !pln_i64_mul(&w, w, width))
+        return false;
+    j->work_size = w;
+    return pln_size_mul(packed, (size_t)n, sizeof(float)) &&
+           pln_size_mul(work, (size_t)w, (size_t)j->slots * sizeof(float));
+}
+
+pln_status pln_attn_blocks(const pln_attn *a, pln_call *c, pln_error *err)
+{
+    job j = { .a = a, .f = pln_gemm(), .heads = a->batch * a->kv_heads };
+    const int threads = c->n_threads > 0 ? c->n_threads : 1;
+    size_t packed, work;
+    j.columns = a->q_heads / a->kv_heads * a->q_len;
+    j.blocks = (j.columns + j.f->nr - 1) / j.f->nr;
+    j.slots = threads;
+    if (a->qk || !a->y || a->total == 0 || a->dim == 0 || 3 * j.columns < j.f->nr)
+        return PLN_E_UNSUPPORTED;
+    const bool whole = j.heads % threads == 0 || j.heads >= 4 * threads;
+    if (!set_sizes(&j, whole ? threads : j.heads, &packed, &work))
+        return pln_call_fail(c, err, PLN_E_LIMIT, "the attention is too large");
+    j.packed = pln_call_scratch(c, packed);
+    j.work = pln_call_scratch(c, work);
+    if (!j.packed || !j.work)
+        return pln_oom(err);
+    if (whole) {
+        pln_parallel_for(threads, j.slots, 1, whole_heads, &j);
+        return PLN_OK;
+    }
+    pln_parallel_for(threads, j.heads, 1, pack_heads, &j);
+    pln_parallel_for(threads, j.slots, 1, some_blocks, &j);
+    return PLN_OK;
+}
