@@ -1,6 +1,7 @@
 /* Operators of the user's own: rows made from pln_op_def, and plug-ins that register
  * them. SPDX-License-Identifier: Apache-2.0 */
 #include "src/ir/env.h"
+#include "src/ir/version.h"
 #include "src/registry.h"
 
 #include <dlfcn.h>
@@ -22,6 +23,32 @@ struct pln_op_call {
     size_t n_in;
     pln_error *err;
 };
+
+/* ---- operator sets
+ * ---------------------------------------------------------------------------------- */
+
+static int64_t newest_of(const pln_registry *r, const char *domain)
+{
+    int64_t newest = 0;
+    const pln_op_desc *op;
+    for (size_t i = 0; (op = pln_registry_at(r, i)); i++)
+        if (!strcmp(op->domain, domain) && op->since > newest)
+            newest = op->since;
+    return newest;
+}
+
+PLN_API int64_t pln_env_opset(pln_env *env, const char *domain)
+{
+    const char *d = domain ? pln_domain_normal(domain) : "";
+    if (!*d)
+        return PLN_OPSET_NEWEST;
+    if (!strcmp(d, "ai.onnx.ml"))
+        return PLN_OPSET_NEWEST_ML;
+    env = pln_env_ref(env);
+    const int64_t newest = env ? newest_of(env->registry, d) : 0;
+    pln_env_unref(env);
+    return newest;
+}
 
 /* ---- calls
  * ---------------------------------------------------------------------------------- */

@@ -183,6 +183,10 @@ typedef struct pln_env_desc {
 
 PLN_API pln_status pln_env_new(const pln_env_desc *desc, pln_env **out, pln_error *err);
 PLN_API void pln_env_free(pln_env *env);
+/** The newest version of an operator set ("" is ai.onnx) whose meanings are known, with the
+ * operators of the environment's own; 0: no operator of that domain is. Models of newer
+ * versions are read, as if nothing had changed since. */
+PLN_API int64_t pln_env_opset(pln_env *env, const char *domain);
 /** Releases memory that a function of this library says is to be freed with pln_free. */
 PLN_API void pln_free(pln_env *env, void *ptr);
 

@@ -153,6 +153,7 @@ _QUICK = {
     "pln_error_offset": (c_int64, [c_void_p]),
     "pln_status_exit_code": (c_int, [c_int]),
     "pln_status_name": (c_char_p, [c_int]),
+    "pln_env_opset": (c_int64, [c_void_p, c_char_p]),
     "pln_free": (None, [c_void_p, c_void_p]),
     "pln_tensor_new": (c_int, [c_void_p, c_int, c_int, POINTER(c_int64), _OUT, c_void_p]),
     "pln_tensor_view": (c_int, [c_void_p, c_int, c_int, POINTER(c_int64), c_void_p,

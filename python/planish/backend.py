@@ -16,7 +16,8 @@ from onnx import helper, numpy_helper
 from onnx.backend.base import Backend, BackendRep, Device, DeviceType, namedtupledict
 
 from . import _types
-from .errors import InvalidArgument, NotImplemented, PlanishError  # noqa: A004
+from ._library import quick
+from .errors import InvalidArgument, NotImplemented  # noqa: A004
 from .model import Model
 from .options import SessionOptions
 from .session import InferenceSession
@@ -94,23 +95,11 @@ def _node_model(node: onnx.NodeProto, inputs: Sequence[Any], outputs_info: Any,
 
 
 def _newest(domain: str) -> int:
-    """The newest version of a domain that both onnx and the library have."""
-    version = onnx.defs.onnx_opset_version() if domain in ("", "ai.onnx") else max(
-        (s.since_version for s in onnx.defs.get_all_schemas_with_history()
-         if s.domain == domain), default=1)
-    while version > 1 and not _accepts(domain, version):
-        version -= 1
-    return version
-
-
-def _accepts(domain: str, version: int) -> bool:
-    graph = helper.make_graph([], "empty", [], [])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid(domain, version)])
-    try:
-        Model(model)
-    except PlanishError:
-        return False
-    return True
+    """The newest version of a domain's operator set that onnx and the library both know."""
+    known = quick.pln_env_opset(None, domain.encode())
+    if domain in ("", "ai.onnx"):
+        return min(known, onnx.defs.onnx_opset_version())
+    return max(known, 1)
 
 
 class PlanishBackend(Backend):
@@ -122,7 +111,7 @@ class PlanishBackend(Backend):
     def is_opset_supported(cls, model: onnx.ModelProto) -> tuple[bool, str]:
         """Whether the library knows the model's operator sets, and which one it does not."""
         for entry in model.opset_import:
-            if not _accepts(entry.domain, entry.version):
+            if entry.version > quick.pln_env_opset(None, entry.domain.encode()):
                 return False, "operator set %s version %d is not supported" % (
                     entry.domain or "ai.onnx", entry.version)
         return True, ""

@@ -78,6 +78,16 @@ START_TEST(header_has_it_all)
 }
 END_TEST
 
+START_TEST(operator_sets_that_are_known)
+{
+    ck_assert_int_ge(pln_env_opset(NULL, ""), 28);
+    ck_assert_int_eq(pln_env_opset(NULL, NULL), pln_env_opset(NULL, "ai.onnx"));
+    ck_assert_int_ge(pln_env_opset(NULL, "ai.onnx.ml"), 5);
+    ck_assert_int_eq(pln_env_opset(NULL, "com.microsoft"), 1);
+    ck_assert_int_eq(pln_env_opset(NULL, "org.nobody"), 0);
+}
+END_TEST
+
 static void count_release(void *user, void *data)
 {
     (void)data;
@@ -126,6 +136,7 @@ int main(void)
     TCase *t = tcase_create("facts");
     tcase_add_test(t, types_as_onnx_spells_them);
     tcase_add_test(t, header_has_it_all);
+    tcase_add_test(t, operator_sets_that_are_known);
     tcase_add_test(t, bytes_are_given_back_once);
     suite_add_tcase(s, t);
     return unit_main(s);
