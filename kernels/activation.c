@@ -1,6 +1,7 @@
 /* Activations: unary elementwise operators that follow a product.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/binary.h"
+#include "kernels/expand.h"
 #include "kernels/loop_macros.h"
 #include "kernels/type_sets.h"
 #include "kernels/vec.h"
@@ -288,7 +289,8 @@ SPEC(Shrink_spec, PLN_A_FLOAT(act_attrs, lambd, 0.5f), PLN_A_FLOAT(act_attrs, bi
         .name = #op, .domain = "", .since = version, .in = { 1, 1 }, .out = { 1, 1 }, \
         .traits = TRAITS | PLN_OP_ACTIVATION, .types = "T:" set, .sig = "T->T",       \
         .attrs = spec, .attrs_size = sizeof(act_attrs), .infer = pln_infer_same,      \
-        .ref = op##_ref, .cpu = impl, .versions = pln_versions_consumed               \
+        .ref = op##_ref, .cpu = impl, .versions = pln_versions_consumed,              \
+        .expand = pln_expand_activation                                               \
     }
 
 /* Those of com.microsoft that are a standard function under another name. */
@@ -331,7 +333,8 @@ const pln_op_desc pln_ops_activation[] = {
       .attrs_size = sizeof(act_attrs),
       .infer = swiglu_infer,
       .ref = SwiGLU_ref,
-      .cpu = &SwiGLU_cpu },
+      .cpu = &SwiGLU_cpu,
+      .expand = pln_expand_swiglu },
     { .name = "PRelu",
       .domain = "",
       .since = 16,

@@ -2,6 +2,7 @@
  * operators.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/binary.h"
+#include "kernels/expand.h"
 #include "kernels/loop_macros.h"
 #include "kernels/block.h"
 #include "kernels/type_sets.h"
@@ -423,7 +424,7 @@ static pln_status variadic_infer(pln_infer *inf, pln_error *err)
         .name = #op, .domain = "", .since = version, .in = { 1, PLN_VARIADIC },    \
         .out = { 1, 1 }, .traits = TRAITS | PLN_OP_COMMUTATIVE, .types = "T:" set, \
         .sig = "T*->T", .infer = fn, .ref = op##_ref, .cpu = impl,                 \
-        .versions = pln_versions_consumed                                          \
+        .versions = pln_versions_consumed, .expand = pln_expand_min_max            \
     }
 
 const pln_op_desc pln_ops_binary[] = {

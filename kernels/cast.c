@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/bcast.h"
 #include "kernels/block.h"
+#include "kernels/expand.h"
 #include "kernels/raise.h"
 #include "kernels/type_sets.h"
 #include "src/ir/numeric.h"
@@ -349,7 +350,8 @@ const pln_op_desc pln_ops_cast[] = {
       .attrs_size = sizeof(cast_attrs),
       .infer = cast_like_infer,
       .ref = cast_ref,
-      .versions = cast_like_versions },
+      .versions = cast_like_versions,
+      .expand = pln_expand_cast_like },
     { .name = "BitCast",
       .domain = "",
       .since = 26,

@@ -1,5 +1,6 @@
 /* Clip.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/expand.h"
 #include "kernels/loop_macros.h"
 #include "kernels/block.h"
 #include "kernels/raise.h"
@@ -189,6 +190,7 @@ const pln_op_desc pln_ops_clip[] = {
       .infer = clip_infer,
       .ref = clip_ref,
       .cpu = &clip_cpu,
-      .versions = versions },
+      .versions = versions,
+      .expand = pln_expand_clip },
     { .name = NULL },
 };

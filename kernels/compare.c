@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/binary.h"
 #include "kernels/block.h"
+#include "kernels/expand.h"
 #include "kernels/loop_macros.h"
 #include "kernels/type_sets.h"
 #include "src/ir/op.h"
@@ -210,7 +211,8 @@ static pln_status Where_infer(pln_infer *inf, pln_error *err)
     {                                                                                   \
         .name = #op, .domain = "", .since = version, .in = { 2, 2 }, .out = { 1, 1 },   \
         .traits = TRAITS | (extra), .types = "T:" set, .sig = "T,T->bool", .infer = fn, \
-        .ref = op##_ref, .versions = pln_versions_broadcast                             \
+        .ref = op##_ref, .versions = pln_versions_broadcast,                            \
+        .expand = pln_expand_compare                                                    \
     }
 
 const pln_op_desc pln_ops_compare[] = {

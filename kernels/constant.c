@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "kernels/expand.h"
 #include "kernels/move.h"
 #include "kernels/raise.h"
 #include "src/ir/numeric.h"
@@ -452,7 +453,8 @@ const pln_op_desc pln_ops_constant[] = {
       .check = constant_check,
       .infer = constant_infer,
       .ref = constant_run,
-      .versions = constant_versions },
+      .versions = constant_versions,
+      .expand = pln_expand_constant },
     { .name = "ConstantOfShape",
       .domain = "",
       .since = 25,

@@ -1,5 +1,6 @@
 /* Normalizations with statistics of the input: batch, instance, layer, group, RMS.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/expand.h"
 #include "kernels/norm.h"
 
 #include "kernels/bcast.h"
@@ -406,7 +407,8 @@ const pln_op_desc pln_ops_norm[] = {
       .attrs_size = sizeof(pln_norm_attrs),
       .infer = layer_infer,
       .ref = LayerNormalization_ref,
-      .cpu = &pln_layer_norm_cpu },
+      .cpu = &pln_layer_norm_cpu,
+      .expand = pln_expand_layer_norm },
     { .name = "RMSNormalization",
       .domain = "",
       .since = 23,
@@ -418,7 +420,8 @@ const pln_op_desc pln_ops_norm[] = {
       .attrs_size = sizeof(pln_norm_attrs),
       .infer = rms_infer,
       .ref = RMSNormalization_ref,
-      .cpu = &pln_rms_norm_cpu },
+      .cpu = &pln_rms_norm_cpu,
+      .expand = pln_expand_rms_norm },
     SIMPLIFIED(""), /* ONNX Runtime writes it there */
     SIMPLIFIED("com.microsoft"),
     { .name = "GroupNormalization",
@@ -432,7 +435,8 @@ const pln_op_desc pln_ops_norm[] = {
       .attrs = group_spec,
       .attrs_size = sizeof(pln_norm_attrs),
       .infer = pln_infer_same,
-      .ref = GroupNormalization_ref },
+      .ref = GroupNormalization_ref,
+      .expand = pln_expand_group_norm },
     { .name = "InstanceNormalization",
       .domain = "",
       .since = 22,

@@ -2,6 +2,7 @@
  * MeanVarianceNormalization.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/bcast.h"
+#include "kernels/expand.h"
 #include "kernels/norm.h"
 #include "kernels/type_sets.h"
 
@@ -175,6 +176,18 @@ static pln_status mvn_ref(pln_call *c, pln_error *err)
 const pln_op_desc pln_ops_norm_axis[] = {
     ROW(LRN, 13, lrn_spec, lrn_attrs, lrn_ref),
     ROW(LpNormalization, 22, lp_spec, lp_attrs, lp_ref),
-    ROW(MeanVarianceNormalization, 13, mvn_spec, mvn_attrs, mvn_ref),
+    { .name = "MeanVarianceNormalization",
+      .domain = "",
+      .since = 13,
+      .in = { 1, 1 },
+      .out = { 1, 1 },
+      .traits = PLN_OP_INPLACE,
+      .types = "T:" PLN_TS_FLOAT,
+      .sig = "T->T",
+      .attrs = mvn_spec,
+      .attrs_size = sizeof(mvn_attrs),
+      .infer = pln_infer_same,
+      .ref = mvn_ref,
+      .expand = pln_expand_mvn },
     { .name = NULL },
 };

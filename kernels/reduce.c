@@ -395,7 +395,11 @@ static pln_status raise_axes(pln_node *n, pln_error *err)
 
 static pln_status lower_axes(pln_node *n, pln_error *err)
 {
-    PLN_TRY(pln_lower_drop_int(n, "noop_with_empty_axes", 0, err));
+    const pln_tensor *axes;
+    if (!pln_lower_has(n, 1) || pln_lower_constant(n, 1, &axes, NULL) != PLN_OK ||
+        pln_tensor_size(axes) == 0)
+        PLN_TRY(pln_lower_drop_int(n, "noop_with_empty_axes", 0, err));
+    pln_node_drop_attr(n, "noop_with_empty_axes"); /* they are not empty */
     return pln_lower_input_to_ints(n, 1, "axes", err);
 }
 

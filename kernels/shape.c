@@ -1,5 +1,6 @@
 /* Operators that only look at shapes or rename dimensions: their data stays as it is.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/expand.h"
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
@@ -176,8 +177,27 @@ static pln_status reshape_lower_5(pln_node *n, pln_error *err)
     return pln_lower_input_to_ints(n, 1, "shape", err);
 }
 
+/* Whether the new shape certainly has no zero, which only allowzero takes literally. */
+static bool has_no_zero(const pln_node *n)
+{
+    const pln_tensor *t;
+    const pln_symval *s = n->n_in > 1 && n->in[1] ? n->in[1]->sym : NULL;
+    if (pln_lower_has(n, 1) && pln_lower_constant(n, 1, &t, NULL) == PLN_OK) {
+        for (int64_t i = 0; i < pln_tensor_size(t); i++)
+            if (pln_tensor_get_i64(t, i) == 0)
+                return false;
+        return true;
+    }
+    for (int64_t i = 0; s && i < s->n; i++)
+        if (!pln_dim_is(s->v[i], -1) && !pln_dim_at_least(s->v[i], 1))
+            return false;
+    return s != NULL;
+}
+
 static pln_status reshape_lower_14(pln_node *n, pln_error *err)
 {
+    if (has_no_zero(n))
+        pln_node_drop_attr(n, "allowzero");
     return pln_lower_drop_int(n, "allowzero", 0, err);
 }
 
@@ -465,7 +485,8 @@ const pln_op_desc pln_ops_shape[] = {
       .infer = shape_infer,
       .ref = shape_run,
       .cost = no_cost,
-      .versions = shape_versions },
+      .versions = shape_versions,
+      .expand = pln_expand_shape },
     { .name = "Size",
       .domain = "",
       .since = 25,

@@ -1,6 +1,7 @@
 /* Softmax, LogSoftmax, Hardmax: normalizations along one axis.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/block.h"
+#include "kernels/expand.h"
 #include "kernels/type_sets.h"
 #include "kernels/vec.h"
 #include "src/ir/op.h"
@@ -298,7 +299,7 @@ static void cost(const pln_infer *inf, pln_cost *out)
         .traits = PLN_OP_INPLACE, .types = "T:" PLN_TS_FLOAT, .sig = "T->T",     \
         .attrs = softmax_spec, .attrs_size = sizeof(softmax_attrs),              \
         .infer = softmax_infer, .ref = op##_ref, .cpu = impl, .cost = cost,      \
-        .versions = versions                                                     \
+        .versions = versions, .expand = pln_expand_softmax                       \
     }
 
 const pln_op_desc pln_ops_softmax[] = {

@@ -156,7 +156,7 @@ static pln_status lowered(const pln_model *model, pln_model **copy, pln_error *e
     if (s.imports)
         st = pln_graph_walk((*copy)->graph, add_import, *copy);
     if (st == PLN_OK)
-        st = pln_model_lower(*copy, 0, err);
+        st = pln_model_lower(*copy, err);
     if (st == PLN_OK)
         return st;
     pln_model_free(*copy);

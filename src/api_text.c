@@ -86,7 +86,7 @@ static pln_status print_lowered(pln_model *m, const pln_print_options *o, pln_te
 {
     pln_text_style style = { .inline_limit = o ? o->inline_limit : UINT32_MAX };
     data_file data = { .file = NULL };
-    PLN_TRY(pln_model_lower(m, 0, err));
+    PLN_TRY(pln_model_lower(m, err));
     if (!o || !o->data_path)
         return pln_text_print_model(m, &style, out, err);
     const char *slash = strrchr(o->data_path, '/');

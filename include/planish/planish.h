@@ -338,6 +338,36 @@ PLN_API const char *pln_model_metadata(const pln_model *model, const char *key,
 PLN_API pln_status pln_model_set_metadata(pln_model *model, const char *key,
                                           const char *value, pln_error *err);
 
+/* ---- editing ----------------------------------------------------------------------- */
+
+/* Each of these changes the model as a whole or, on failure, not at all. */
+
+/** Keeps what is needed to compute the values `outputs` (n_outputs 0: the model's outputs)
+ * from the values `inputs` (n_inputs 0: those of the model's inputs that are still needed).
+ * A value of the main graph becomes an input of the type that inference gives it. */
+PLN_API pln_status pln_model_extract(pln_model *model, const char *const *inputs,
+                                     size_t n_inputs, const char *const *outputs,
+                                     size_t n_outputs, pln_error *err);
+
+/** What pln_model_rename() looks for. */
+typedef enum pln_renamed {
+    PLN_RENAME_ANY = 0,   /**< the first of these of which one has the name */
+    PLN_RENAME_VALUE = 1, /**< inputs, outputs and values between, bodies included */
+    PLN_RENAME_NODE = 2,
+    PLN_RENAME_DIM = 3    /**< a symbolic dimension */
+} pln_renamed;
+/** Everything of that kind called `from` is then called `to`, a name that nothing of the kind
+ * may have yet. */
+PLN_API pln_status pln_model_rename(pln_model *model, pln_renamed what, const char *from,
+                                    const char *to, pln_error *err);
+
+/** Brings the model to a version of ai.onnx, up or down. Operators that it lacks become
+ * others where that is possible. PLN_E_UNSUPPORTED when it is not: `*blockers` (may be NULL)
+ * is then a JSON array of every node in the way with "node", "op", "domain", "why"; NULL on
+ * success. Freed with pln_free(). */
+PLN_API pln_status pln_model_convert_opset(pln_model *model, int64_t version, char **blockers,
+                                           pln_error *err);
+
 /* ---- rewriting --------------------------------------------------------------------- */
 
 /** What a rewritten file may contain (contract: levels and targets). */

@@ -130,6 +130,10 @@ struct pln_op_desc {
     void (*cost)(const pln_infer *inf, pln_cost *cost); /* NULL: elements read and written */
     const pln_version_change *versions; /* by rising since, ends with since 0; NULL */
     const char *expansion; /* of fused ops: function body in text form; NULL */
+    /* Puts nodes of older operators before n and lets its users use them: for operator sets
+     * that lack the operator, or what the node says with it. PLN_E_UNSUPPORTED where that
+     * needs to know more. The caller removes n. NULL: there is no way. */
+    pln_status (*expand)(pln_node *n, int64_t version, pln_error *err);
     const void *user;      /* for operators registered through the API */
 };
 

@@ -191,7 +191,6 @@ pln_status pln_node_raise(pln_node *n, int64_t version, pln_error *err)
 typedef struct job {
     const pln_opset *opsets;
     size_t n_opsets;
-    int64_t to; /* lowering ai.onnx to this version; 0: to the opsets */
     pln_error *err;
 } job;
 
@@ -216,7 +215,7 @@ static pln_status raise_nodes(pln_graph *g, void *user)
 
 pln_status pln_model_raise(pln_model *model, pln_error *err)
 {
-    job j = { model->opsets, model->n_opsets, 0, err };
+    job j = { model->opsets, model->n_opsets, err };
     PLN_TRY(pln_graph_walk(model->graph, raise_nodes, &j));
     for (size_t i = 0; i < model->n_functions; i++) {
         j.opsets = model->functions[i]->opsets;
@@ -330,41 +329,32 @@ static pln_status lower_nodes(pln_graph *g, void *user)
 {
     const job *j = user;
     for (pln_node *n = g->first; n; n = n->next) {
-        const bool all = j->to && !*n->domain;
-        const int64_t version = all ? j->to : version_of(j, n);
-        if (version <= 0 || !n->op || is_local_function(n))
-            continue;
-        if (all && has_references(n) && version != version_of(j, n))
-            return pln_fail(j->err, PLN_E_UNSUPPORTED,
-                            "%s in a function reads the function's attributes: it can't be "
-                            "brought to another version", n->op_type);
-        if (all || pln_node_needs_lowering(n, version))
+        const int64_t version = version_of(j, n);
+        if (version > 0 && n->op && !is_local_function(n) &&
+            pln_node_needs_lowering(n, version))
             PLN_TRY(pln_node_lower(n, version, j->err));
     }
     return PLN_OK;
 }
 
-static pln_status set_function_opset(pln_function *f, int64_t version)
+pln_status pln_model_lower(pln_model *model, pln_error *err)
 {
-    for (size_t i = 0; i < f->n_opsets; i++)
-        if (!*pln_domain_normal(f->opsets[i].domain))
-            f->opsets[i].version = version;
+    job j = { model->opsets, model->n_opsets, err };
+    PLN_TRY(pln_graph_walk(model->graph, lower_nodes, &j));
+    for (size_t i = 0; i < model->n_functions; i++) {
+        j.opsets = model->functions[i]->opsets;
+        j.n_opsets = model->functions[i]->n_opsets;
+        PLN_TRY(pln_graph_walk(model->functions[i]->body, lower_nodes, &j));
+    }
     return PLN_OK;
 }
 
-pln_status pln_model_lower(pln_model *model, int64_t version, pln_error *err)
+bool pln_node_changes_between(const pln_node *n, int64_t from, int64_t to)
 {
-    job j = { model->opsets, model->n_opsets, version, err };
-    PLN_TRY(pln_graph_walk(model->graph, lower_nodes, &j));
-    for (size_t i = 0; i < model->n_functions; i++) {
-        pln_function *f = model->functions[i];
-        j.opsets = f->opsets;
-        j.n_opsets = f->n_opsets;
-        PLN_TRY(pln_graph_walk(f->body, lower_nodes, &j));
-        if (version)
-            PLN_TRY(set_function_opset(f, version));
-    }
-    if (version && pln_model_set_opset(model, "", version) != PLN_OK)
-        return pln_oom(err);
-    return PLN_OK;
+    return last_change(n->op, from < to ? from : to, (from < to ? to : from) + 1) != NULL;
+}
+
+bool pln_node_is_in_set(const pln_node *n, int64_t version)
+{
+    return first_version(n) <= version && !(n->op && n->op->until && n->op->until <= version);
 }

@@ -27,8 +27,11 @@ bool pln_node_needs_lowering(const pln_node *n, int64_t version);
 /* From the newest meaning to that of `version`; changes the node and may add others before
  * it. PLN_E_UNSUPPORTED with node and operator named where that version can't say it. */
 pln_status pln_node_lower(pln_node *n, int64_t version, pln_error *err);
-/* Lowers every node that is not as it was read to the model's operator sets; with
- * `version` > 0, every node to that version of ai.onnx, which is then the model's. */
-pln_status pln_model_lower(pln_model *model, int64_t version, pln_error *err);
+/* Lowers every node that is not as it was read to the model's operator sets. */
+pln_status pln_model_lower(pln_model *model, pln_error *err);
+/* Whether the operator's meaning differs between these versions of its set. */
+bool pln_node_changes_between(const pln_node *n, int64_t from, int64_t to);
+/* Whether that version of ai.onnx has the operator, in whatever form. */
+bool pln_node_is_in_set(const pln_node *n, int64_t version);
 
 #endif

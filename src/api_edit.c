@@ -1,0 +1,90 @@
+/* The public calls that edit a model: each works on a copy, which takes the model's place
+ * when all went well.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "src/api_edit.h"
+
+#include <string.h>
+
+#include "src/ir/convert_opset.h"
+#include "src/ir/edit.h"
+#include "src/ir/optimize.h"
+
+static pln_status finish(pln_model *model, pln_model *copy, pln_status st)
+{
+    if (st == PLN_OK)
+        pln_model_swap(model, copy);
+    pln_model_free(copy);
+    return st;
+}
+
+static bool all_given(const char *const *names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (!names || !names[i])
+            return false;
+    return true;
+}
+
+pln_status pln_model_extract(pln_model *model, const char *const *inputs, size_t n_inputs,
+                             const char *const *outputs, size_t n_outputs, pln_error *err)
+{
+    pln_model *copy;
+    pln_error_clear(err);
+    if (!model || !all_given(inputs, n_inputs) || !all_given(outputs, n_outputs))
+        return pln_fail(err, PLN_E_USAGE, "pln_model_extract: NULL argument");
+    PLN_TRY(pln_model_clone(model, &copy, err));
+    return finish(model, copy,
+                  pln_model_cut(copy, inputs, n_inputs, outputs, n_outputs, err));
+}
+
+static pln_status rename_one(pln_model *m, pln_renamed what, const char *from,
+                             const char *to, pln_error *err)
+{
+    static pln_status (*const fn[])(pln_model *, const char *, const char *, bool *,
+                                    pln_error *) = { pln_model_rename_values,
+                                                     pln_model_rename_nodes,
+                                                     pln_model_rename_dim };
+    static const char *const words[] = { "value, node or dimension", "value", "node",
+                                         "dimension" };
+    for (int i = 0; i < 3; i++) {
+        bool found = false;
+        if (what != PLN_RENAME_ANY && (int)what != i + 1)
+            continue;
+        PLN_TRY(fn[i](m, from, to, &found, err));
+        if (found)
+            return PLN_OK;
+    }
+    return pln_fail(err, PLN_E_USAGE, "no %s is called '%s'", words[what], from);
+}
+
+pln_status pln_model_rename(pln_model *model, pln_renamed what, const char *from,
+                            const char *to, pln_error *err)
+{
+    pln_model *copy;
+    pln_error_clear(err);
+    if (!model || !from || !to || what > PLN_RENAME_DIM)
+        return pln_fail(err, PLN_E_USAGE, "pln_model_rename: NULL or unknown argument");
+    if (!*from || !*to)
+        return pln_fail(err, PLN_E_USAGE, "a name can't be empty");
+    PLN_TRY(pln_model_clone(model, &copy, err));
+    return finish(model, copy, rename_one(copy, what, from, to, err));
+}
+
+pln_status pln_model_convert_opset(pln_model *model, int64_t version, char **blockers,
+                                   pln_error *err)
+{
+    pln_model *copy;
+    pln_text list;
+    pln_error_clear(err);
+    if (blockers)
+        *blockers = NULL;
+    if (!model)
+        return pln_fail(err, PLN_E_USAGE, "pln_model_convert_opset: the model is NULL");
+    PLN_TRY(pln_model_clone(model, &copy, err));
+    pln_text_init(&list, model->alloc);
+    const pln_status st = pln_model_convert(copy, version, &list, err);
+    if (st == PLN_E_UNSUPPORTED && blockers)
+        *blockers = pln_text_take(&list);
+    pln_text_done(&list);
+    return finish(model, copy, st);
+}

@@ -1,0 +1,325 @@
+/* Bringing a model to another version of ai.onnx: which nodes have a form there, which
+ * become others, and which stand in the way.
+ *
+ * In memory every node keeps its newest meaning; only writing lowers it. So a node is
+ * tried on a copy, which goes again. SPDX-License-Identifier: Apache-2.0 */
+#include "src/ir/convert_opset.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "src/ir/infer.h"
+#include "src/ir/op.h"
+#include "src/ir/type_since.h"
+#include "src/ir/version.h"
+
+typedef struct converter {
+    pln_model *m;
+    int64_t from, to; /* of the graph at hand, wanted */
+    pln_text *list;
+    size_t n_blockers;
+    pln_error first; /* what the first blocker says */
+    pln_error *err;
+} converter;
+
+/* ---- blockers -------------------------------------------------------------------- */
+
+/* The reason without the name and operator that the list has beside it. */
+static const char *bare_reason(const pln_node *n, const char *text)
+{
+    char where[256];
+    pln_node_where(n, where, sizeof where);
+    const size_t len = strlen(where);
+    return !strncmp(text, where, len) && !strncmp(text + len, ": ", 2) ? text + len + 2
+                                                                       : text;
+}
+
+static void block(converter *c, const pln_node *n, const pln_error *why)
+{
+    char where[256];
+    const char *name = n->name, *reason = bare_reason(n, why->text);
+    for (uint32_t i = 0; !*name && i < n->n_out; i++)
+        if (n->out[i])
+            name = n->out[i]->name;
+    pln_text_str(c->list, c->n_blockers ? ",{\"node\":" : "{\"node\":");
+    pln_text_json(c->list, name, strlen(name));
+    pln_text_str(c->list, ",\"op\":");
+    pln_text_json(c->list, n->op_type, strlen(n->op_type));
+    pln_text_str(c->list, ",\"domain\":");
+    pln_text_json(c->list, n->domain, strlen(n->domain));
+    pln_text_str(c->list, ",\"why\":");
+    pln_text_json(c->list, reason, strlen(reason));
+    pln_text_str(c->list, "}");
+    if (!c->n_blockers++) {
+        pln_fail(&c->first, PLN_E_UNSUPPORTED, "%s: %s",
+                 pln_node_where(n, where, sizeof where), reason);
+        pln_error_set(&c->first, "node", n->name);
+        pln_error_set(&c->first, "op", n->op_type);
+    }
+}
+
+/* ---- one node -------------------------------------------------------------------- */
+
+static bool has_references(const pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_attrs; i++)
+        if (n->attrs[i]->ref)
+            return true;
+    return false;
+}
+
+/* Marks of ours, which no version of the standard knows. */
+static bool has_marks(const pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_attrs; i++)
+        if (!strncmp(n->attrs[i]->name, "pln_", 4))
+            return true;
+    return false;
+}
+
+static pln_status check_type(const converter *c, const pln_node *n, const pln_value *v,
+                             pln_error *why)
+{
+    const pln_dtype dt =
+        v && v->type.kind == PLN_KIND_TENSOR ? v->type.dtype : PLN_DT_NONE;
+    const int since = dt ? pln_type_since(n->op_type, dt) : 0;
+    if (since <= c->to)
+        return PLN_OK;
+    return pln_fail(why, PLN_E_UNSUPPORTED, "it takes %s since version %d",
+                    pln_dtype_name(dt), since);
+}
+
+static pln_status check_types(const converter *c, const pln_node *n, pln_error *why)
+{
+    for (uint32_t i = 0; i < n->n_in; i++)
+        PLN_TRY(check_type(c, n, n->in[i], why));
+    for (uint32_t i = 0; i < n->n_out; i++)
+        PLN_TRY(check_type(c, n, n->out[i], why));
+    return PLN_OK;
+}
+
+/* Removes what stands between two nodes, and values made since. */
+static void remove_trial(pln_graph *g, pln_node *after, pln_node *before, pln_value *last)
+{
+    while (before->prev != after)
+        pln_graph_remove_node(before->prev);
+    for (pln_value *v = last ? last->next : g->values, *next; v; v = next) {
+        next = v->next;
+        if (!v->uses && v->kind == PLN_VALUE_INITIALIZER)
+            pln_graph_remove_value(v);
+    }
+}
+
+/* Whether the node can be written; the reason why not goes to `why`. */
+static pln_status try_lowering(const converter *c, pln_node *n, pln_error *why)
+{
+    pln_graph *g = n->graph;
+    pln_node *prev = n->prev;
+    pln_value *last = g->last_value;
+    if (!pln_node_is_in_set(n, c->to))
+        return pln_fail(why, PLN_E_UNSUPPORTED, "version %lld lacks the operator",
+                        (long long)c->to);
+    pln_node *copy = pln_graph_add_node(g, n, n->domain, n->op_type, n->name, n->in,
+                                        n->n_in, n->n_out);
+    if (!copy)
+        return pln_oom(why);
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (n->out[i])
+            copy->out[i]->type = n->out[i]->type;
+    copy->attrs = n->attrs;
+    copy->n_attrs = n->n_attrs;
+    pln_status st = pln_node_lower(copy, c->to, why);
+    if (st == PLN_OK && has_marks(copy))
+        st = pln_fail(why, PLN_E_UNSUPPORTED, "version %lld can't say what it does",
+                      (long long)c->to);
+    if (st == PLN_OK) /* of what is left of it: inputs may have become attributes */
+        st = check_types(c, copy, why);
+    remove_trial(g, prev, n, last);
+    return st;
+}
+
+/* Types and names for the nodes that came before n: "norm/Mul_3". */
+static pln_status finish_new(pln_node *after, const pln_node *n)
+{
+    pln_graph *g = n->graph;
+    for (pln_node *k = after ? after->next : g->first; k && k != n; k = k->next) {
+        char hint[160];
+        bool changed;
+        const pln_status st = pln_node_infer(k, &changed, NULL);
+        if (st == PLN_E_NOMEM)
+            return st;
+        snprintf(hint, sizeof hint, "%.100s/%.40s", n->name, k->op_type);
+        if (*n->name && !(k->name = pln_graph_fresh_name(g, hint)))
+            return PLN_E_NOMEM;
+    }
+    return PLN_OK;
+}
+
+/* Other nodes in its place; `*next` is the first of them. */
+static pln_status expand(converter *c, pln_node *n, pln_node **next, pln_error *why)
+{
+    pln_node *prev = n->prev;
+    pln_graph *g = n->graph;
+    pln_value *last = g->last_value;
+    const pln_status st = n->op->expand(n, c->to, why);
+    if (st != PLN_OK) {
+        if (st == PLN_E_UNSUPPORTED)
+            remove_trial(g, prev, n, last);
+        return st;
+    }
+    PLN_TRY(finish_new(prev, n));
+    pln_graph_remove_node(n);
+    *next = prev ? prev->next : g->first;
+    return PLN_OK;
+}
+
+static pln_status convert_node(converter *c, pln_node *n, pln_node **next)
+{
+    pln_error why = { .code = PLN_OK };
+    *next = n->next;
+    if (!n->op || *n->domain ||
+        pln_model_find_function(c->m, n->domain, n->op_type, n->overload))
+        return PLN_OK;
+    if (has_references(n)) { /* it was not raised, and is lowered by nobody */
+        if (!pln_node_is_in_set(n, c->to) ||
+            pln_node_changes_between(n, c->from, c->to)) {
+            pln_fail(&why, PLN_E_UNSUPPORTED, "it reads attributes of its function");
+            block(c, n, &why);
+        }
+        return PLN_OK;
+    }
+    pln_status st = try_lowering(c, n, &why);
+    if (st == PLN_E_UNSUPPORTED && n->op->expand) {
+        pln_error other = { .code = PLN_OK };
+        st = expand(c, n, next, &other);
+        if (st == PLN_OK)
+            return PLN_OK;
+        if (st == PLN_E_UNSUPPORTED)
+            why = other;
+    }
+    if (st == PLN_E_NOMEM)
+        return pln_oom(c->err);
+    if (st != PLN_OK)
+        block(c, n, &why);
+    n->origin = NULL; /* the form in which it came is another version's */
+    return PLN_OK;
+}
+
+static pln_status convert_graph(pln_graph *g, void *user)
+{
+    for (pln_node *n = g->first, *next; n; n = next)
+        PLN_TRY(convert_node(user, n, &next));
+    return PLN_OK;
+}
+
+/* ---- IR versions ----------------------------------------------------------------- */
+
+int64_t pln_ir_version_of_opset(int64_t version)
+{
+    static const int newest[][2] = { { 8, 3 },   { 9, 4 },   { 10, 5 },  { 11, 6 },
+                                     { 14, 7 },  { 18, 8 },  { 20, 9 },  { 22, 10 },
+                                     { 23, 11 }, { 24, 12 }, { 27, 13 }, { 28, 14 } };
+    for (size_t i = 0; i < sizeof newest / sizeof newest[0]; i++)
+        if (version <= newest[i][0])
+            return newest[i][1];
+    return newest[sizeof newest / sizeof newest[0] - 1][1];
+}
+
+static int64_t ir_version_of_type(pln_dtype dt)
+{
+    static const struct {
+        uint8_t first, last, version;
+    } types[] = { { PLN_DT_F8E4M3FN, PLN_DT_F8E5M2FNUZ, 9 },
+                  { PLN_DT_U4, PLN_DT_S4, 10 },
+                  { PLN_DT_F4E2M1, PLN_DT_F4E2M1, 11 },
+                  { PLN_DT_F8E8M0, PLN_DT_F8E8M0, 12 },
+                  { PLN_DT_U2, PLN_DT_S2, 13 } };
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (dt >= types[i].first && dt <= types[i].last)
+            return types[i].version;
+    return 3;
+}
+
+static pln_status need_of_types(pln_graph *g, void *user)
+{
+    int64_t *need = user;
+    for (const pln_value *v = g->values; v; v = v->next) {
+        const int64_t ir = ir_version_of_type(v->type.dtype);
+        *need = ir > *need ? ir : *need;
+    }
+    return PLN_OK;
+}
+
+int64_t pln_ir_version_needed(const pln_model *m)
+{
+    int64_t need = m->ir_version < 4 ? 3 : 4; /* initializers that are no inputs */
+    if (m->n_functions)
+        need = 8;
+    for (size_t i = 0; i < m->n_functions; i++)
+        if (*m->functions[i]->overload)
+            need = 10;
+    pln_graph_walk(m->graph, need_of_types, &need);
+    return need;
+}
+
+static void set_ir_version(pln_model *m, int64_t from, int64_t to)
+{
+    int64_t want = pln_ir_version_of_opset(to);
+    const int64_t need = pln_ir_version_needed(m);
+    want = want > need ? want : need;
+    if (to < from ? want < m->ir_version : want > m->ir_version)
+        m->ir_version = want;
+}
+
+/* ---- the model ------------------------------------------------------------------- */
+
+static pln_status convert_functions(converter *c)
+{
+    for (size_t i = 0; i < c->m->n_functions; i++) {
+        pln_function *f = c->m->functions[i];
+        for (size_t k = 0; k < f->n_opsets; k++) {
+            if (*pln_domain_normal(f->opsets[k].domain))
+                continue;
+            c->from = f->opsets[k].version;
+            PLN_TRY(pln_graph_walk(f->body, convert_graph, c));
+            f->opsets[k].version = c->to;
+        }
+    }
+    return PLN_OK;
+}
+
+static void ignore(void *user, const pln_node *n, const pln_error *e)
+{
+    (void)user;
+    (void)n;
+    (void)e;
+}
+
+pln_status pln_model_convert(pln_model *m, int64_t version, pln_text *blockers,
+                             pln_error *err)
+{
+    const int64_t from = pln_model_opset(m, "");
+    converter c = { .m = m, .from = from, .to = version, .list = blockers, .err = err };
+    const pln_infer_options o = { .fault = ignore };
+    if (version < 1 || version > PLN_OPSET_NEWEST)
+        return pln_fail(err, PLN_E_USAGE,
+                        "operator set %lld is unknown: 1 to %d are there",
+                        (long long)version, PLN_OPSET_NEWEST);
+    PLN_TRY(pln_graph_infer(m->graph, &o, err));
+    pln_text_str(blockers, "[");
+    PLN_TRY(pln_graph_walk(m->graph, convert_graph, &c));
+    PLN_TRY(convert_functions(&c));
+    pln_text_str(blockers, "]");
+    if (c.n_blockers == 1)
+        return pln_fail(err, PLN_E_UNSUPPORTED, "version %lld of ai.onnx: %s",
+                        (long long)version, c.first.text);
+    if (c.n_blockers)
+        return pln_fail(
+            err, PLN_E_UNSUPPORTED,
+            "version %lld of ai.onnx: %zu nodes stand in the way, the first is %s",
+            (long long)version, c.n_blockers, c.first.text);
+    if (pln_model_set_opset(m, "", version) != PLN_OK)
+        return pln_oom(err);
+    set_ir_version(m, from, version);
+    return PLN_OK;
+}

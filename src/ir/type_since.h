@@ -1,0 +1,12 @@
+/* Since when operators take which element types.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef PLN_IR_TYPE_SINCE_H
+#define PLN_IR_TYPE_SINCE_H
+
+#include <planish/planish.h>
+
+/* The version of ai.onnx in which an operator of it first took or gave elements of this
+ * type; 0: as long as it is there, or never (its row tells). */
+int pln_type_since(const char *op, pln_dtype dt);
+
+#endif

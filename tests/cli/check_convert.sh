@@ -1,0 +1,121 @@
+#!/bin/sh
+# planish convert from outside. Speaks TAP.
+# usage: check_convert.sh PLANISH
+# SPDX-License-Identifier: Apache-2.0
+planish=$1
+. "$(dirname "$0")/tap.sh"
+
+cat >"$tmp/m.txt" <<'END'
+<ir_version: 8, opset_import: ["" : 17]>
+m (float[N, 4] x, float[N, 4] mask) => (float[N, 4] y, float[N, 4] z)
+<float[4] b = {1, 2, 3, 4}, float[4] s = {1, 1, 2, 2}>
+{
+   [first] t = Add(x, b)
+   [norm] u = LayerNormalization <axis = -1> (t, s, b)
+   [last] y = Mul(u, mask)
+   z = Relu(t)
+}
+END
+cat >"$tmp/no.txt" <<'END'
+<ir_version: 8, opset_import: ["" : 17]>
+no (float[2, 3] x, int64[1] k) => (float[2, 3] y, float[2, 3] w)
+{
+   [a] y = CumSum(x, k)
+   [b] w = Trilu(x)
+}
+END
+cat >"$tmp/body.txt" <<'END'
+<ir_version: 8, opset_import: ["" : 17]>
+body (float[2] x, bool c) => (float[2] y)
+{
+   t = Relu(x)
+   y = If (c) <
+      then_branch = a () => (float[2] p) { p = Neg(t) },
+      else_branch = b () => (float[2] q) { q = Identity(t) }
+   >
+}
+END
+cat >"$tmp/colon.txt" <<'END'
+<ir_version: 8, opset_import: ["" : 17]>
+colon (float[2] "x:0") => (float[2] "y:0")
+{
+   "t:0" = Relu("x:0")
+   "y:0" = Neg("t:0")
+}
+END
+for m in m no body colon; do
+    check "parse $m" 0 "$planish" parse "$tmp/$m.txt" "$tmp/$m.onnx"
+done
+
+check "an older set, verified" 0 "$planish" convert "$tmp/m.onnx" "$tmp/o.onnx" --opset 12 --verify 3
+holds "it says how far off" "$tmp/out" "verified on 3"
+check "print it" 0 "$planish" print "$tmp/o.onnx"
+holds "the version is the new one" "$tmp/out" '"" : 12'
+holds "the operator became others" "$tmp/out" "ReduceMean"
+holds "the IR version fits" "$tmp/out" "ir_version: 7"
+check "it is valid" 0 "$planish" check "$tmp/o.onnx"
+check "a newer set" 0 "$planish" convert "$tmp/m.onnx" "$tmp/n.onnx" --opset 21 --verify 1
+check "and back" 0 "$planish" convert "$tmp/n.onnx" "$tmp/n17.onnx" --opset 17
+check "that is the same again" 0 "$planish" compare "$tmp/m.onnx" "$tmp/n17.onnx"
+
+check "what can't be said there" 4 "$planish" convert "$tmp/no.onnx" "$tmp/none.onnx" --opset 10 --json -
+cp "$tmp/out" "$tmp/blockers.json"
+one_line "one line for it"
+absent "nothing is written" "$tmp/none.onnx"
+holds "the first node is listed" "$tmp/blockers.json" '"node": "a"'
+holds "the second node is listed" "$tmp/blockers.json" '"node": "b"'
+holds "with a reason" "$tmp/blockers.json" "lacks the operator"
+check "no such set" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --opset 99
+absent "nothing is written for it" "$tmp/none.onnx"
+
+check "extract" 0 "$planish" convert "$tmp/m.onnx" "$tmp/e.onnx" --extract t:u
+check "info of it" 0 "$planish" info "$tmp/e.onnx"
+holds "the cut value is an input with its type" "$tmp/out" "input *t *float\[N,4\]"
+holds "the end is an output" "$tmp/out" "output *u *float\[N,4\]"
+holds "one node is left" "$tmp/out" " 1 nodes"
+check "it runs" 0 "$planish" run -q "$tmp/e.onnx"
+check "extract up to a value" 0 "$planish" convert "$tmp/m.onnx" "$tmp/e.onnx" --extract :t
+check "extract from a value" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --extract u:
+holds "what else is needed is named" "$tmp/err" "'x' is needed"
+one_line "one line for it"
+check "extract from two values" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --extract u,mask:
+check "the other output needs more" 0 "$planish" convert "$tmp/m.onnx" "$tmp/e.onnx" \
+    --extract u,mask:y
+check "extract what is not there" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --extract t:nope
+holds "it is named" "$tmp/err" "'nope'"
+check "extract without ends" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --extract u
+absent "nothing is written by any of these" "$tmp/none.onnx"
+check "names with colons" 0 "$planish" convert "$tmp/colon.onnx" "$tmp/e.onnx" --extract t:0:y:0
+
+check "rename" 0 "$planish" convert "$tmp/m.onnx" "$tmp/r.onnx" --rename x=input --rename y=out \
+    --rename norm=ln --rename N=batch
+check "print the renamed" 0 "$planish" print "$tmp/r.onnx"
+cp "$tmp/out" "$tmp/r.txt"
+holds "the input is renamed" "$tmp/r.txt" "float\[batch, 4\] input"
+holds "the output is renamed" "$tmp/r.txt" "float\[batch, 4\] out"
+holds "the node is renamed" "$tmp/r.txt" "\[ln\]"
+check "renaming onto a name" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --rename x=t
+check "renaming onto an output" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --rename x=y
+check "renaming nothing" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --rename nope=a
+check "renaming to nothing" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --rename x=
+absent "nothing is written by these" "$tmp/none.onnx"
+check "readers in bodies follow" 0 "$planish" convert "$tmp/body.onnx" "$tmp/b.onnx" --rename t=shared
+check "it still means the same" 0 "$planish" compare "$tmp/body.onnx" "$tmp/b.onnx"
+check "renaming onto a name of a body" 2 "$planish" convert "$tmp/body.onnx" "$tmp/none.onnx" \
+    --rename t=p
+
+check "a size for a dimension" 0 "$planish" convert "$tmp/m.onnx" "$tmp/d.onnx" --dim N=2
+check "info of the sized" 0 "$planish" info "$tmp/d.onnx"
+holds "inputs have it" "$tmp/out" "float\[2,4\]"
+check "a size for no dimension" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --dim Z=2
+check "all in one" 0 "$planish" convert "$tmp/m.onnx" "$tmp/all.onnx" --extract x:u --dim N=2 \
+    --opset 13 --rename u=result --verify 2 --json "$tmp/all.json"
+holds "the facts after are there" "$tmp/all.json" '"after"'
+check "weights beside the model" 0 "$planish" convert "$tmp/m.onnx" "$tmp/x.onnx" \
+    --external-data w.bin --external-threshold 1
+check "they are there" 0 test -s "$tmp/w.bin"
+check "a missing file" 3 "$planish" convert "$tmp/gone.onnx" "$tmp/none.onnx" --opset 13
+check "an unwritable place" 3 "$planish" convert "$tmp/m.onnx" "$tmp/no/such.onnx"
+
+echo "1..$n"
+exit $failed

@@ -1,0 +1,230 @@
+/* planish convert: other operator sets, parts of a model, other names and sizes.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <string.h>
+
+#include "tools/common/before_after.h"
+#include "tools/common/cut_names.h"
+#include "tools/common/report.h"
+#include "tools/common/save.h"
+#include "tools/common/verify.h"
+
+typedef struct convert_args {
+    common_args common;
+    verify_args verify;
+    save_args save;
+    int64_t opset;
+    const char *extract;
+    str_list renames, dims;
+} convert_args;
+
+static const opt convert_opts[] = {
+    { "extract", 0, OPT_STR, offsetof(convert_args, extract), "IN,...:OUT,...",
+      "keep what computes these values from those; either side may be empty" },
+    { "dim", 0, OPT_LIST, offsetof(convert_args, dims), "NAME=N",
+      "give a symbolic dimension a size (repeatable)" },
+    { "opset", 0, OPT_INT, offsetof(convert_args, opset), "N",
+      "bring the model to this version of ai.onnx" },
+    { "rename", 0, OPT_LIST, offsetof(convert_args, renames), "OLD=NEW",
+      "a value, else a node, else a dimension (repeatable); value:, node: or dim: before "
+      "OLD "
+      "says which" },
+    VERIFY_OPTS(convert_args, verify),
+    SAVE_OPTS(convert_args, save),
+    { NULL },
+};
+
+/* ---- what may be done, in the order in which it is done --------------------------- */
+
+static int extract(const convert_args *a, pln_model *model)
+{
+    cut_names cut = { 0 };
+    pln_error *err = pln_error_new();
+    int rc = cut_names_split(model, a->extract, &cut);
+    if (!rc &&
+        pln_model_extract(model, cut.from, cut.n_from, cut.to, cut.n_to, err) != PLN_OK)
+        rc = fail_status(err, "--extract");
+    cut_names_free(&cut);
+    pln_error_free(err);
+    return rc;
+}
+
+static int tell_blockers(const convert_args *a, const pln_error *err, const char *json,
+                         const char *path)
+{
+    json_t *list = json ? json_loads(json, 0, NULL) : NULL, *b;
+    FILE *out = report_out(&a->common);
+    size_t i;
+    json_array_foreach(list, i, b)
+        fprintf(out, "  %s (%s): %s\n", json_string_value(json_object_get(b, "node")),
+                json_string_value(json_object_get(b, "op")),
+                json_string_value(json_object_get(b, "why")));
+    json_t *root = json_object();
+    json_object_set_new(root, "blockers", list ? list : json_array());
+    const int rc = report_json(&a->common, root);
+    return rc ? rc : fail_status(err, path);
+}
+
+static int convert_opset(const convert_args *a, pln_model *model, const char *path)
+{
+    char *blockers = NULL;
+    pln_error *err = pln_error_new();
+    int rc = 0;
+    if (pln_model_convert_opset(model, a->opset, &blockers, err) != PLN_OK)
+        rc = blockers ? tell_blockers(a, err, blockers, path) : fail_status(err, path);
+    pln_free(NULL, blockers);
+    pln_error_free(err);
+    return rc;
+}
+
+static int rename_one(pln_model *model, const char *arg)
+{
+    static const struct {
+        const char *prefix;
+        pln_renamed what;
+    } kinds[] = { { "value:", PLN_RENAME_VALUE },
+                  { "node:", PLN_RENAME_NODE },
+                  { "dim:", PLN_RENAME_DIM } };
+    char name[1024];
+    const char *to, *from = name;
+    pln_renamed what = PLN_RENAME_ANY;
+    if (!feeds_split(arg, name, sizeof name, &to))
+        return fail(2, "--rename needs OLD=NEW, not '%s'", arg);
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (!strncmp(name, kinds[i].prefix, strlen(kinds[i].prefix))) {
+            from += strlen(kinds[i].prefix);
+            what = kinds[i].what;
+        }
+    pln_error *err = pln_error_new();
+    int rc = pln_model_rename(model, what, from, to, err) == PLN_OK;
+    /* A name of the model may itself begin like that. */
+    if (!rc && from != name && pln_error_code(err) == PLN_E_USAGE)
+        rc = pln_model_rename(model, PLN_RENAME_ANY, name, to, NULL) == PLN_OK;
+    rc = rc ? 0 : fail_status(err, "--rename");
+    pln_error_free(err);
+    return rc;
+}
+
+static int rename_all(const convert_args *a, pln_model *model)
+{
+    int rc = 0;
+    for (size_t i = 0; !rc && i < a->renames.n; i++)
+        rc = rename_one(model, a->renames.v[i]);
+    return rc;
+}
+
+/* The parts and sizes are chosen first: what is cut away blocks nothing, and what is left
+ * is the original that --verify compares with. */
+static int choose(const convert_args *a, pln_model *model)
+{
+    int rc = a->extract ? extract(a, model) : 0;
+    return rc ? rc : model_set_dims(model, &a->dims);
+}
+
+static int change(const convert_args *a, pln_model *model, const char *path)
+{
+    return a->opset ? convert_opset(a, model, path) : 0;
+}
+
+/* ---- the verb -------------------------------------------------------------------- */
+
+static int facts(const pln_model *model, const char *path, json_t **out)
+{
+    char *json = NULL;
+    pln_error *err = pln_error_new();
+    int rc = pln_model_info(model, &json, err) == PLN_OK ? 0 : fail_status(err, path);
+    if (!rc)
+        *out = json_loads(json, 0, NULL);
+    pln_free(NULL, json);
+    pln_error_free(err);
+    return rc;
+}
+
+static int verify(const convert_args *a, pln_env *env, const pln_model *original,
+                  const pln_model *model, json_t *report)
+{
+    verify_args v = a->verify;
+    json_t *found = NULL;
+    v.limit = 1e-4;
+    v.sqnr_db = 20;
+    const int rc =
+        verify_models(env, original, model, &v, report_out(&a->common), &found);
+    if (found)
+        json_object_set_new(report, "verified", found);
+    return rc;
+}
+
+static int convert(const convert_args *a, pln_env *env, pln_model *model,
+                   const char *path, json_t *report)
+{
+    pln_model *original = NULL;
+    int rc = choose(a, model);
+    if (!rc && a->verify.n > 0)
+        rc = model_copy(model, &original);
+    if (!rc)
+        rc = change(a, model, path);
+    if (!rc && original)
+        rc = verify(a, env, original, model, report);
+    if (!rc)
+        rc = rename_all(a, model);
+    pln_model_free(original);
+    return rc;
+}
+
+static int finish(const convert_args *a, char **files, const pln_model *model,
+                  json_t *before, json_t *report)
+{
+    json_t *after = NULL;
+    int rc = facts(model, files[0], &after);
+    before_after_size(before, files[0]);
+    if (!rc)
+        rc = model_save(model, files[1], &a->save);
+    if (rc)
+        return rc;
+    before_after_size(after, files[1]);
+    if (strcmp(files[1], "-"))
+        before_after_print(report_out(&a->common), before, after, a->common.verbose);
+    json_object_set(report, "before", before);
+    json_object_set_new(report, "after", after);
+    return report_json(&a->common, json_incref(report));
+}
+
+static int run(void *args, int n_files, char **files)
+{
+    const convert_args *a = args;
+    pln_model *model = NULL;
+    json_t *before = NULL, *report = json_object();
+    int rc;
+    pln_env *env = report_env(&a->common, &rc);
+    if (!rc)
+        rc = model_open(env, files[0], &model);
+    if (!rc)
+        rc = facts(model, files[0], &before);
+    if (!rc)
+        rc = convert(a, env, model, files[0], report);
+    if (!rc)
+        rc = finish(a, files, model, before, report);
+    json_decref(before);
+    json_decref(report);
+    pln_model_free(model);
+    pln_env_free(env);
+    return rc;
+}
+
+const verb verb_convert = {
+    .name = "convert",
+    .synopsis =
+        "IN OUT [--opset N] [--extract IN,...:OUT,...] [--rename OLD=NEW] [options]",
+    .brief = "another operator set, a part of a model, other names and sizes",
+    .details =
+        "They are done in the order: extract, dim, opset, rename.\n"
+        "When nodes stand in the way of --opset, all of them are listed, nothing is\n"
+        "written, and the exit code is 4.\n\n"
+        "  planish convert m.onnx m13.onnx --opset 13 --verify 3\n"
+        "  planish convert m.onnx head.onnx --extract hidden:logits\n",
+    .opts = convert_opts,
+    .args_size = sizeof(convert_args),
+    .min_files = 2,
+    .max_files = 2,
+    .run = run,
+};
