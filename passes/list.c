@@ -6,6 +6,8 @@
 
 #define PLN_PASSES(X) \
     X(noop)           \
+    X(clamp)          \
+    X(merge)          \
     X(fold)           \
     X(shape)          \
     X(cse)            \

@@ -1,6 +1,6 @@
 /* noop: removes nodes that give back what they were given, and pairs that cancel.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/pass.h"
+#include "passes/known.h"
 
 #include <math.h>
 #include <string.h>
@@ -8,14 +8,6 @@
 static pln_value *out_of(const pln_match *m)
 {
     return m->root->out[0];
-}
-
-static bool has_other_outputs(const pln_node *n)
-{
-    for (uint32_t i = 1; i < n->n_out; i++)
-        if (n->out[i] && n->out[i]->n_uses)
-            return true;
-    return false;
 }
 
 /* Where the pattern alone says that nothing changes. */
@@ -40,7 +32,7 @@ static pln_status is_inference(pln_match *m)
     double on = 0;
     if (t && (!pln_value_is_splat(t, &on) || on != 0))
         return pln_match_refuse(m, "may be in training mode");
-    if (has_other_outputs(m->root))
+    if (pln_node_has_other_outputs(m->root))
         return pln_match_refuse(m, "its mask is used");
     return PLN_OK;
 }
@@ -92,34 +84,11 @@ static pln_status is_cast_and_back(pln_match *m)
 
 /* ---- transpose, reshape --------------------------------------------------------- */
 
-/* The permutation of a Transpose; false: its rank is not known. */
-static bool perm_of(const pln_node *n, int64_t *perm, int *rank)
-{
-    const pln_attr *a = pln_node_find_attr(n, "perm");
-    *rank = a ? (int)a->n : pln_value_rank(n->in[0]);
-    if (*rank < 0 || *rank > PLN_MAX_RANK)
-        return false;
-    for (int i = 0; i < *rank; i++) {
-        perm[i] = a ? a->ints[i] : *rank - 1 - i;
-        if (perm[i] < 0 || perm[i] >= *rank)
-            return false;
-    }
-    return true;
-}
-
-static bool is_identity(const int64_t *perm, int rank)
-{
-    for (int i = 0; i < rank; i++)
-        if (perm[i] != i)
-            return false;
-    return true;
-}
-
 static pln_status is_identity_transpose(pln_match *m)
 {
     int64_t perm[PLN_MAX_RANK];
     int rank;
-    if (!perm_of(m->root, perm, &rank) || !is_identity(perm, rank))
+    if (!pln_perm_of(m->root, perm, &rank) || !pln_perm_is_identity(perm, rank))
         return pln_match_refuse(m, "moves something");
     return PLN_OK;
 }
@@ -129,12 +98,12 @@ static pln_status one_transpose(pln_match *m, pln_patch *p)
     int64_t a[PLN_MAX_RANK], b[PLN_MAX_RANK], both[PLN_MAX_RANK];
     int ra, rb;
     pln_value *x = pln_match_val(m, "x");
-    if (!perm_of(pln_match_node(m, "inner"), a, &ra) || !perm_of(m->root, b, &rb) ||
-        ra != rb)
+    if (!pln_perm_of(pln_match_node(m, "inner"), a, &ra) ||
+        !pln_perm_of(m->root, b, &rb) || ra != rb)
         return pln_match_refuse(m, "rank not known");
     for (int i = 0; i < ra; i++)
         both[i] = a[b[i]];
-    if (is_identity(both, ra)) {
+    if (pln_perm_is_identity(both, ra)) {
         pln_patch_replace_proven(p, out_of(m), x);
         return PLN_OK;
     }
@@ -167,23 +136,6 @@ static pln_status reshape_x(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-static bool sorted_axes(const pln_value *v, int rank, int64_t *axes, size_t *n)
-{
-    if (!pln_value_get_ints(v, axes, PLN_MAX_RANK, n))
-        return false;
-    for (size_t i = 0; i < *n; i++) {
-        if (axes[i] < 0 && rank < 0)
-            return false;
-        axes[i] += axes[i] < 0 ? rank : 0;
-        for (size_t k = i; k > 0 && axes[k] < axes[k - 1]; k--) {
-            const int64_t t = axes[k];
-            axes[k] = axes[k - 1];
-            axes[k - 1] = t;
-        }
-    }
-    return true;
-}
-
 /* Axes of a Squeeze count in its input, those of an Unsqueeze in its output: here these
  * have the same rank. */
 static pln_status are_same_axes(pln_match *m)
@@ -193,8 +145,8 @@ static pln_status are_same_axes(pln_match *m)
     const bool ends_wide = pln_node_is(m->root, "Unsqueeze");
     const pln_value *wide = ends_wide ? out_of(m) : pln_match_val(m, "inner");
     const int rank = pln_value_rank(wide);
-    if (!sorted_axes(pln_match_val(m, "a"), rank, a, &na) ||
-        !sorted_axes(pln_match_val(m, "b"), rank, b, &nb))
+    if (!pln_axes_of(pln_match_val(m, "a"), rank, a, &na) ||
+        !pln_axes_of(pln_match_val(m, "b"), rank, b, &nb))
         return pln_match_refuse(m, "axes not known");
     if (na != nb || memcmp(a, b, na * sizeof a[0]) != 0)
         return pln_match_refuse(m, "other axes");
@@ -206,8 +158,15 @@ static pln_status are_same_axes(pln_match *m)
 static pln_status is_neutral_one(pln_match *m)
 {
     double v;
-    if (!pln_value_is_splat(pln_match_val(m, "c"), &v) || v != 1)
+    if (!pln_value_is_uniform(pln_match_val(m, "c"), &v) || v != 1)
         return pln_match_refuse(m, "not 1");
+    return is_same_type(m);
+}
+
+static pln_status is_zero(pln_match *m, double *v)
+{
+    if (!pln_value_is_uniform(pln_match_val(m, "c"), v) || *v != 0)
+        return pln_match_refuse(m, "not 0");
     return is_same_type(m);
 }
 
@@ -215,15 +174,21 @@ static pln_status is_neutral_one(pln_match *m)
 static pln_status is_neutral_addend(pln_match *m)
 {
     double v;
-    const pln_value *c = pln_match_val(m, "c");
-    if (!pln_value_is_splat(c, &v) || v != 0)
-        return pln_match_refuse(m, "not 0");
-    const bool is_float = pln_dtype_is_float(c->type.dtype);
-    if (is_float && !signbit(v) && pln_node_is(m->root, "Add"))
+    PLN_TRY(is_zero(m, &v));
+    const bool is_float = pln_dtype_is_float(pln_match_val(m, "c")->type.dtype);
+    if (is_float && !signbit(v) != pln_node_is(m->root, "Sub"))
         return pln_match_refuse(m, "turns -0 into 0");
-    if (is_float && signbit(v) && pln_node_is(m->root, "Sub"))
-        return pln_match_refuse(m, "turns -0 into 0");
-    return is_same_type(m);
+    return PLN_OK;
+}
+
+/* Where nothing but the sign of a zero in a result could differ. */
+static pln_status is_nearly_neutral(pln_match *m)
+{
+    double v;
+    PLN_TRY(is_zero(m, &v));
+    if (pln_value_shows_zero_sign(out_of(m)))
+        return pln_match_refuse(m, "turns -0 into 0, and something may divide by that");
+    return PLN_OK;
 }
 
 /* ---- pads, slices, tiles -------------------------------------------------------- */
@@ -262,6 +227,109 @@ static pln_status has_one_output(pln_match *m)
     if (m->root->n_out != 1)
         return pln_match_refuse(m, "splits");
     return is_same_type(m);
+}
+
+/* ---- other single nodes ---------------------------------------------------------- */
+
+/* By scales of 1 or, where these are absent, by sizes that are the input's. */
+static pln_status is_unscaled(pln_match *m)
+{
+    const char *mode = pln_node_get_string(m->root, "coordinate_transformation_mode", "");
+    if (!strcmp(mode, "tf_crop_and_resize"))
+        return pln_match_refuse(m, "crops");
+    const pln_value *scales = pln_match_val(m, "scales");
+    if (scales && pln_value_count(scales) != 0)
+        PLN_TRY(is_splat_of(m, "scales", 1));
+    return is_same_type(m);
+}
+
+/* Same sizes, and each result from one element. */
+static pln_status reduces_nothing(pln_match *m)
+{
+    const pln_value *x = pln_match_val(m, "x");
+    const int rank = pln_value_rank(x);
+    int64_t axes[PLN_MAX_RANK];
+    size_t n = 0;
+    const pln_value *a = pln_match_val(m, "a");
+    if (a && !pln_axes_of(a, rank, axes, &n))
+        return pln_match_refuse(m, "axes not known");
+    for (size_t i = 0; i < (n ? n : (size_t)(rank < 0 ? 0 : rank)); i++)
+        if (!pln_dim_is(x->type.shape.dims[n ? axes[i] : (int64_t)i], 1) &&
+            !(n == 0 && pln_node_get_int(m->root, "noop_with_empty_axes", 0)))
+            return pln_match_refuse(m, "reduces an axis");
+    return is_same_type(m);
+}
+
+static pln_status is_window_of_one(pln_match *m)
+{
+    const pln_attr *k = pln_node_find_attr(m->root, "kernel_shape");
+    const pln_attr *pads = pln_node_find_attr(m->root, "pads");
+    if (pln_node_has_other_outputs(m->root))
+        return pln_match_refuse(m, "its indices are used");
+    for (size_t i = 0; k && i < k->n; i++)
+        if (k->ints[i] != 1)
+            return pln_match_refuse(m, "its window is larger");
+    for (size_t i = 0; pads && i < pads->n; i++)
+        if (pads->ints[i])
+            return pln_match_refuse(m, "it pads");
+    return is_same_type(m);
+}
+
+/* A global pool over one pixel. */
+static pln_status is_one_pixel(pln_match *m)
+{
+    return is_same_type(m);
+}
+
+static pln_status is_block_of_one(pln_match *m)
+{
+    if (pln_node_get_int(m->root, "blocksize", 0) != 1)
+        return pln_match_refuse(m, "larger blocks");
+    return is_same_type(m);
+}
+
+/* Rows 0, 1, .. of the data, all of them, are overwritten. */
+static pln_status overwrites_all(pln_match *m)
+{
+    const pln_value *i = pln_match_val(m, "i"), *data = pln_match_val(m, "data");
+    const char *how = pln_node_get_string(m->root, "reduction", "none");
+    const pln_tensor *t = i->cst;
+    if (strcmp(how, "none"))
+        return pln_match_refuse(m, "combines");
+    if (!pln_value_same_type(data, pln_match_val(m, "x")) || t->rank < 1 ||
+        t->dims[t->rank - 1] != 1 || pln_value_rank(data) < 1 ||
+        !pln_dim_is(data->type.shape.dims[0], pln_tensor_size(t)) ||
+        pln_tensor_materialize(i->cst, NULL) != PLN_OK)
+        return pln_match_refuse(m, "not all rows");
+    for (int64_t k = 0; k < pln_tensor_size(t); k++)
+        if (pln_tensor_get_i64(t, k) != k)
+            return pln_match_refuse(m, "not the rows in order");
+    return PLN_OK;
+}
+
+static pln_status is_integral(pln_match *m)
+{
+    if (!pln_value_is_integral(pln_match_val(m, "x")))
+        return pln_match_refuse(m, "its input may have fractions");
+    return is_same_type(m);
+}
+
+static pln_status is_positive_or_zero(pln_match *m)
+{
+    if (!pln_value_is_positive_or_zero(pln_match_val(m, "x")))
+        return pln_match_refuse(m, "its input may be negative");
+    return is_same_type(m);
+}
+
+/* One rank at least is that of the input, and no size is set. */
+static pln_status expands_by_ones(pln_match *m)
+{
+    const pln_value *s = pln_match_val(m, "s");
+    double v;
+    if (pln_value_rank(pln_match_val(m, "x")) < 0 || !pln_value_is_splat(s, &v) ||
+        v != 1 || pln_value_count(s) > pln_value_rank(pln_match_val(m, "x")))
+        return pln_match_refuse(m, "may become larger");
+    return PLN_OK;
 }
 
 /* ---- broadcasts ----------------------------------------------------------------- */
@@ -312,7 +380,7 @@ static const pln_rule rules[] = {
       .match = "Transpose(inner=Transpose(x))",
       .build = one_transpose },
     { .name = "reshape-same",
-      .match = "Reshape|Flatten|Expand(x, ...)",
+      .match = "Reshape|Flatten|Expand|Squeeze|Unsqueeze(x, ...)",
       .check = is_same_type,
       .build = give_x },
     { .name = "reshape-reshape",
@@ -327,22 +395,39 @@ static const pln_rule rules[] = {
       .match = "Squeeze(inner=Unsqueeze(x, a#), b#)",
       .check = are_same_axes,
       .build = give_x },
-    { .name = "mul-one",
-      .match = "Mul~(x, c#)",
-      .check = is_neutral_one,
-      .build = give_x },
+    { .name = "mul-one", .match = "Mul(x, c)", .check = is_neutral_one, .build = give_x },
+    { .name = "mul-one", .match = "Mul(c, x)", .check = is_neutral_one, .build = give_x },
     { .name = "div-one",
-      .match = "Div|Pow(x, c#)",
+      .match = "Div|Pow(x, c)",
       .check = is_neutral_one,
       .build = give_x },
     { .name = "add-zero",
-      .match = "Add~(x, c#)",
+      .match = "Add(x, c)",
+      .check = is_neutral_addend,
+      .build = give_x },
+    { .name = "add-zero",
+      .match = "Add(c, x)",
       .check = is_neutral_addend,
       .build = give_x },
     { .name = "sub-zero",
-      .match = "Sub(x, c#)",
+      .match = "Sub(x, c)",
       .check = is_neutral_addend,
       .build = give_x },
+    { .name = "plus-zero",
+      .match = "Add(x, c)",
+      .check = is_nearly_neutral,
+      .build = give_x,
+      .contract = PLN_REASSOC },
+    { .name = "plus-zero",
+      .match = "Add(c, x)",
+      .check = is_nearly_neutral,
+      .build = give_x,
+      .contract = PLN_REASSOC },
+    { .name = "minus-zero",
+      .match = "Sub(x, c)",
+      .check = is_nearly_neutral,
+      .build = give_x,
+      .contract = PLN_REASSOC },
     { .name = "pad-zero",
       .match = "Pad(x, p#, ...)",
       .check = is_unpadded,
@@ -360,8 +445,47 @@ static const pln_rule rules[] = {
       .match = "Tile(x, r#)",
       .check = is_tiled_once,
       .build = give_x },
-    { .name = "relu-relu",
-      .match = "Relu(x=Relu|Sigmoid|Softmax|HardSigmoid|Exp(_))",
+    { .name = "expand-ones",
+      .match = "Expand(x, s#)",
+      .check = expands_by_ones,
+      .build = give_x },
+    { .name = "resize-same",
+      .match = "Resize(x, roi?, scales?#, sizes?)",
+      .check = is_unscaled,
+      .build = give_x },
+    { .name = "reduce-one",
+      .match = "ReduceMax|ReduceMin|ReduceMean|ReduceSum|ReduceProd(x, a?)",
+      .check = reduces_nothing,
+      .build = give_x },
+    { .name = "pool-one",
+      .match = "MaxPool|AveragePool(x)",
+      .check = is_window_of_one,
+      .build = give_x },
+    { .name = "pool-pixel",
+      .match = "GlobalAveragePool|GlobalMaxPool(x)",
+      .check = is_one_pixel,
+      .build = give_x },
+    { .name = "block-one",
+      .match = "DepthToSpace|SpaceToDepth(x)",
+      .check = is_block_of_one,
+      .build = give_x },
+    { .name = "scatter-all",
+      .match = "ScatterND(data, i#, x)",
+      .check = overwrites_all,
+      .build = give_x },
+    { .name = "relu-relu", .match = "Relu(x=Relu(_))", .build = give_x },
+    { .name = "positive",
+      .match = "Relu|Abs(x)",
+      .check = is_positive_or_zero,
+      .build = give_x },
+    { .name = "integral",
+      .match = "Ceil|Floor|Round(x)",
+      .check = is_integral,
+      .build = give_x },
+    { .name = "sign-sign", .match = "Sign(x=Sign(_))", .build = give_x },
+    { .name = "where-same",
+      .match = "Where(c, x, x)",
+      .check = is_same_type,
       .build = give_x },
     { .name = "clip-none", .match = "Clip(x)", .build = give_x },
     { .name = "twice", .match = "Neg(Neg(x))", .build = give_x },

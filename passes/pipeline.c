@@ -10,7 +10,7 @@
 #define MAX_ROUNDS 8
 #define MAX_DEPTH  8
 
-#define CLEAN  "(noop,fold,shape,control,cse,dce)*"
+#define CLEAN  "(noop,merge,clamp,fold,shape,control,cse,dce)*"
 #define FOLD   "dequantize,fold-conv-bn,fuse-norm,fuse-act"
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv"
 #define SINK   "(sink-transpose,noop)*"

@@ -6,23 +6,9 @@
  *     Add(Transpose(x), Transpose(y)) => Transpose(Add(x, y))
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/pass.h"
+#include "passes/known.h"
 
 #include <string.h>
-
-static bool perm_of(const pln_node *n, int64_t *perm, int *rank)
-{
-    const pln_attr *a = pln_node_find_attr(n, "perm");
-    *rank = a ? (int)a->n : pln_value_rank(n->in[0]);
-    if (*rank < 1 || *rank > PLN_MAX_RANK)
-        return false;
-    for (int i = 0; i < *rank; i++) {
-        perm[i] = a ? a->ints[i] : *rank - 1 - i;
-        if (perm[i] < 0 || perm[i] >= *rank)
-            return false;
-    }
-    return true;
-}
 
 static pln_status add_transpose(pln_patch *p, pln_value *v, const int64_t *perm, int rank,
                                 pln_value **out)
@@ -51,7 +37,7 @@ static pln_status unary(pln_match *m, pln_patch *p)
     pln_value *in[3] = { pln_match_val(m, "x"), NULL, NULL };
     for (uint32_t i = 1; i < m->root->n_in && i < 3; i++)
         in[i] = m->root->in[i];
-    if (!perm_of(pln_match_node(m, "t"), perm, &rank))
+    if (!pln_perm_of(pln_match_node(m, "t"), perm, &rank))
         return pln_match_refuse(m, "its permutation is not known");
     return finish(m, p, in, m->root->n_in, perm, rank);
 }
@@ -106,7 +92,7 @@ static pln_status with_constant(pln_match *m, pln_patch *p)
     const pln_node *user = pln_value_only_user(m->root->out[0]);
     if (user && pln_node_is(user, "MatMul") && pln_value_is_splat(c, &factor))
         return pln_match_refuse(m, "the product behind it takes the factor");
-    if (!perm_of(pln_match_node(m, "t"), perm, &rank))
+    if (!pln_perm_of(pln_match_node(m, "t"), perm, &rank))
         return pln_match_refuse(m, "its permutation is not known");
     in[at] = pln_match_val(m, "x");
     PLN_TRY(constant_before(m, p, c, perm, rank, &in[1 - at]));
@@ -118,8 +104,8 @@ static pln_status both(pln_match *m, pln_patch *p)
     int64_t a[PLN_MAX_RANK], b[PLN_MAX_RANK];
     int ra, rb;
     pln_value *in[2] = { pln_match_val(m, "x"), pln_match_val(m, "y") };
-    if (!perm_of(pln_match_node(m, "t"), a, &ra) ||
-        !perm_of(pln_match_node(m, "u"), b, &rb) || ra != rb ||
+    if (!pln_perm_of(pln_match_node(m, "t"), a, &ra) ||
+        !pln_perm_of(pln_match_node(m, "u"), b, &rb) || ra != rb ||
         memcmp(a, b, (size_t)ra * sizeof a[0]) != 0)
         return pln_match_refuse(m, "the two are transposed differently");
     return finish(m, p, in, 2, a, ra);

@@ -1,0 +1,244 @@
+/* merge: two nodes that move, convert or arrange elements become one.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/known.h"
+#include "src/util/size.h"
+
+#include <math.h>
+#include <string.h>
+
+static pln_value *out_of(const pln_match *m)
+{
+    return m->root->out[0];
+}
+
+/* ---- casts ---------------------------------------------------------------------- */
+
+/* Does every value of `from` survive in `through`? */
+static bool keeps_all(pln_dtype from, pln_dtype through)
+{
+    static const struct {
+        uint8_t dt, sign, bits; /* bits of the significand that are certain */
+        int16_t exponent;       /* largest power of two that it reaches; 0: an integer */
+    } forms[] = { { PLN_DT_BOOL, 0, 1, 0 },   { PLN_DT_U8, 0, 8, 0 },
+                  { PLN_DT_U16, 0, 16, 0 },   { PLN_DT_U32, 0, 32, 0 },
+                  { PLN_DT_U64, 0, 64, 0 },   { PLN_DT_S8, 1, 7, 0 },
+                  { PLN_DT_S16, 1, 15, 0 },   { PLN_DT_S32, 1, 31, 0 },
+                  { PLN_DT_S64, 1, 63, 0 },   { PLN_DT_F16, 1, 11, 15 },
+                  { PLN_DT_BF16, 1, 8, 127 }, { PLN_DT_F32, 1, 24, 127 },
+                  { PLN_DT_F64, 1, 53, 1023 } };
+    const size_t n = sizeof forms / sizeof forms[0];
+    size_t a = 0, b = 0;
+    while (a < n && forms[a].dt != from)
+        a++;
+    while (b < n && forms[b].dt != through)
+        b++;
+    if (a == n || b == n || through == PLN_DT_BOOL || forms[a].sign > forms[b].sign)
+        return a < n && from == through;
+    if (forms[a].exponent && !forms[b].exponent)
+        return false;
+    return forms[a].bits <= forms[b].bits && forms[a].exponent <= forms[b].exponent;
+}
+
+static pln_status cast_once(pln_match *m, pln_patch *p)
+{
+    pln_value *x = pln_match_val(m, "x");
+    const pln_value *mid = pln_match_val(m, "mid");
+    const pln_dtype from = x->type.dtype, to = out_of(m)->type.dtype;
+    if (from == PLN_DT_NONE || !keeps_all(from, mid->type.dtype))
+        return pln_match_refuse(m, "the type between loses values");
+    if (from == to) {
+        pln_patch_replace_proven(p, out_of(m), x);
+        return PLN_OK;
+    }
+    pln_node *n = pln_patch_add(p, "Cast", &x, 1, 1);
+    if (!n || pln_node_set_int(n, "to", pln_node_get_int(m->root, "to", 0)) != PLN_OK)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, out_of(m), n->out[0]);
+    return PLN_OK;
+}
+
+/* Only the type of the second input matters, and that is known. */
+static pln_status cast_to_known(pln_match *m, pln_patch *p)
+{
+    pln_value *x = pln_match_val(m, "x");
+    const pln_dtype to = pln_match_val(m, "like")->type.dtype;
+    if (to == PLN_DT_NONE || m->root->n_attrs)
+        return pln_match_refuse(m, "its type is not known");
+    pln_node *n = pln_patch_add(p, "Cast", &x, 1, 1);
+    if (!n || pln_node_set_int(n, "to", (int64_t)to) != PLN_OK)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, out_of(m), n->out[0]);
+    return PLN_OK;
+}
+
+/* ---- selections ----------------------------------------------------------------- */
+
+static pln_status where_swapped(pln_match *m, pln_patch *p)
+{
+    pln_value *in[3] = { pln_match_val(m, "c"), pln_match_val(m, "b"),
+                         pln_match_val(m, "a") };
+    pln_node *n = pln_patch_add(p, "Where", in, 3, 1);
+    pln_patch_replace(p, out_of(m), n ? n->out[0] : NULL);
+    return PLN_OK;
+}
+
+static pln_status abs_of_x(pln_match *m, pln_patch *p)
+{
+    pln_patch_replace(p, out_of(m), pln_patch_op1(p, "Abs", pln_match_val(m, "x")));
+    return PLN_OK;
+}
+
+/* ---- pads ----------------------------------------------------------------------- */
+
+static pln_status constant_of(const pln_node *n, double *v)
+{
+    const pln_value *c = n->n_in > 2 ? n->in[2] : NULL;
+    *v = 0;
+    if (strcmp(pln_node_get_string(n, "mode", "constant"), "constant"))
+        return PLN_E_UNSUPPORTED;
+    return c && !pln_value_is_splat(c, v) ? PLN_E_UNSUPPORTED : PLN_OK;
+}
+
+/* Pads of all axes, from those of some. */
+static bool pads_of(const pln_node *n, int rank, int64_t *pads)
+{
+    int64_t v[2 * PLN_MAX_RANK], axes[PLN_MAX_RANK];
+    size_t n_pads, n_axes = (size_t)rank;
+    for (int i = 0; i < rank; i++)
+        axes[i] = i;
+    if (rank < 1 || !pln_value_get_ints(n->in[1], v, 2 * PLN_MAX_RANK, &n_pads))
+        return false;
+    if (n->n_in > 3 && n->in[3] &&
+        !pln_value_get_ints(n->in[3], axes, PLN_MAX_RANK, &n_axes))
+        return false;
+    if (n_pads != 2 * n_axes)
+        return false;
+    memset(pads, 0, 2 * (size_t)rank * sizeof *pads);
+    for (size_t i = 0; i < n_axes; i++) {
+        const int64_t a = axes[i] < 0 ? axes[i] + rank : axes[i];
+        if (a < 0 || a >= rank)
+            return false;
+        pads[a] = v[i];
+        pads[rank + a] = v[n_axes + i];
+    }
+    return true;
+}
+
+static pln_status one_pad(pln_match *m, pln_patch *p)
+{
+    const pln_node *inner = pln_match_node(m, "inner");
+    pln_value *x = pln_match_val(m, "x");
+    const int rank = pln_value_rank(x);
+    int64_t a[2 * PLN_MAX_RANK], b[2 * PLN_MAX_RANK];
+    double va, vb;
+    if (constant_of(inner, &va) != PLN_OK || constant_of(m->root, &vb) != PLN_OK ||
+        va != vb || signbit(va) != signbit(vb))
+        return pln_match_refuse(m, "they pad with different values");
+    if (!pads_of(inner, rank, a) || !pads_of(m->root, rank, b))
+        return pln_match_refuse(m, "pads not known");
+    for (int i = 0; i < 2 * rank; i++) {
+        if ((a[i] > 0 && b[i] < 0) || (a[i] < 0 && b[i] > 0))
+            return pln_match_refuse(m, "one crops what the other pads");
+        if (!pln_i64_add(&a[i], a[i], b[i]))
+            return pln_match_refuse(m, "pads too large");
+    }
+    pln_value *in[3] = { x, pln_patch_ints(p, a, 2 * (size_t)rank, "pads"),
+                         m->root->n_in > 2 ? m->root->in[2] : NULL };
+    pln_node *n = pln_patch_add(p, "Pad", in, 3, 1);
+    pln_patch_replace(p, out_of(m), n ? n->out[0] : NULL);
+    return PLN_OK;
+}
+
+/* ---- softmax -------------------------------------------------------------------- */
+
+static pln_status log_softmax(pln_match *m, pln_patch *p)
+{
+    pln_value *x = pln_match_val(m, "x");
+    const int64_t axis = pln_node_get_int(pln_match_node(m, "s"), "axis", -1);
+    pln_node *n = pln_patch_add(p, "LogSoftmax", &x, 1, 1);
+    if (!n || pln_node_set_int(n, "axis", axis) != PLN_OK)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, out_of(m), n->out[0]);
+    return PLN_OK;
+}
+
+/* What rises with its input does not move the place of the largest. */
+static pln_status arg_of_x(pln_match *m, pln_patch *p)
+{
+    pln_value *x = pln_match_val(m, "x");
+    const pln_node *s = pln_match_node(m, "s");
+    const int rank = pln_value_rank(x);
+    int64_t a = pln_node_get_int(m->root, "axis", 0), b = pln_node_get_int(s, "axis", -1);
+    if (rank < 0)
+        return pln_match_refuse(m, "rank not known");
+    if (!pln_node_is(s, "Exp") && a + (a < 0 ? rank : 0) != b + (b < 0 ? rank : 0))
+        return pln_match_refuse(m, "another axis");
+    pln_node *n = pln_patch_copy(p, m->root, &x, 1);
+    pln_patch_replace(p, out_of(m), n ? n->out[0] : NULL);
+    return PLN_OK;
+}
+
+/* ---- sequences ------------------------------------------------------------------ */
+
+static pln_status item_of_sequence(pln_match *m, pln_patch *p)
+{
+    int64_t i;
+    size_t n;
+    const pln_node *s = pln_match_node(m, "s");
+    if (!pln_value_get_ints(pln_match_val(m, "i"), &i, 1, &n) || n != 1)
+        return pln_match_refuse(m, "its place is not known");
+    i += i < 0 ? s->n_in : 0;
+    if (i < 0 || i >= s->n_in)
+        return pln_match_refuse(m, "beyond the sequence");
+    pln_patch_replace_proven(p, out_of(m), s->in[i]);
+    return PLN_OK;
+}
+
+static pln_status concat_items(pln_match *m, pln_patch *p)
+{
+    const pln_node *s = pln_match_node(m, "s");
+    if (pln_node_get_int(m->root, "new_axis", 0))
+        return pln_match_refuse(m, "stacks");
+    pln_node *n = pln_patch_add(p, "Concat", s->in, s->n_in, 1);
+    if (!n || pln_node_set_int(n, "axis", pln_node_get_int(m->root, "axis", 0)) != PLN_OK)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, out_of(m), n->out[0]);
+    return PLN_OK;
+}
+
+static pln_status give_x(pln_match *m, pln_patch *p)
+{
+    pln_patch_replace_proven(p, out_of(m), pln_match_val(m, "x"));
+    return PLN_OK;
+}
+
+static const pln_rule rules[] = {
+    { .name = "cast-cast", .match = "Cast(mid=Cast(x))", .build = cast_once },
+    { .name = "cast-like", .match = "CastLike(x, like)", .build = cast_to_known },
+    { .name = "where-not", .match = "Where(Not(c), a, b)", .build = where_swapped },
+    { .name = "abs-neg", .match = "Abs(Neg(x))", .build = abs_of_x },
+    { .name = "pad-pad",
+      .match = "Pad(inner=Pad!(x, a#, ...), b#, ...)",
+      .build = one_pad },
+    { .name = "log-softmax",
+      .match = "Log(s=Softmax!(x))",
+      .build = log_softmax,
+      .contract = PLN_REASSOC },
+    { .name = "arg-softmax",
+      .match = "ArgMax|ArgMin(s=Softmax|LogSoftmax|Exp(x))",
+      .build = arg_of_x,
+      .contract = PLN_REASSOC },
+    { .name = "item-of-sequence",
+      .match = "SequenceAt(s=SequenceConstruct(...), i#)",
+      .build = item_of_sequence },
+    { .name = "concat-of-sequence",
+      .match = "ConcatFromSequence(s=SequenceConstruct(...))",
+      .build = concat_items },
+    { .name = "optional", .match = "OptionalGetElement(Optional(x))", .build = give_x },
+};
+
+const pln_pass pln_pass_merge = {
+    .name = "merge",
+    .brief = "makes one node of two that convert, select or arrange elements",
+    PLN_RULES(rules),
+};
