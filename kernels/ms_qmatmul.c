@@ -131,9 +131,8 @@ static pln_status gemm_ref(pln_call *c, pln_error *err)
         const float s = as * (float)column_value(c->in[q->b_scale], &g, 0, j);
         if (ys)
             PLN_DATA(uint8_t, c->out[0])
-            [i] = pln_quantize_byte((float)(int32_t)v * (s / out), 1.0f, zero, flip);
-        else
-            PLN_DATA(float, c->out[0])[i] = (float)(int32_t)v * s;
+        [i] = pln_quantize_byte((float)(int32_t)v * (s / out), 1.0f, zero, flip);
+        else PLN_DATA(float, c->out[0])[i] = (float)(int32_t)v * s;
     }
     return PLN_OK;
 }

@@ -368,7 +368,7 @@ static pln_status pool_shape(pln_infer *inf, pln_shape *out, pln_error *err)
     return PLN_OK;
 }
 
-static pln_status pool_infer(pln_infer *inf, pln_error *err)
+pln_status pool_infer(pln_infer *inf, pln_error *err)
 {
     pln_shape out = pln_shape_unknown();
     if (pln_infer_rank(inf, 0) != PLN_RANK_UNKNOWN)
@@ -379,7 +379,7 @@ static pln_status pool_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-static pln_status global_infer(pln_infer *inf, pln_error *err)
+pln_status pool_global_infer(pln_infer *inf, pln_error *err)
 {
     const int rank = pln_infer_rank(inf, 0);
     if (rank == PLN_RANK_UNKNOWN)
@@ -393,7 +393,7 @@ static pln_status global_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-static void pool_cost(const pln_infer *inf, pln_cost *cost)
+void pool_cost(const pln_infer *inf, pln_cost *cost)
 {
     const pool_attrs *a = inf->attrs;
     const pln_dim in = pln_shape_count(inf->syms, inf->in[0]->shape);
@@ -490,7 +490,7 @@ static pln_status run_window(pln_call *c, pool_kind kind, pln_error *err)
     return run_geo(c, kind, &g, err);
 }
 
-static pln_status average_run(pln_call *c, pln_error *err)
+pln_status pool_average_run(pln_call *c, pln_error *err)
 {
     return run_window(c, POOL_AVG, err);
 }
@@ -591,7 +591,7 @@ static void max_positions(pln_call *c, const pool_geo *g)
     }
 }
 
-static pln_status max_run(pln_call *c, pln_error *err)
+pln_status pool_max_run(pln_call *c, pln_error *err)
 {
     pool_geo g = { 0 };
     PLN_TRY(geo_of(c, &g, err));
@@ -729,20 +729,20 @@ static pln_status lp_check(pln_node *n, void *attrs, pln_error *err)
 const pln_op_desc pln_ops_pool[] = {
     { ROW, .name = "MaxPool", .since = 22, .out = { 1, 2 },
       .types = "T:float16,bfloat16,float,double,int8,uint8", .sig = "T->T,int64?",
-      .attrs = max_spec, .infer = pool_infer, .ref = max_run, .cost = pool_cost,
+      .attrs = max_spec, .infer = pool_infer, .ref = pool_max_run, .cost = pool_cost,
       .versions = max_versions },
     { ROW, FLOATS, .name = "AveragePool", .since = 22, .out = { 1, 1 },
-      .attrs = average_spec, .infer = pool_infer, .ref = average_run, .cost = pool_cost,
+      .attrs = average_spec, .infer = pool_infer, .ref = pool_average_run, .cost = pool_cost,
       .versions = average_versions },
     { ROW, FLOATS, .name = "LpPool", .since = 22, .out = { 1, 1 }, .attrs = lp_spec,
       .check = lp_check, .infer = pool_infer, .ref = lp_run, .cost = pool_cost,
       .versions = lp_versions },
     { ROW, FLOATS, .name = "GlobalAveragePool", .since = 22, .out = { 1, 1 },
-      .infer = global_infer, .ref = global_average_run },
+      .infer = pool_global_infer, .ref = global_average_run },
     { ROW, FLOATS, .name = "GlobalMaxPool", .since = 22, .out = { 1, 1 },
-      .infer = global_infer, .ref = global_max_run },
+      .infer = pool_global_infer, .ref = global_max_run },
     { ROW, FLOATS, .name = "GlobalLpPool", .since = 22, .out = { 1, 1 },
-      .attrs = global_lp_spec, .check = lp_check, .infer = global_infer,
+      .attrs = global_lp_spec, .check = lp_check, .infer = pool_global_infer,
       .ref = global_lp_run, .versions = global_lp_versions },
     { .name = NULL },
 };

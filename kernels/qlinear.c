@@ -1,6 +1,7 @@
 /* MatMulInteger, ConvInteger, QLinearMatMul and QLinearConv.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/int_product.h"
+#include "kernels/nhwc.h"
 #include "kernels/quant_fused.h"
 #include "src/ir/numeric.h"
 #include "src/util/size.h"
@@ -240,6 +241,53 @@ static pln_status qconv_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
+/* ---- com.microsoft's QLinearConv: perhaps with the channels last ------------------------ */
+
+typedef struct ms_conv_attrs {
+    pln_conv_attrs conv;
+    int64_t channels_last;
+} ms_conv_attrs;
+
+static const pln_attr_spec ms_conv_spec[] = { PLN_CONV_SPEC,
+                                              PLN_A_INT(ms_conv_attrs, channels_last, 0),
+                                              PLN_A_END };
+
+static bool channels_last(const void *attrs)
+{
+    return ((const ms_conv_attrs *)attrs)->channels_last != 0;
+}
+
+static pln_status ms_conv_infer(pln_infer *inf, pln_error *err)
+{
+    return channels_last(inf->attrs) ? pln_nhwc_infer(inf, 1, qconv_infer, err)
+                                     : qconv_infer(inf, err);
+}
+
+static pln_status ms_conv_ref(pln_call *c, pln_error *err)
+{
+    return channels_last(c->attrs) ? pln_nhwc_run(c, 1, qconv_ref, err) : qconv_ref(c, err);
+}
+
+static pln_status ms_conv_prepare(pln_prep *p, pln_error *err)
+{
+    return channels_last(p->attrs) ? pln_nhwc_prepare(p, 1, &pln_impl_int_conv, err)
+                                   : pln_impl_int_conv.prepare(p, err);
+}
+
+static pln_status ms_conv_run(pln_call *c, pln_error *err)
+{
+    return channels_last(c->attrs) ? pln_nhwc_run(c, 1, pln_impl_int_conv.run, err)
+                                   : pln_impl_int_conv.run(c, err);
+}
+
+static void ms_conv_release(void *state)
+{
+    pln_impl_int_conv.release(state);
+}
+
+static const pln_impl ms_conv_cpu = { "conv_int", ms_conv_prepare, ms_conv_run,
+                                      ms_conv_release };
+
 #define CONV_ATTRS \
     .attrs = conv_spec, .attrs_size = sizeof(pln_conv_attrs), .check = pln_conv_check
 
@@ -261,5 +309,10 @@ const pln_op_desc pln_ops_qlinear[] = {
       .types = "T1:" BYTES ";T2:" BYTES ";T3:" BYTES,
       .sig = "T1,float,T1,T2,float,T2,float,T3,int32?->T3", CONV_ATTRS, .infer = qconv_infer,
       .ref = qconv_ref, .cpu = &pln_impl_int_conv, .cost = qconv_cost },
+    { .name = "QLinearConv", .domain = "com.microsoft", .since = 1, .in = { 8, 9 },
+      .out = { 1, 1 }, .types = "T1:" BYTES ";T2:" BYTES ";T3:" BYTES,
+      .sig = "T1,float,T1,T2,float,T2,float,T3,int32?->T3", .attrs = ms_conv_spec,
+      .attrs_size = sizeof(ms_conv_attrs), .check = pln_conv_check, .infer = ms_conv_infer,
+      .ref = ms_conv_ref, .cpu = &ms_conv_cpu, .cost = qconv_cost },
     { .name = NULL },
 };

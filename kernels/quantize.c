@@ -28,6 +28,9 @@ static const pln_attr_spec dequant_spec[] = {
     PLN_A_END,
 };
 
+/* Of com.microsoft: an axis alone. */
+static const pln_attr_spec ms_spec[] = { PLN_A_INT(quant_attrs, axis, 1), PLN_A_END };
+
 /* ---- which scale belongs to which element ------------------------------------------ */
 
 /* The tensor is rows of `len` elements. Row r has scales from `at` on, one for all (step
@@ -481,6 +484,32 @@ const pln_op_desc pln_ops_quantize[] = {
       .ref = dequant_ref,
       .cpu = &dequant_cpu,
       .versions = dequant_versions },
+    { .name = "QuantizeLinear",
+      .domain = "com.microsoft",
+      .since = 1,
+      .in = { 2, 3 },
+      .out = { 1, 1 },
+      .traits = PLN_OP_QDQ,
+      .types = "T1:float,float16;T2:int8,uint8,int16,uint16,int4,uint4",
+      .sig = "T1,T1,T2?->T2",
+      .attrs = ms_spec,
+      .attrs_size = sizeof(quant_attrs),
+      .infer = quant_infer,
+      .ref = quant_ref,
+      .cpu = &quant_cpu },
+    { .name = "DequantizeLinear",
+      .domain = "com.microsoft",
+      .since = 1,
+      .in = { 2, 3 },
+      .out = { 1, 1 },
+      .traits = PLN_OP_QDQ,
+      .types = "T1:int8,uint8,int16,uint16,int32,int4,uint4;T2:float,float16",
+      .sig = "T1,T2,T1?->T2",
+      .attrs = ms_spec,
+      .attrs_size = sizeof(quant_attrs),
+      .infer = dequant_infer,
+      .ref = dequant_ref,
+      .cpu = &dequant_cpu },
     { .name = "DynamicQuantizeLinear",
       .domain = "",
       .since = 11,

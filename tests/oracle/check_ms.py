@@ -45,7 +45,7 @@ def onnxruntime_outputs(model, feeds):
                                        providers=["CPUExecutionProvider"])
         types = {v.name: v.type.tensor_type.elem_type for v in model.graph.input}
         given = {k: ort.OrtValue.ortvalue_from_numpy_with_onnx_type(
-                     np.ascontiguousarray(v), types[k]) for k, v in feeds.items()}
+                     np.asarray(v, order="C"), types[k]) for k, v in feeds.items()}
         got = session.run_with_ort_values([o.name for o in model.graph.output], given)
         return {o.name: as_float(g.numpy(), o) for o, g in zip(model.graph.output, got)}
     except Exception as e:  # onnxruntime's own types: one for each of its codes

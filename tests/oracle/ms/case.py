@@ -67,8 +67,8 @@ def node_model(op, feeds, outputs, constants=None, types=None, domain=DOMAIN, op
 
 def initializer(name, a, elem=None):
     if elem is None or elem == elem_type(a):
-        return onnx.numpy_helper.from_array(np.ascontiguousarray(a), name)
-    return helper.make_tensor(name, elem, a.shape, np.ascontiguousarray(a).tobytes(), raw=True)
+        return onnx.numpy_helper.from_array(np.asarray(a, order="C"), name)
+    return helper.make_tensor(name, elem, a.shape, np.asarray(a, order="C").tobytes(), raw=True)
 
 
 def to_bfloat16(a):
