@@ -58,6 +58,23 @@ static pln_status import_domains(pln_model *m, pln_error *err)
     return pln_model_set_opset(m, "planish", 1) == PLN_OK ? PLN_OK : pln_oom(err);
 }
 
+/* Gradient names values of the graph, which passes may rename or remove: it goes first, or
+ * nothing is rewritten. */
+static pln_status differentiate(pln_model *m, const char **pipeline, pln_error *err)
+{
+    pln_error local = { .code = PLN_OK };
+    if (!**pipeline)
+        return PLN_OK;
+    const pln_status st = pln_model_expand_gradients(m, &local);
+    if (st == PLN_E_NOMEM)
+        return pln_oom(err);
+    if (st != PLN_OK) {
+        pln_log(m->env, PLN_LOG_WARN, "nothing is rewritten: %s", local.text);
+        *pipeline = "";
+    }
+    return PLN_OK;
+}
+
 static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text *report,
                           pln_error *err)
 {
@@ -71,6 +88,7 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
     };
     const char *pipeline = o->passes ? o->passes : pln_pipeline_of_level(o->level, false);
     PLN_TRY(report_facts(report, "before", m, err));
+    PLN_TRY(differentiate(m, &pipeline, err));
     pln_text passes;
     pln_text_init(&passes, m->alloc);
     pln_status st = pln_model_run_passes(m, pipeline, &p, &passes, err);

@@ -237,6 +237,7 @@ static pln_status prepare_model(pln_session *s, const pln_model *model,
         PLN_TRY(fix_defaults(s, model, err));
     PLN_TRY(pln_graph_walk(s->model->graph, privatize_graph, err));
     PLN_TRY(pln_model_inline(s->model, err));
+    PLN_TRY(pln_model_expand_gradients(s->model, err));
     PLN_TRY(pln_graph_walk(s->model->graph, check_graph, err));
     PLN_TRY(optimize(s, o, err));
     PLN_TRY(pln_graph_walk(s->model->graph, check_graph, err));
