@@ -2,7 +2,7 @@
 """Write the official ONNX backend suite as folders that `planish test` reads.
 SPDX-License-Identifier: Apache-2.0
 
-usage: dump_onnx_suite.py DEST [--kind KIND]... [--match REGEX]
+usage: dump_onnx_suite.py DEST [--kind KIND]... [--match REGEX] [--seed N --base DIR]
 
 DEST/KIND/CASE/model.onnx and DEST/KIND/CASE/test_data_set_0/{input,output}_K.pb, KIND one of
 node, simple, real, pytorch-converted, pytorch-operator. data.json beside the model holds rtol
@@ -12,6 +12,9 @@ input_K.pb belongs to the K-th graph input that is not an initializer.
 The node cases are made by importing the package (they are not files in it); the real ones are
 light models (their weights are generated inside the graph) fed a ramp, as the official runner
 does. DEST is complete once DEST/suite.json is there; a second call then does nothing.
+
+With --seed the same cases get other data (reseeded_suite.py), so that what passes the published
+data alone is found out; --base is the folder of the plain dump.
 """
 import argparse
 import contextlib
@@ -26,6 +29,8 @@ import warnings
 import numpy as np
 import onnx
 from onnx import TensorProto, numpy_helper
+
+import reseeded_suite
 
 DEFAULT = {"rtol": 1e-3, "atol": 1e-7}
 KINDS = ("node", "simple", "real", "pytorch-converted", "pytorch-operator")
@@ -154,11 +159,15 @@ def main():
     parser.add_argument("dest")
     parser.add_argument("--kind", action="append", choices=KINDS)
     parser.add_argument("--match", type=re.compile, help="only cases whose name matches")
+    parser.add_argument("--seed", type=int, default=0, help="other data, drawn from this seed")
+    parser.add_argument("--base", help="with --seed: the folder of the plain dump")
     args = parser.parse_args()
+    if bool(args.seed) != bool(args.base):
+        parser.error("--seed and --base belong together")
     kinds = tuple(args.kind or KINDS)
     mark = os.path.join(args.dest, "suite.json")
     facts = {"schema": 1, "onnx": onnx.__version__, "kinds": sorted(kinds),
-             "match": args.match.pattern if args.match else None}
+             "match": args.match.pattern if args.match else None, "seed": args.seed}
     with contextlib.suppress(FileNotFoundError, ValueError):
         with open(mark) as f:
             have = json.load(f)
@@ -174,9 +183,11 @@ def main():
         # numpy's remarks on the overflows and divisions by zero that the cases are about
         warnings.simplefilter("ignore")
         from onnx.backend.test import loader
+        if args.seed:
+            reseeded_suite.reseed(args.seed)
         node_cases = loader.load_node_model_tests() if "node" in kinds else []
 
-    counts = {}
+    counts, renewed = {}, 0
     for kind in kinds:
         def wanted(name):
             return not args.match or args.match.search(name)
@@ -198,9 +209,16 @@ def main():
         todo = [(n, dump) for n, dump in todo if wanted(n)]
         for name, dump in todo:
             dump(os.path.join(args.dest, kind, name))
+            if args.seed:
+                renewed += reseeded_suite.renew(os.path.join(args.dest, kind, name),
+                                                os.path.join(args.base, kind, name), kind,
+                                                args.seed)
         counts[kind] = len(todo)
 
     facts["cases"] = counts
+    if args.seed:
+        facts["renewed"] = renewed
+        print("%d of %d cases got other data" % (renewed, sum(counts.values())))
     os.makedirs(args.dest, exist_ok=True)
     with open(mark + ".part", "w") as f:
         json.dump(facts, f, indent=1, sort_keys=True)
