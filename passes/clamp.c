@@ -51,6 +51,19 @@ static pln_value *bound(pln_patch *p, const pln_value *x, double v)
     return isinf(v) ? NULL : pln_patch_scalar(p, x->type.dtype, v, "bound");
 }
 
+/* -0 stays where 0 is a bound, but not where the first clamp moves it. */
+static pln_status keeps_zero(pln_match *m)
+{
+    range first, second;
+    if (!read_range(pln_match_node(m, "inner"), pln_match_val(m, "x"), &first) ||
+        !read_range(m->root, pln_match_node(m, "inner")->out[0], &second))
+        return pln_match_refuse(m, "its bounds are not constant numbers in order");
+    const bool zero = through(&second, first.lo) == 0 || through(&second, first.hi) == 0;
+    if (zero && (first.lo > 0 || first.hi < 0 || second.lo > 0 || second.hi < 0))
+        return pln_match_refuse(m, "-0 would stay -0");
+    return PLN_OK;
+}
+
 static pln_status build(pln_match *m, pln_patch *p)
 {
     range first, second;
@@ -71,12 +84,15 @@ static pln_status build(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
+#define CLIP_CLIP "Clip(inner=Clip|Relu!(x, ...), lo?, hi?)"
+#define RELU_CLIP "Relu(inner=Clip|Relu!(x, ...))"
+
 /* Relu and Clip leave -0 as it is where 0 is the bound; Max and Min may not. */
 static const pln_rule rules[] = {
-    { .name = "clip-clip",
-      .match = "Clip(inner=Clip|Relu!(x, ...), lo?, hi?)",
-      .build = build },
-    { .name = "relu-clip", .match = "Relu(inner=Clip|Relu!(x, ...))", .build = build },
+    { .name = "clip-clip", .match = CLIP_CLIP, .check = keeps_zero, .build = build },
+    { .name = "relu-clip", .match = RELU_CLIP, .check = keeps_zero, .build = build },
+    { .name = "clip-clip", .match = CLIP_CLIP, .build = build, .contract = PLN_REASSOC },
+    { .name = "relu-clip", .match = RELU_CLIP, .build = build, .contract = PLN_REASSOC },
     { .name = "clip-extremum",
       .match = "Clip(inner=Max|Min~!(x, c#), lo?, hi?)",
       .build = build,

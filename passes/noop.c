@@ -264,20 +264,12 @@ static pln_status is_window_of_one(pln_match *m)
 {
     const pln_attr *k = pln_node_find_attr(m->root, "kernel_shape");
     const pln_attr *pads = pln_node_find_attr(m->root, "pads");
-    if (pln_node_has_other_outputs(m->root))
-        return pln_match_refuse(m, "its indices are used");
     for (size_t i = 0; k && i < k->n; i++)
         if (k->ints[i] != 1)
             return pln_match_refuse(m, "its window is larger");
     for (size_t i = 0; pads && i < pads->n; i++)
         if (pads->ints[i])
             return pln_match_refuse(m, "it pads");
-    return is_same_type(m);
-}
-
-/* A global pool over one pixel. */
-static pln_status is_one_pixel(pln_match *m)
-{
     return is_same_type(m);
 }
 
@@ -454,17 +446,24 @@ static const pln_rule rules[] = {
       .check = is_unscaled,
       .build = give_x },
     { .name = "reduce-one",
-      .match = "ReduceMax|ReduceMin|ReduceMean|ReduceSum|ReduceProd(x, a?)",
+      .match = "ReduceMax|ReduceMin(x, a?)",
       .check = reduces_nothing,
       .build = give_x },
+    { .name = "sum-one", /* a sum begins with 0, which -0 does not survive */
+      .match = "ReduceMean|ReduceSum|ReduceProd(x, a?)",
+      .check = reduces_nothing,
+      .build = give_x,
+      .contract = PLN_REASSOC },
     { .name = "pool-one",
-      .match = "MaxPool|AveragePool(x)",
+      .match = "AveragePool(x)",
       .check = is_window_of_one,
-      .build = give_x },
+      .build = give_x,
+      .contract = PLN_REASSOC },
     { .name = "pool-pixel",
-      .match = "GlobalAveragePool|GlobalMaxPool(x)",
-      .check = is_one_pixel,
-      .build = give_x },
+      .match = "GlobalAveragePool(x)",
+      .check = is_same_type,
+      .build = give_x,
+      .contract = PLN_REASSOC },
     { .name = "block-one",
       .match = "DepthToSpace|SpaceToDepth(x)",
       .check = is_block_of_one,

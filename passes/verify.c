@@ -164,12 +164,14 @@ static outcome fill_leaves(trial *t)
 static void note_scale(trial *t)
 {
     t->judge.scale = 0;
+    t->judge.wild = false;
     for (size_t i = 0; i < t->values.cap; i++) {
         const pln_tensor *v = t->values.keys[i] ? t->values.values[i] : NULL;
         if (!v || v->kind != PLN_KIND_TENSOR || !pln_dtype_is_float((pln_dtype)v->dtype))
             continue;
         for (int64_t k = 0; k < pln_tensor_size(v); k++) {
             const double x = fabs(pln_tensor_get_f64(v, k));
+            t->judge.wild |= !isfinite(x);
             if (isfinite(x) && x > t->judge.scale)
                 t->judge.scale = x;
         }

@@ -62,6 +62,7 @@ typedef struct pln_judge {
     pln_contract contract;
     double bound;  /* of APPROX */
     double scale;  /* largest finite magnitude met while computing */
+    bool wild;     /* infinities or NaN were met */
     bool steps;    /* roundings inside: a flipped level is no fault */
 } pln_judge;
 

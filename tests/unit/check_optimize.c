@@ -101,7 +101,7 @@ START_TEST(levels_and_names)
     o.disable = "identity";
     ck_assert_uint_eq(relus_and_identities(o, &identities), 1);
     ck_assert_uint_eq(identities, 2);
-    o.disable = "cse,noop";
+    o.disable = "cse,noop,clamp";
     ck_assert_uint_eq(relus_and_identities(o, &identities), 2);
     o.disable = NULL;
     o.debug = "limit=1";
