@@ -108,11 +108,16 @@ PLAIN_TYPES(X)
     F8(X, e4m3uz, PLN_DT_F8E4M3FNUZ)                                                \
     F8(X, e5m2, PLN_DT_F8E5M2)                                                      \
     F8(X, e5m2uz, PLN_DT_F8E5M2FNUZ)                                                \
+    F6(X, e2m3, PLN_DT_F6E2M3)                                                      \
+    F6(X, e3m2, PLN_DT_F6E3M2)                                                      \
     F8(X, e8m0, PLN_DT_F8E8M0)                                                      \
     X(f16, uint16_t, pln_f16_to_f32(v), pln_f32_to_f16(v), pln_f64_to_f16(v),       \
       pln_f64_to_f16((double)v))                                                    \
     X(bf16, uint16_t, pln_bf16_to_f32(v), pln_f32_to_bf16(v), pln_f64_to_bf16(v),   \
       pln_f64_to_bf16((double)v))
+#define F6(X, name, dt)                                          \
+    X(name, uint8_t, pln_f6_to_f32(dt, v), pln_f32_to_f6(dt, v), \
+      pln_f32_to_f6(dt, f64_odd(v)), pln_f32_to_f6(dt, f64_odd((double)v)))
 #define F8(X, name, dt)                                                \
     X(name, uint8_t, pln_f8_to_f32(dt, v), pln_f32_to_f8(dt, v, true), \
       pln_f32_to_f8(dt, f64_odd(v), true), pln_f32_to_f8(dt, f64_odd((double)v), true))
@@ -204,6 +209,8 @@ static const conversions table[PLN_DT_COUNT] = {
     [PLN_DT_F8E8M0] = ROW(e8m0, F32),
     [PLN_DT_U2] = ROW(u2, S64),
     [PLN_DT_S2] = ROW(s2, S64),
+    [PLN_DT_F6E2M3] = ROW(e2m3, F32),
+    [PLN_DT_F6E3M2] = ROW(e3m2, F32),
 };
 
 /* uint64 on its way to a short float format: its upper half is not int64. */

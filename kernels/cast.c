@@ -322,7 +322,8 @@ static const pln_version_change cast_like_versions[] = { { 19, NULL, lower_19 },
                                                          { 24, NULL, lower_24 },
                                                          { 0 } };
 
-#define CASTABLE PLN_TS_NUM ",bool,string," PLN_TS_F8 "," PLN_TS_SMALL
+#define LIKABLE  PLN_TS_NUM ",bool,string," PLN_TS_F8 "," PLN_TS_SMALL
+#define CASTABLE LIKABLE "," PLN_TS_F6
 #define TRAITS   (PLN_OP_ELEMENTWISE | PLN_OP_CHANNELS_LAST)
 
 const pln_op_desc pln_ops_cast[] = {
@@ -344,7 +345,7 @@ const pln_op_desc pln_ops_cast[] = {
       .since = 25,
       .in = { 2, 2 },
       .out = { 1, 1 },
-      .types = "T1:" CASTABLE ";T2:" CASTABLE,
+      .types = "T1:" LIKABLE ";T2:" LIKABLE,
       .sig = "T1,T2->T2",
       .attrs = cast_like_spec,
       .attrs_size = sizeof(cast_attrs),

@@ -139,7 +139,9 @@ static void quant_float8(const job *j, const float *x, uint8_t *y, int64_t at, i
     const int64_t step = j->l.step;
     for (int64_t i = 0; i < n; i++) {
         const float q = x[i] / j->scale[at + i * step];
-        y[i] = dt == PLN_DT_F4E2M1 ? pln_f32_to_f4(q) : pln_f32_to_f8(dt, q, j->saturate);
+        y[i] = dt == PLN_DT_F4E2M1         ? pln_f32_to_f4(q)
+               : pln_dtype_bits(dt) == 6 ? pln_f32_to_f6(dt, q)
+                                         : pln_f32_to_f8(dt, q, j->saturate);
     }
 }
 
@@ -450,7 +452,7 @@ static const pln_version_change dequant_versions[] = {
     { 13, NULL, lower_13 }, { 21, NULL, lower_21 }, { 23, NULL, lower_dequant_23 }, { 0 }
 };
 
-#define QUANTIZED "int8,uint8,int16,uint16," PLN_TS_F8 ",uint4,int4,float4e2m1,uint2,int2"
+#define QUANTIZED "int8,uint8,int16,uint16," PLN_TS_F8 ",uint4,int4,float4e2m1,uint2,int2," PLN_TS_F6
 
 const pln_op_desc pln_ops_quantize[] = {
     { .name = "QuantizeLinear",

@@ -6,8 +6,6 @@
 #include "proto/load.h"
 #include "src/ir/op.h"
 
-#define RAW_DATA       9
-#define LAST_DATA_TYPE ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E3M2
 
 static pln_value *find_here(const pln_graph *g, const char *name)
 {
@@ -110,28 +108,6 @@ static pln_status add_initializer(pln_loader *l, pln_graph *g, const char *name,
     return PLN_OK;
 }
 
-/* A tensor of a type of the standard that nothing here computes with: it is kept as its
- * message, and is a value without contents. */
-static pln_status load_opaque(pln_loader *l, pln_graph *g, const char *name,
-                              Onnx__TensorProto *p)
-{
-    pln_cut data;
-    if (find_here(g, name))
-        return twice(l, name);
-    pln_value *v = pln_graph_add_initializer(g, name, NULL);
-    if (!v)
-        return pln_oom(l->err);
-    v->file_order = ++l->n_initializers;
-    while (pln_load_take_cut(l, &p->base, PLN_FIELD_DATA, &data)) {
-        p->has_raw_data |= data.field == RAW_DATA;
-        if (data.field == RAW_DATA)
-            p->raw_data = (ProtobufCBinaryData){ data.len, (uint8_t *)(uintptr_t)data.data };
-        else
-            PLN_TRY(pln_load_put_back(l, &p->base, &data));
-    }
-    return pln_load_rest(l, &p->base, &v->tensor_extra);
-}
-
 static pln_status load_initializer(pln_loader *l, pln_graph *g, Onnx__TensorProto *p)
 {
     pln_tensor *t;
@@ -139,8 +115,6 @@ static pln_status load_initializer(pln_loader *l, pln_graph *g, Onnx__TensorProt
     const char *name = pln_load_name(l, p->name);
     if (!name)
         return PLN_E_NOMEM;
-    if (p->data_type >= PLN_DT_COUNT && p->data_type <= LAST_DATA_TYPE)
-        return load_opaque(l, g, name, p);
     PLN_TRY(pln_load_tensor(l, p, &t));
     PLN_TRY(add_initializer(l, g, name, t, &v));
     p->has_name = 0;

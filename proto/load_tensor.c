@@ -32,18 +32,14 @@ static uint32_t typed_field(pln_dtype dt)
     }
 }
 
-static size_t packed_bytes(pln_dtype dt, size_t n)
-{
-    const size_t bits = pln_dtype_bits(dt);
-    return bits >= 8 ? n * (bits / 8) : n / (8 / bits) + (n % (8 / bits) != 0);
-}
-
-/* Entries of a typed field for n elements: complex numbers take two, 4-bit ones half. */
+/* Entries of a typed field for n elements: complex numbers take two; 4-bit and 2-bit ones
+ * are packed to bytes, 6-bit ones are not. */
 static size_t typed_entries(pln_dtype dt, size_t n)
 {
+    const unsigned bits = pln_dtype_bits(dt);
     if (pln_dtype_is_complex(dt))
         return 2 * n;
-    return pln_dtype_bits(dt) && pln_dtype_bits(dt) < 8 ? packed_bytes(dt, n) : n;
+    return bits == 4 || bits == 2 ? pln_packed_bytes(dt, n) : n;
 }
 
 /* ---- decoding ---------------------------------------------------------------------- */
@@ -148,9 +144,6 @@ static pln_status check_shape(pln_loader *l, const Onnx__TensorProto *p, source 
     int64_t n;
     if (p->segment)
         return pln_fail(l->err, PLN_E_UNSUPPORTED, "tensors in segments are not supported");
-    if (p->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E2M3 ||
-        p->data_type == ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT6E3M2)
-        return pln_fail(l->err, PLN_E_UNSUPPORTED, "float6 tensors are not supported");
     if (p->data_type <= PLN_DT_NONE || p->data_type >= PLN_DT_COUNT)
         return pln_fail(l->err, PLN_E_FORMAT, "element type %d is unknown", p->data_type);
     if (p->n_dims > PLN_MAX_RANK)
@@ -195,7 +188,7 @@ static pln_status from_raw_bytes(pln_loader *l, const source *s, pln_buf *buf,
 {
     if (s->dt == PLN_DT_STRING)
         return pln_fail(l->err, PLN_E_FORMAT, "strings can't be raw bytes");
-    const size_t need = packed_bytes(s->dt, s->n);
+    const size_t need = pln_packed_bytes(s->dt, s->n);
     if (len != need)
         return wrong_size(l, s, what, len, need);
     pln_raw raw = { .buf = buf, .data = data, .size = len };
@@ -340,7 +333,7 @@ static pln_status from_external(pln_loader *l, const source *s, pln_tensor **out
     if (s->dt == PLN_DT_STRING)
         return pln_fail(l->err, PLN_E_FORMAT, "strings can't be external");
     if (!at.has_length)
-        at.length = packed_bytes(s->dt, s->n);
+        at.length = pln_packed_bytes(s->dt, s->n);
     PLN_TRY(pln_external_open(&l->external, (const char *)at.location.data, at.location.len,
                               &buf, l->err));
     if (at.offset > buf->size || at.length > buf->size - at.offset)

@@ -15,17 +15,14 @@
 
 /* ---- elements ---------------------------------------------------------------------- */
 
-/* Elements of 4 or 2 bits, one a byte in memory, low bits first. */
+/* Elements of less than a byte, which in memory are one a byte. */
 static const void *pack_bits(pln_writer *w, const pln_tensor *t, size_t *len)
 {
-    const unsigned bits = pln_dtype_bits((pln_dtype)t->dtype), per = 8 / bits;
-    const unsigned mask = (1u << bits) - 1;
     const size_t n = (size_t)pln_tensor_size(t);
-    unsigned char *out = pln_arena_alloc(w->arena, n / per + 1);
-    *len = n / per + (n % per != 0);
-    for (size_t i = 0; out && i < n; i++)
-        out[i / per] |= (unsigned char)((PLN_DATA(const unsigned char, t)[i] & mask)
-                                        << (bits * (i % per)));
+    *len = pln_packed_bytes((pln_dtype)t->dtype, n);
+    unsigned char *out = pln_arena_alloc(w->arena, *len + 1);
+    if (out)
+        pln_pack_bits((pln_dtype)t->dtype, PLN_DATA(const unsigned char, t), n, out);
     return out;
 }
 
@@ -103,9 +100,7 @@ static pln_status put_outside(pln_writer *w, const void *data, size_t len)
 
 static size_t raw_size(const pln_tensor *t)
 {
-    const size_t bits = pln_dtype_bits((pln_dtype)t->dtype);
-    const size_t n = (size_t)pln_tensor_size(t);
-    return bits >= 8 ? n * (bits / 8) : n / (8 / bits) + (n % (8 / bits) != 0);
+    return pln_packed_bytes((pln_dtype)t->dtype, (size_t)pln_tensor_size(t));
 }
 
 static pln_status write_strings(pln_writer *w, const pln_tensor *t)

@@ -120,6 +120,8 @@ typedef enum pln_dtype {
     PLN_DT_F8E8M0 = 24,
     PLN_DT_U2 = 25,
     PLN_DT_S2 = 26,
+    PLN_DT_F6E2M3 = 27,
+    PLN_DT_F6E3M2 = 28,
     PLN_DT_COUNT
 } pln_dtype;
 
@@ -135,7 +137,7 @@ typedef enum pln_kind {
 
 /** Name as in ONNX's text form ("float", "int64", "bfloat16", ...). Never NULL. */
 PLN_API const char *pln_dtype_name(pln_dtype dt);
-/** Bytes of one element in memory (4-bit and 2-bit types take a byte each); a string
+/** Bytes of one element in memory (6-bit, 4-bit and 2-bit types take a byte each); a string
  * element is a pointer. 0 for PLN_DT_NONE. */
 PLN_API size_t pln_dtype_size(pln_dtype dt);
 

@@ -16,6 +16,10 @@ typedef struct small_format {
 static const small_format format_f16 = { 16, 10, 15, 0x7bff, 0x7c00, 0x7e00, false };
 static const small_format format_bf16 = { 16, 7, 127, 0x7f7f, 0x7f80, 0x7fc0, false };
 static const small_format format_f4 = { 4, 1, 1, 7, 7, 0, false };
+static const small_format formats_f6[] = {
+    [PLN_DT_F6E2M3 - PLN_DT_F6E2M3] = { 6, 3, 1, 0x1f, 0x1f, 0, false },
+    [PLN_DT_F6E3M2 - PLN_DT_F6E2M3] = { 6, 2, 3, 0x1f, 0x1f, 0, false },
+};
 static const small_format formats_f8[] = {
     [PLN_DT_F8E4M3FN - PLN_DT_F8E4M3FN] = { 8, 3, 7, 0x7e, 0x7f, 0x7f, false },
     [PLN_DT_F8E4M3FNUZ - PLN_DT_F8E4M3FN] = { 8, 3, 8, 0x7f, 0x80, 0x80, true },
@@ -179,6 +183,21 @@ uint8_t pln_f32_to_f8(pln_dtype dt, float f, bool saturate)
     if (dt < PLN_DT_F8E4M3FN || dt > PLN_DT_F8E5M2FNUZ)
         return 0;
     return (uint8_t)encode(&formats_f8[dt - PLN_DT_F8E4M3FN], (double)f, saturate);
+}
+
+float pln_f6_to_f32(pln_dtype dt, uint8_t v)
+{
+    if (dt != PLN_DT_F6E2M3 && dt != PLN_DT_F6E3M2)
+        return 0.0f;
+    const float f = decode_magnitude(&formats_f6[dt - PLN_DT_F6E2M3], v & 31u);
+    return v & 32 ? -f : f;
+}
+
+uint8_t pln_f32_to_f6(pln_dtype dt, float f)
+{
+    if (dt != PLN_DT_F6E2M3 && dt != PLN_DT_F6E3M2)
+        return 0;
+    return (uint8_t)encode(&formats_f6[dt - PLN_DT_F6E2M3], (double)f, true);
 }
 
 float pln_f4_to_f32(uint8_t v)

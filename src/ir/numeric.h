@@ -36,6 +36,9 @@ uint8_t pln_f32_to_f8(pln_dtype dt, float f, bool saturate);
  * pln_f32_to_f8 takes), towards zero, nearest with ties up. The sign is dropped. */
 typedef enum pln_round { PLN_ROUND_UP, PLN_ROUND_DOWN, PLN_ROUND_NEAREST } pln_round;
 uint8_t pln_f32_to_e8m0(float f, bool saturate, pln_round round);
+/* The two float6, in the low 6 bits; saturates. */
+float pln_f6_to_f32(pln_dtype dt, uint8_t v);
+uint8_t pln_f32_to_f6(pln_dtype dt, float f);
 float pln_f4_to_f32(uint8_t v);   /* float4e2m1 in the low 4 bits */
 uint8_t pln_f32_to_f4(float f);   /* saturates */
 

@@ -176,8 +176,7 @@ static pln_status tensor_shape(parser *ps, const pln_type *type, literal_tensor 
         return lex_fail(&ps->l, "a tensor is too large");
     t->n = t->n_literals = (uint64_t)n;
     if (is_packed(t->dtype)) {
-        const unsigned per = 8 / pln_dtype_bits(t->dtype);
-        t->n_literals = t->n / per + (t->n % per != 0);
+        t->n_literals = pln_packed_bytes(t->dtype, t->n);
     } else if (pln_dtype_is_complex(t->dtype)) {
         t->n_literals = 2 * t->n;
     }
@@ -201,7 +200,7 @@ static pln_status put_integer(parser *ps, const lex_literal *v, pln_dtype dt, si
         PLN_TRY(lex_to_u64(&ps->l, v->word, &u));
         const bool sign = pln_dtype_is_integer(dt) && pln_dtype_is_signed(dt) && !is_packed(dt);
         if ((size < 8 && u >> (8 * size - sign)) || (sign && size == 8 && u >> 63) ||
-            (dt == PLN_DT_BOOL && u > 1))
+            (dt == PLN_DT_BOOL && u > 1) || (pln_dtype_bits(dt) == 6 && u > 63))
             return lex_fail(&ps->l, "an element is out of range");
     }
     pln_text_put(out, (const char *)&u, size);
@@ -254,18 +253,6 @@ static pln_status collect(parser *ps, const literal_tensor *t, pln_text *out)
     return out->failed ? pln_oom(ps->l.err) : PLN_OK;
 }
 
-static void unpack(const literal_tensor *t, const unsigned char *b, unsigned char *out)
-{
-    const unsigned bits = pln_dtype_bits(t->dtype), per = 8 / bits, top = 1u << (bits - 1);
-    const bool sign = pln_dtype_is_integer(t->dtype) && pln_dtype_is_signed(t->dtype);
-    for (uint64_t i = 0; i < t->n; i++) {
-        unsigned v = (unsigned)b[i / per] >> ((unsigned)(i % per) * bits) & ((1u << bits) - 1);
-        if (sign && (v & top))
-            v |= 0xffu << bits;
-        out[i] = (unsigned char)v;
-    }
-}
-
 static pln_status fill(parser *ps, const literal_tensor *t, const pln_text *bytes,
                        pln_tensor *out)
 {
@@ -277,7 +264,7 @@ static pln_status fill(parser *ps, const literal_tensor *t, const pln_text *byte
                 return pln_oom(ps->l.err);
         }
     } else if (is_packed(t->dtype)) {
-        unpack(t, (const unsigned char *)bytes->data, out->data);
+        pln_unpack_bits(t->dtype, (const unsigned char *)bytes->data, t->n, out->data);
     } else if (bytes->len) {
         memcpy(out->data, bytes->data, bytes->len);
     }
@@ -357,8 +344,7 @@ static pln_status external_tensor(parser *ps, const literal_tensor *t, pln_tenso
         return pln_oom(ps->l.err);
     PLN_TRY(ps->source->external(ps->source->user, location, at.offset, at.length, &raw.buf,
                                  &raw.data, &raw.size, ps->l.err));
-    const uint64_t want =
-        is_packed(t->dtype) ? t->n_literals : t->n * pln_dtype_size(t->dtype);
+    const uint64_t want = pln_packed_bytes(t->dtype, t->n);
     pln_status st = PLN_OK;
     if (raw.size != want && !(at.length == UINT64_MAX && raw.size > want))
         st = lex_fail(&ps->l, "external data has %zu bytes, want %llu", raw.size,

@@ -332,24 +332,27 @@ static void print_element(printer *p, const pln_tensor *t, int64_t i)
     }
 }
 
-/* Bytes as a file has them: 4-bit and 2-bit elements packed, low bits first. */
+/* Bytes as a file has them. */
 static unsigned char *packed_bytes(const pln_tensor *t, size_t *size)
 {
-    const unsigned bits = pln_dtype_bits(t->dtype), per = 8 / bits;
-    const int64_t n = pln_tensor_size(t);
-    *size = ((size_t)n + per - 1) / per;
+    const size_t n = (size_t)pln_tensor_size(t);
+    *size = pln_packed_bytes((pln_dtype)t->dtype, n);
     unsigned char *b = pln_calloc(t->alloc, *size, 1);
-    for (int64_t i = 0; b && i < n; i++) {
-        const unsigned v = PLN_DATA(const unsigned char, t)[i] & ((1u << bits) - 1);
-        b[i / per] = (unsigned char)(b[i / per] | v << ((unsigned)(i % per) * bits));
-    }
+    if (b)
+        pln_pack_bits((pln_dtype)t->dtype, PLN_DATA(const unsigned char, t), n, b);
     return b;
 }
 
+/* In files; a text has 6-bit elements one by one. */
 static bool is_packed(const pln_tensor *t)
 {
     const unsigned bits = pln_dtype_bits(t->dtype);
-    return bits == 4 || bits == 2;
+    return bits > 0 && bits < 8;
+}
+
+static bool is_packed_in_text(const pln_tensor *t)
+{
+    return is_packed(t) && pln_dtype_bits(t->dtype) != 6;
 }
 
 static void separate(printer *p, int64_t i)
@@ -365,7 +368,7 @@ static pln_status print_inline(printer *p, const pln_tensor *t)
 {
     p->indent++;
     pln_text_str(p->out, "{");
-    if (is_packed(t)) { /* the grammar's literals are the packed bytes */
+    if (is_packed_in_text(t)) { /* the grammar's literals are the packed bytes */
         size_t size;
         unsigned char *b = packed_bytes(t, &size);
         if (!b)

@@ -184,28 +184,45 @@ pln_status pln_tensor_dup(const pln_tensor *t, pln_tensor **out, pln_error *err)
     return PLN_OK;
 }
 
-/* Spreads packed 4-bit or 2-bit elements, low bits first (ONNX: onnx.proto, TensorProto
- * "packed"), to one a byte; signed ones are sign-extended. */
-static void unpack_bits(pln_tensor *t, const unsigned char *src)
+size_t pln_packed_bytes(pln_dtype dt, size_t n)
 {
-    const unsigned bits = pln_dtype_bits((pln_dtype)t->dtype), per = 8 / bits;
-    const unsigned mask = (1u << bits) - 1, sign = 1u << (bits - 1);
-    const bool extend = t->dtype == PLN_DT_S4 || t->dtype == PLN_DT_S2;
-    unsigned char *dst = t->data;
-    const int64_t n = pln_tensor_size(t);
-    for (int64_t i = 0; i < n; i++) {
-        unsigned v = (src[i / per] >> (bits * (unsigned)(i % per))) & mask;
-        if (extend && (v & sign))
-            v |= ~mask;
-        dst[i] = (unsigned char)v;
+    const size_t bits = pln_dtype_bits(dt);
+    return bits >= 8 ? n * (bits / 8) : n / 8 * bits + (n % 8 * bits + 7) / 8;
+}
+
+/* At most two bytes hold an element: a 6-bit one may lie across a boundary. */
+void pln_unpack_bits(pln_dtype dt, const unsigned char *src, size_t n, unsigned char *dst)
+{
+    const unsigned bits = pln_dtype_bits(dt), mask = (1u << bits) - 1;
+    const unsigned sign = 1u << (bits - 1);
+    const bool extend = pln_dtype_is_integer(dt) && pln_dtype_is_signed(dt);
+    for (size_t i = 0; i < n; i++) {
+        const size_t at = i / 8 * bits + i % 8 * bits / 8;
+        const unsigned shift = (unsigned)(i % 8 * bits % 8);
+        unsigned v = src[at] >> shift;
+        if (shift + bits > 8)
+            v |= (unsigned)src[at + 1] << (8 - shift);
+        v &= mask;
+        dst[i] = (unsigned char)(extend && (v & sign) ? v | ~mask : v);
+    }
+}
+
+void pln_pack_bits(pln_dtype dt, const unsigned char *src, size_t n, unsigned char *dst)
+{
+    const unsigned bits = pln_dtype_bits(dt), mask = (1u << bits) - 1;
+    memset(dst, 0, pln_packed_bytes(dt, n));
+    for (size_t i = 0; i < n; i++) {
+        const size_t at = i / 8 * bits + i % 8 * bits / 8;
+        const unsigned shift = (unsigned)(i % 8 * bits % 8), v = src[i] & mask;
+        dst[at] = (unsigned char)(dst[at] | v << shift);
+        if (shift + bits > 8)
+            dst[at + 1] = (unsigned char)(dst[at + 1] | v >> (8 - shift));
     }
 }
 
 static size_t packed_bytes(const pln_tensor *t)
 {
-    const size_t bits = pln_dtype_bits((pln_dtype)t->dtype);
-    const size_t n = (size_t)pln_tensor_size(t);
-    return bits >= 8 ? n * (bits / 8) : (n * bits + 7) / 8;
+    return pln_packed_bytes((pln_dtype)t->dtype, (size_t)pln_tensor_size(t));
 }
 
 /* Whole pages inside [data, data + size) are not needed any more. */
@@ -259,7 +276,8 @@ static pln_status materialize_raw(pln_tensor *t, pln_error *err)
         return pln_oom(err);
     t->data = t->buf->data;
     if (packed)
-        unpack_bits(t, t->raw.data);
+        pln_unpack_bits((pln_dtype)t->dtype, t->raw.data, (size_t)pln_tensor_size(t),
+                        t->data);
     else if (t->raw.size)
         memcpy(t->data, t->raw.data, t->raw.size);
     if (part)

@@ -22,6 +22,9 @@ double pln_tensor_get_f64(const pln_tensor *t, int64_t i)
     case PLN_DT_F8E5M2FNUZ:
     case PLN_DT_F8E8M0:
         return (double)pln_f8_to_f32((pln_dtype)t->dtype, PLN_DATA(const uint8_t, t)[i]);
+    case PLN_DT_F6E2M3:
+    case PLN_DT_F6E3M2:
+        return (double)pln_f6_to_f32((pln_dtype)t->dtype, PLN_DATA(const uint8_t, t)[i]);
     case PLN_DT_F4E2M1:
         return (double)pln_f4_to_f32(PLN_DATA(const uint8_t, t)[i]);
     case PLN_DT_C64:
@@ -97,6 +100,10 @@ void pln_tensor_set_f64(pln_tensor *t, int64_t i, double v)
     case PLN_DT_F8E5M2FNUZ:
     case PLN_DT_F8E8M0:
         PLN_DATA(uint8_t, t)[i] = pln_f32_to_f8((pln_dtype)t->dtype, (float)v, true);
+        break;
+    case PLN_DT_F6E2M3:
+    case PLN_DT_F6E3M2:
+        PLN_DATA(uint8_t, t)[i] = pln_f32_to_f6((pln_dtype)t->dtype, (float)v);
         break;
     case PLN_DT_F4E2M1:
         PLN_DATA(uint8_t, t)[i] = pln_f32_to_f4((float)v);

@@ -27,9 +27,8 @@ static const char *const pln_text_attr_types[] = {
 /* Starts a type: such a word can't stand for a name. */
 static inline bool pln_text_is_type(const char *s, size_t n)
 {
-    static const char *const words[] = { "seq",           "map",    "optional",
-                                         "sparse_tensor", "opaque", "float6e2m3",
-                                         "float6e3m2" };
+    static const char *const words[] = { "seq",           "map", "optional",
+                                         "sparse_tensor", "opaque" };
     if (pln_dtype_from_name(s, n) != PLN_DT_NONE)
         return true;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)

@@ -44,6 +44,8 @@ static const dtype_info infos[PLN_DT_COUNT] = {
     [PLN_DT_F8E8M0] = { "float8e8m0", 1, 8, .is_float = 1 },
     [PLN_DT_U2] = { "uint2", 1, 2, UNS },
     [PLN_DT_S2] = { "int2", 1, 2, INT },
+    [PLN_DT_F6E2M3] = { "float6e2m3", 1, 6, FLT },
+    [PLN_DT_F6E3M2] = { "float6e3m2", 1, 6, FLT },
 };
 
 static const dtype_info *info(pln_dtype dt)

@@ -51,7 +51,7 @@ bool pln_dtype_is_float(pln_dtype dt);   /* all float formats, float8 and float4
 bool pln_dtype_is_integer(pln_dtype dt); /* signed or unsigned, not bool */
 bool pln_dtype_is_signed(pln_dtype dt);
 bool pln_dtype_is_complex(pln_dtype dt);
-/* Bits of an element in files: 4 and 2 for the packed types, 0 for strings. */
+/* Bits of an element in files: 6, 4 and 2 for the packed types, 0 for strings. */
 unsigned pln_dtype_bits(pln_dtype dt);
 pln_dtype pln_dtype_from_name(const char *name, size_t len); /* NONE: no such type */
 

@@ -57,6 +57,18 @@ static unsigned encode_f4(double v)
     return pln_f32_to_f4((float)v);
 }
 
+#define F6(dt)                                                  \
+    static double decode_##dt(unsigned c)                       \
+    {                                                           \
+        return (double)pln_f6_to_f32(PLN_DT_##dt, (uint8_t)c);  \
+    }                                                           \
+    static unsigned encode_##dt(double v)                       \
+    {                                                           \
+        return pln_f32_to_f6(PLN_DT_##dt, (float)v);            \
+    }
+F6(F6E2M3)
+F6(F6E3M2)
+
 static const format formats[] = {
     { "float16", 0x7c00, 0x8000, decode_f16, encode_f16 },
     { "bfloat16", 0x7f80, 0x8000, decode_bf16, encode_bf16 },
@@ -64,6 +76,8 @@ static const format formats[] = {
     { "float8e4m3fnuz", 0x80, 0x80, decode_F8E4M3FNUZ, encode_F8E4M3FNUZ },
     { "float8e5m2", 0x7c, 0x80, decode_F8E5M2, encode_F8E5M2 },
     { "float8e5m2fnuz", 0x80, 0x80, decode_F8E5M2FNUZ, encode_F8E5M2FNUZ },
+    { "float6e2m3", 32, 32, decode_F6E2M3, encode_F6E2M3 },
+    { "float6e3m2", 32, 32, decode_F6E3M2, encode_F6E3M2 },
     { "float4e2m1", 8, 8, decode_f4, encode_f4 },
 };
 
@@ -129,6 +143,10 @@ START_TEST(overflow_and_specials)
     ck_assert(isnan(pln_f16_to_f32(0x7c01)));
     ck_assert(isinf(pln_f16_to_f32(0x7c00)));
     ck_assert(isnan(pln_bf16_to_f32(pln_f32_to_bf16(nan))));
+    ck_assert(pln_f6_to_f32(PLN_DT_F6E2M3, 31) == 7.5f);
+    ck_assert(pln_f6_to_f32(PLN_DT_F6E3M2, 31) == 28.0f);
+    ck_assert_uint_eq(pln_f32_to_f6(PLN_DT_F6E2M3, inf), 31);
+    ck_assert_uint_eq(pln_f32_to_f6(PLN_DT_F6E3M2, -1e9f), 63);
     ck_assert_uint_eq(pln_f32_to_f4(inf), 7);
     ck_assert_uint_eq(pln_f32_to_f4(-1e9f), 15);
 }

@@ -225,7 +225,8 @@ static bool is_float(pln_dtype dt)
 {
     return dt == PLN_DT_F32 || dt == PLN_DT_F64 || dt == PLN_DT_F16 || dt == PLN_DT_C64 ||
            dt == PLN_DT_C128 || (dt >= PLN_DT_BF16 && dt <= PLN_DT_F8E5M2FNUZ) ||
-           dt == PLN_DT_F4E2M1 || dt == PLN_DT_F8E8M0;
+           dt == PLN_DT_F4E2M1 || dt == PLN_DT_F8E8M0 || dt == PLN_DT_F6E2M3 ||
+           dt == PLN_DT_F6E3M2;
 }
 
 static int random_input(pln_env *env, const pln_io_info *io, const feed_args *args,

@@ -148,6 +148,8 @@ static bool raw_bits(const npy_array *a, pln_dtype want)
     case PLN_DT_F8E5M2FNUZ:
     case PLN_DT_F8E8M0:
     case PLN_DT_F4E2M1:
+    case PLN_DT_F6E2M3:
+    case PLN_DT_F6E3M2:
     case PLN_DT_U4:
     case PLN_DT_U2:
         return raw && a->item_size == 1;
