@@ -318,7 +318,7 @@ const pln_op_desc pln_ops_activation[] = {
     ACT(Gelu, 20, PLN_TS_FLOAT, Gelu_spec, &Gelu_cpu),
     ACT(Mish, 22, PLN_TS_FLOAT, NULL, &Mish_cpu),
     ACT(Swish, 24, PLN_TS_FLOAT, Elu_spec, &Swish_cpu),
-    ACT(Shrink, 9, PLN_TS_NUM, Shrink_spec, NULL),
+    ACT(Shrink, 9, PLN_TS_INT ",float16,float,double", Shrink_spec, NULL),
     ACT_MS(Gelu, Gelu, exact_spec),
     ACT_MS(QuickGelu, Swish, QuickGelu_spec),
     { .name = "SwiGLU",
