@@ -1,6 +1,7 @@
 /* Commit: the one way from a patch that was built to a graph that is changed.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/verify.h"
+#include "passes/watch.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -9,18 +10,7 @@
 
 pln_status pln_verify_unknown(pln_pass_ctx *ctx, const char *why, pln_error *err)
 {
-    for (pln_reason *r = ctx->unverified; r; r = r->next)
-        if (!strcmp(r->text, why)) {
-            r->count++;
-            return PLN_OK;
-        }
-    pln_reason *r = PLN_NEW(ctx->keep, pln_reason);
-    char *text = r ? pln_arena_str(ctx->keep, why, strlen(why)) : NULL;
-    if (!text)
-        return pln_oom(err);
-    *r = (pln_reason){ text, 1, ctx->unverified };
-    ctx->unverified = r;
-    return PLN_OK;
+    return pln_reason_count(ctx->keep, &ctx->unverified, why) ? PLN_OK : pln_oom(err);
 }
 
 static bool is_known(const pln_pass_ctx *ctx, const char *rule, const char *where)
@@ -77,6 +67,50 @@ static pln_status verify(pln_pass_ctx *ctx, const pln_patch *p, const pln_match 
     return PLN_E_UNSUPPORTED;
 }
 
+/* ---- counting what it saves -------------------------------------------------------- */
+
+typedef struct counter {
+    pln_rule_stat *stat;
+    void (*dead)(void *user, pln_node *n);
+    void *user;
+} counter;
+
+static int64_t bytes_of(const pln_value *v)
+{
+    size_t bytes = 0;
+    const pln_tensor *t = v->cst;
+    if (!t || t->kind != PLN_KIND_TENSOR ||
+        !pln_dims_bytes((pln_dtype)t->dtype, t->rank, t->dims, &bytes))
+        return 0;
+    return (int64_t)bytes;
+}
+
+static void on_dead(void *user, pln_node *n)
+{
+    counter *c = user;
+    c->stat->nodes++;
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (n->in[i] && n->in[i]->n_uses == 1 && pln_value_is_const(n->in[i]))
+            c->stat->bytes += bytes_of(n->in[i]);
+    if (c->dead)
+        c->dead(c->user, n);
+}
+
+static pln_status apply(pln_patch *p, void (*dead)(void *user, pln_node *n), void *user,
+                        pln_error *err)
+{
+    pln_pass_ctx *ctx = p->ctx;
+    if (!ctx->options->stats)
+        return pln_patch_apply(p, dead, user, err);
+    counter c = { pln_rule_stat_get(ctx, ctx->rule), dead, user };
+    if (!c.stat)
+        return pln_oom(err);
+    c.stat->nodes -= p->n_nodes;
+    for (int i = 0; i < p->n_csts; i++)
+        c.stat->bytes -= bytes_of(p->cst[i]);
+    return pln_patch_apply(p, on_dead, &c, err);
+}
+
 /* ---- the way ----------------------------------------------------------------------- */
 
 pln_status pln_patch_commit(pln_patch *p, const pln_match *m, const pln_node *n,
@@ -87,11 +121,10 @@ pln_status pln_patch_commit(pln_patch *p, const pln_match *m, const pln_node *n,
     pln_status st = pln_patch_check(p, why, why_size, err);
     if (st == PLN_OK && ctx->options->verify == PLN_VERIFY_REWRITE)
         st = verify(ctx, p, m, n, why, why_size, err);
-    const bool sure = ctx->options->verify == PLN_VERIFY_REWRITE;
-    if (st == PLN_OK && !(sure ? pln_pass_begin_sure : pln_pass_begin)(ctx, n))
+    if (st == PLN_OK && !pln_patch_begin_commit(p, m, n))
         st = PLN_E_UNSUPPORTED;
     if (st == PLN_OK)
-        return pln_patch_apply(p, dead, user, err);
+        return apply(p, dead, user, err);
     pln_patch_abort(p);
     return st;
 }

@@ -1,6 +1,6 @@
 /* PLN_DEBUG: everything that can be seen of a pass at work.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/pass.h"
+#include "passes/engine.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -74,8 +74,8 @@ pln_status pln_debug_parse(const char *text, pln_debug *out, pln_error *err)
     return PLN_OK;
 }
 
-void pln_pass_explain(pln_pass_ctx *ctx, const pln_node *n, const char *rule,
-                      const char *why)
+void pln_debug_explain(pln_pass_ctx *ctx, const pln_node *n, const char *rule,
+                       const char *why)
 {
     char where[256];
     if (!(ctx->debug.on & (PLN_DEBUG_EXPLAIN | PLN_DEBUG_LIMIT)))

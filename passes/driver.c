@@ -1,9 +1,9 @@
 /* The driver: runs a pass over every graph of a model.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/verify.h"
+#include "passes/watch.h"
 
 #include <string.h>
-#include <time.h>
 
 /* ---- a pass over a model -------------------------------------------------------- */
 
@@ -27,13 +27,6 @@ static bool pass_is_on(const pln_pass_ctx *ctx, const pln_pass *p)
         return false;
     return !p->run ||
            (p->contract <= ctx->options->contract && p->target <= ctx->options->target);
-}
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static pln_status count_nodes(pln_graph *g, void *user)
@@ -70,18 +63,20 @@ pln_status pln_pass_run(pln_pass_ctx *ctx, const pln_pass *pass, pln_error *err)
     if (ctx->stat->settled == ctx->n_rewrites + 1)
         return PLN_OK;
     const int64_t nodes = model_nodes(ctx->model);
-    const double start = now();
+    const double start = pln_clock();
     const uint64_t unsure = ctx->n_rewrites - ctx->n_sure;
     PLN_TRY(pln_verify_before(ctx, &before, err));
     pass_walk w = { ctx, err };
     pln_status st = pln_graph_walk(ctx->model->graph, run_on_graph, &w);
     ctx->stat->runs++;
-    ctx->stat->seconds += now() - start;
+    ctx->stat->seconds += pln_clock() - start;
     ctx->stat->nodes += model_nodes(ctx->model) - nodes;
     if (st == PLN_OK && before && ctx->n_rewrites - ctx->n_sure != unsure)
         st = pln_verify_after(ctx, before, err);
     if (!ctx->changed)
         ctx->stat->settled = ctx->n_rewrites + 1;
+    if (st == PLN_OK && ctx->changed && ctx->options->watch.on_pass)
+        ctx->options->watch.on_pass(ctx->options->watch.user, pass->name, ctx->model);
     if (st == PLN_OK)
         st = pln_debug_after(ctx, err);
     else
@@ -92,16 +87,42 @@ pln_status pln_pass_run(pln_pass_ctx *ctx, const pln_pass *pass, pln_error *err)
     return st;
 }
 
-bool pln_pass_begin(pln_pass_ctx *ctx, const pln_node *n)
+static bool may_begin(pln_pass_ctx *ctx, const pln_node *n)
 {
+    const uint64_t stop = ctx->options->watch.stop_after;
     if ((ctx->debug.on & PLN_DEBUG_LIMIT) && ctx->n_rewrites >= ctx->debug.limit)
+        return false;
+    if (stop && ctx->n_rewrites >= stop)
         return false;
     ctx->n_rewrites++;
     ctx->changed = true;
-    if (ctx->stat)
-        ctx->stat->applied++;
-    if (ctx->debug.on & (PLN_DEBUG_EXPLAIN | PLN_DEBUG_LIMIT))
-        pln_pass_explain(ctx, n, NULL, NULL);
+    ctx->stat->applied++;
+    if (ctx->options->stats && !ctx->rule) {
+        pln_rule_stat *s = pln_rule_stat_get(ctx, NULL);
+        if (s)
+            s->applied++;
+    }
+    if (ctx->options->explain)
+        pln_watch_miss(ctx, n, ctx->rule, NULL, 0, 0);
+    pln_debug_explain(ctx, n, NULL, NULL);
+    return true;
+}
+
+bool pln_pass_begin(pln_pass_ctx *ctx, const pln_node *n)
+{
+    if (!may_begin(ctx, n))
+        return false;
+    pln_watch_rewrite(ctx, NULL, NULL, n);
+    return true;
+}
+
+bool pln_patch_begin_commit(pln_patch *p, const pln_match *m, const pln_node *n)
+{
+    pln_pass_ctx *ctx = p->ctx;
+    if (!may_begin(ctx, n))
+        return false;
+    ctx->n_sure += ctx->options->verify == PLN_VERIFY_REWRITE;
+    pln_watch_rewrite(ctx, p, m, n);
     return true;
 }
 
@@ -110,6 +131,14 @@ bool pln_pass_begin_sure(pln_pass_ctx *ctx, const pln_node *n)
     const bool yes = pln_pass_begin(ctx, n);
     ctx->n_sure += yes && ctx->options->verify != PLN_VERIFY_PASS;
     return yes;
+}
+
+void pln_pass_explain(pln_pass_ctx *ctx, const pln_node *n, const char *rule,
+                      const char *why)
+{
+    if (ctx->options->stats || ctx->options->explain)
+        pln_watch_miss(ctx, n, ctx->rule, why, 0, 0);
+    pln_debug_explain(ctx, n, rule, why);
 }
 
 static bool list_has(const char *list, const char *name)

@@ -11,6 +11,8 @@
 typedef struct pln_rule_state {
     const pln_rule *rule;
     pln_pattern pattern;
+    int n_ops; /* of the pattern */
+    struct pln_rule_stat *stat;
 } pln_rule_state;
 
 /* Rules with the same operator at their root, in the order of the table. */
@@ -49,6 +51,12 @@ typedef struct pln_refusal {
 
 /* Members of a JSON object: "passes" and what was asked for. */
 void pln_report_passes(const pln_pass_ctx *ctx, pln_text *out);
+
+/* Leave for a patch that was checked and verified: see pln_pass_begin(). */
+bool pln_patch_begin_commit(pln_patch *p, const pln_match *m, const pln_node *n);
+/* What PLN_DEBUG=explain prints. */
+void pln_debug_explain(pln_pass_ctx *ctx, const pln_node *n, const char *rule,
+                       const char *why);
 
 /* The worklist over one graph. */
 pln_status pln_rules_run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err);

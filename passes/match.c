@@ -24,7 +24,8 @@ static bool miss(pln_match *m, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 static bool miss(pln_match *m, const char *fmt, ...)
 {
-    if (m->n_nodes <= m->best || m->n_nodes < 2)
+    const bool all = m->ctx && m->ctx->options->explain; /* the root, too */
+    if (m->n_nodes <= m->best || (m->n_nodes < 2 && !all))
         return false;
     m->best = m->n_nodes;
     if (m->ctx && !pln_pass_wants_reasons(m->ctx))

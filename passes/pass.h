@@ -61,6 +61,9 @@ typedef struct pln_pass_options {
     pln_contract contract; /* most that is allowed */
     pln_target target;
     pln_verify verify;
+    bool stats;
+    const char *explain;
+    pln_watch watch;
     bool session; /* for running here: no opset to keep to, weights may grow */
     const char *disable;
     const char *debug; /* NULL: the environment's PLN_DEBUG */
@@ -97,6 +100,9 @@ struct pln_pass_ctx {
     uint64_t n_verdicts[4];
     struct pln_reason *unverified;
     struct pln_refusal *refusals;
+    struct pln_rule_stat *rule_stats;
+    struct pln_miss *misses;
+    size_t n_misses;
     bool changed;    /* in this run of the pass */
     size_t n_faults; /* that the validator found before the first pass */
 };
@@ -115,9 +121,10 @@ bool pln_pass_allows_opset(const pln_pass_ctx *ctx, int opset);
 /* Does anybody read why something was not done? */
 static inline bool pln_pass_wants_reasons(const pln_pass_ctx *ctx)
 {
-    return (ctx->debug.on & PLN_DEBUG_EXPLAIN) != 0;
+    return (ctx->debug.on & PLN_DEBUG_EXPLAIN) || ctx->options->stats ||
+           ctx->options->explain;
 }
-/* Reports a refusal to `explain`. */
+/* Tells why a pass without rules did nothing at n. */
 void pln_pass_explain(pln_pass_ctx *ctx, const pln_node *n, const char *rule,
                       const char *why);
 

@@ -1,6 +1,6 @@
 /* Rules over one graph, by a worklist.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/engine.h"
+#include "passes/watch.h"
 
 #include <string.h>
 
@@ -98,12 +98,17 @@ static void push_around(worklist *w, const pln_patch *p)
 
 /* ---- one rule at one node ------------------------------------------------------- */
 
-static pln_status refused(pln_pass_ctx *ctx, const pln_rule *r, pln_node *n,
-                          const char *why)
+/* It matched, as far as m says, and did nothing. */
+static pln_status no(pln_pass_ctx *ctx, const pln_rule_state *c, pln_node *n,
+                     const char *why, int matched)
 {
-    if (ctx->stat)
+    if (matched == c->n_ops) {
         ctx->stat->refused++;
-    pln_pass_explain(ctx, n, pln_rule_name(ctx, r), why);
+        c->stat->refused++;
+    }
+    if (ctx->options->stats || ctx->options->explain)
+        pln_watch_miss(ctx, n, c->rule, why, matched, c->n_ops);
+    pln_debug_explain(ctx, n, pln_rule_name(ctx, c->rule), why);
     return PLN_E_UNSUPPORTED;
 }
 
@@ -113,41 +118,73 @@ static bool opset_allows(const pln_pass_ctx *ctx, const pln_rule *r)
            pln_pass_allows_opset(ctx, r->opset);
 }
 
+static pln_status build(worklist *w, const pln_rule_state *c, pln_node *n, pln_match *m,
+                        pln_error *err)
+{
+    pln_pass_ctx *ctx = w->ctx;
+    pln_patch p;
+    char why[256] = "";
+    pln_patch_begin(&p, ctx, n);
+    pln_status st = c->rule->build(m, &p);
+    if (st == PLN_OK)
+        st = pln_patch_commit(&p, m, n, on_dead, w, why, sizeof why, err);
+    else
+        pln_patch_abort(&p);
+    if (st == PLN_E_UNSUPPORTED)
+        return no(ctx, c, n, why[0] ? why : m->why, c->n_ops);
+    if (st != PLN_OK)
+        return err && err->code ? st
+                                : pln_fail(err, st, "%s: out of memory", ctx->pass->name);
+    c->stat->applied++;
+    push_around(w, &p);
+    return PLN_OK;
+}
+
 /* PLN_OK: applied. PLN_E_UNSUPPORTED: not here. */
 static pln_status try_rule(worklist *w, const pln_rule_state *c, pln_node *n, pln_error *err)
 {
     pln_pass_ctx *ctx = w->ctx;
     pln_match m;
-    pln_patch p;
-    char why[256] = "";
     if (!opset_allows(ctx, c->rule))
         return PLN_E_UNSUPPORTED;
+    c->stat->tried++;
     if (!pln_match_at(&c->pattern, n, ctx, &m)) {
-        if (m.best)
-            pln_pass_explain(ctx, n, pln_rule_name(ctx, c->rule), m.why);
+        if (m.why[0])
+            no(ctx, c, n, m.why, m.best);
         return PLN_E_UNSUPPORTED;
     }
+    c->stat->matched++;
     m.why[0] = '\0';
     ctx->rule = c->rule;
-    pln_status st = c->rule->check ? c->rule->check(&m) : PLN_OK;
+    const pln_status st = c->rule->check ? c->rule->check(&m) : PLN_OK;
     if (st == PLN_E_UNSUPPORTED)
-        return refused(ctx, c->rule, n, m.why);
-    PLN_TRY(st);
-    pln_patch_begin(&p, ctx, n);
-    st = c->rule->build(&m, &p);
-    if (st == PLN_OK)
-        st = pln_patch_commit(&p, &m, n, on_dead, w, why, sizeof why, err);
-    else
-        pln_patch_abort(&p);
-    if (st != PLN_OK) {
-        if (st != PLN_E_UNSUPPORTED)
-            return err && err->code
-                       ? st
-                       : pln_fail(err, st, "%s: out of memory", ctx->pass->name);
-        return refused(ctx, c->rule, n, why[0] ? why : m.why);
-    }
-    push_around(w, &p);
-    return PLN_OK;
+        return no(ctx, c, n, m.why, c->n_ops);
+    return st != PLN_OK ? st : build(w, c, n, &m, err);
+}
+
+/* The time is the rule's, whatever comes of it. */
+static pln_status try_timed(worklist *w, const pln_rule_state *c, pln_node *n,
+                            pln_error *err)
+{
+    if (!w->ctx->options->stats)
+        return try_rule(w, c, n, err);
+    const double start = pln_clock();
+    const pln_status st = try_rule(w, c, n, err);
+    c->stat->seconds += pln_clock() - start;
+    return st;
+}
+
+/* The rule that was applied most in this run of the pass. */
+static void warn_of_loop(const pln_pass_ctx *ctx, const pln_ruleset *s, const pln_graph *g,
+                         uint64_t applied)
+{
+    const pln_rule_state *most = &s->rules[0];
+    for (size_t i = 1; i < s->n; i++)
+        if (s->rules[i].stat->applied > most->stat->applied)
+            most = &s->rules[i];
+    pln_log(g->model->env, PLN_LOG_WARN,
+            "pass %s: stopped after %llu rewrites: rule %s goes on and on",
+            ctx->pass->name, (unsigned long long)applied, pln_rule_name(ctx, most->rule));
 }
 
 static pln_status run_worklist(worklist *w, const pln_ruleset *s, pln_graph *g,
@@ -160,13 +197,11 @@ static pln_status run_worklist(worklist *w, const pln_ruleset *s, pln_graph *g,
     for (pln_node *n; (n = pop(w));) {
         const pln_root_rules *e = pln_map_get(&s->by_root, n->op_type);
         for (; e; e = e->next) {
-            const pln_status st = try_rule(w, e->rule, n, err);
+            const pln_status st = try_timed(w, e->rule, n, err);
             if (w->failed)
                 return pln_oom(err);
             if (st == PLN_OK && ++applied > budget) {
-                pln_log(g->model->env, PLN_LOG_WARN,
-                        "pass %s: stopped after %llu rewrites", w->ctx->pass->name,
-                        (unsigned long long)applied);
+                warn_of_loop(w->ctx, s, g, applied);
                 return PLN_OK;
             }
             if (st == PLN_OK)

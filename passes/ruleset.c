@@ -1,7 +1,7 @@
 /* Rulesets: the rules of a pass that are switched on, compiled and found by the operator
  * at their root.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/engine.h"
+#include "passes/watch.h"
 
 const char *pln_rule_name(const pln_pass_ctx *ctx, const pln_rule *r)
 {
@@ -22,8 +22,13 @@ static pln_status compile(pln_pass_ctx *ctx, pln_ruleset *s, pln_error *err)
             continue;
         pln_rule_state *c = &s->rules[s->n++];
         c->rule = r;
+        c->stat = pln_rule_stat_get(ctx, r);
+        if (!c->stat)
+            return pln_oom(err);
         PLN_TRY(pln_pattern_compile(r->match, ctx->model->names, ctx->keep, &c->pattern,
                                     err));
+        for (int k = 0; k < c->pattern.n; k++)
+            c->n_ops += c->pattern.pat[k].kind == PLN_PAT_OP;
     }
     return PLN_OK;
 }

@@ -15,7 +15,7 @@ typedef struct pln_cut {
     const pln_patch *patch;
     pln_node **node; /* old ones in order, then new ones */
     size_t n_old, n_nodes;
-    const pln_value **leaf;
+    pln_value **leaf;
     size_t n_leaves;
 } pln_cut;
 

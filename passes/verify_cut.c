@@ -23,57 +23,6 @@ typedef struct cutter {
     bool found, oom;
 } cutter;
 
-/* ---- what a node reads, with what its bodies read from around it -------------------- */
-
-typedef struct reads {
-    const pln_graph *graph;
-    void (*fn)(cutter *c, const pln_value *v);
-    cutter *c;
-} reads;
-
-static bool is_inside(const pln_graph *g, const pln_graph *body)
-{
-    while (g && g != body)
-        g = g->parent;
-    return g != NULL;
-}
-
-typedef struct body_reads {
-    const reads *r;
-    const pln_graph *body;
-} body_reads;
-
-static pln_status read_body(pln_graph *g, void *user)
-{
-    const body_reads *b = user;
-    for (const pln_node *n = g->first; n; n = n->next)
-        for (uint32_t i = 0; i < n->n_in; i++)
-            if (n->in[i] && !is_inside(n->in[i]->graph, b->body))
-                b->r->fn(b->r->c, n->in[i]);
-    for (uint32_t i = 0; i < g->n_outputs; i++)
-        if (!is_inside(g->outputs[i]->graph, b->body))
-            b->r->fn(b->r->c, g->outputs[i]);
-    return PLN_OK;
-}
-
-static void each_read(cutter *c, const pln_node *n,
-                      void (*fn)(cutter *c, const pln_value *v))
-{
-    const reads r = { n->graph, fn, c };
-    for (uint32_t i = 0; i < n->n_in; i++)
-        if (n->in[i])
-            fn(c, n->in[i]);
-    for (uint32_t i = 0; i < n->n_attrs; i++) {
-        const pln_attr *a = n->attrs[i];
-        const size_t count = a->type == PLN_ATTR_GRAPHS ? a->n : a->type == PLN_ATTR_GRAPH;
-        for (size_t k = 0; k < count; k++) {
-            body_reads b = { &r, a->type == PLN_ATTR_GRAPH ? a->g : a->graphs[k] };
-            if (b.body)
-                pln_graph_walk((pln_graph *)(uintptr_t)b.body, read_body, &b);
-        }
-    }
-}
-
 /* ---- which nodes ------------------------------------------------------------------- */
 
 static void put(cutter *c, pln_map *map, const void *key)
@@ -90,14 +39,16 @@ static bool is_new_node(const pln_patch *p, const pln_node *n)
     return false;
 }
 
-static void add_tap(cutter *c, const pln_value *v)
+static void add_tap(void *user, pln_value *v)
 {
+    cutter *c = user;
     if (!pln_value_is_const(v) && !(v->def && is_new_node(c->p, v->def)))
         put(c, &c->taps, v);
 }
 
-static void enqueue(cutter *c, const pln_value *v)
+static void enqueue(void *user, pln_value *v)
 {
+    cutter *c = user;
     pln_node *n = v->def;
     if (!n || n->graph != c->p->graph || pln_value_is_const(v) || pln_map_has(&c->in, n) ||
         is_new_node(c->p, n) || c->n_queue == c->most)
@@ -111,7 +62,7 @@ static void enqueue(cutter *c, const pln_value *v)
 static void find_taps(cutter *c)
 {
     for (int i = 0; i < c->p->n_nodes; i++)
-        each_read(c, c->p->node[i], add_tap);
+        pln_node_each_read(c->p->node[i], add_tap, c);
     for (int i = 0; i < c->p->n_replaced; i++)
         add_tap(c, c->p->new[i]);
 }
@@ -122,9 +73,9 @@ static void enqueue_all(cutter *c)
         enqueue(c, c->p->old[i]);
     for (size_t i = 0; c->depth && i < c->taps.cap; i++)
         if (c->taps.keys[i])
-            enqueue(c, c->taps.keys[i]);
+            enqueue(c, c->taps.values[i]);
     for (size_t head = 0; head < c->n_queue && c->depth != 1; head++)
-        each_read(c, c->queue[head], enqueue);
+        pln_node_each_read(c->queue[head], enqueue, c);
 }
 
 static bool is_matched(const cutter *c, const pln_node *n)
@@ -138,8 +89,9 @@ static bool is_matched(const cutter *c, const pln_node *n)
     return false;
 }
 
-static void note_tap(cutter *c, const pln_value *v)
+static void note_tap(void *user, pln_value *v)
 {
+    cutter *c = user;
     if (pln_map_has(&c->taps, v) || (v->def && pln_map_has(&c->behind, v->def)))
         c->found = true;
 }
@@ -151,7 +103,7 @@ static void keep_between(cutter *c, pln_node **order, size_t *n)
     size_t kept = 0;
     for (size_t i = 0; i < *n; i++) {
         c->found = false;
-        each_read(c, order[i], note_tap);
+        pln_node_each_read(order[i], note_tap, c);
         if (!c->found && !is_matched(c, order[i])) {
             pln_map_remove(&c->in, order[i]);
             continue;
@@ -190,8 +142,9 @@ static pln_status put_in_order(cutter *c, pln_cut *out, pln_error *err)
 
 /* ---- what they read ---------------------------------------------------------------- */
 
-static void add_leaf(cutter *c, const pln_value *v)
+static void add_leaf(void *user, pln_value *v)
 {
+    cutter *c = user;
     if (pln_value_is_const(v) || (v->def && v->def->graph == c->p->graph &&
                                   (pln_map_has(&c->in, v->def) || is_new_node(c->p, v->def))))
         return;
@@ -201,20 +154,20 @@ static void add_leaf(cutter *c, const pln_value *v)
 static pln_status find_leaves(cutter *c, pln_cut *out, pln_error *err)
 {
     for (size_t i = 0; i < out->n_nodes; i++)
-        each_read(c, out->node[i], add_leaf);
+        pln_node_each_read(out->node[i], add_leaf, c);
     for (int i = 0; i < c->p->n_replaced; i++) {
         add_leaf(c, c->p->old[i]);
         add_leaf(c, c->p->new[i]);
     }
-    out->leaf = PLN_NEW_ARRAY(c->arena, const pln_value *, c->leaves.n + 1);
+    out->leaf = PLN_NEW_ARRAY(c->arena, pln_value *, c->leaves.n + 1);
     if (!out->leaf || c->oom)
         return pln_oom(err);
     for (size_t i = 0; i < c->leaves.cap; i++)
         if (c->leaves.keys[i])
-            out->leaf[out->n_leaves++] = c->leaves.keys[i];
+            out->leaf[out->n_leaves++] = c->leaves.values[i];
     for (size_t i = 1; i < out->n_leaves; i++) /* the same order in every run */
         for (size_t k = i; k && out->leaf[k]->id < out->leaf[k - 1]->id; k--) {
-            const pln_value *v = out->leaf[k];
+            pln_value *v = out->leaf[k];
             out->leaf[k] = out->leaf[k - 1];
             out->leaf[k - 1] = v;
         }

@@ -85,6 +85,9 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
         .debug = o->debug,
         .fold_growth = o->fold_growth,
         .verify = o->verify,
+        .stats = o->stats,
+        .explain = o->explain,
+        .watch = o->watch,
     };
     const char *pipeline = o->passes ? o->passes : pln_pipeline_of_level(o->level, false);
     PLN_TRY(report_facts(report, "before", m, err));

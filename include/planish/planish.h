@@ -388,6 +388,25 @@ typedef enum pln_verify {
     PLN_VERIFY_REWRITE = 2 /**< every rewrite by itself */
 } pln_verify;
 
+/** One rewrite, as pln_watch.on_rewrite is told of it. */
+typedef struct pln_rewrite {
+    uint64_t number; /**< from 1, over the whole pipeline */
+    const char *pass, *rule, *node;
+    const pln_model *before, *after; /**< the fragment by itself: NULL but for the rewrite
+                                          that was asked for, or where it can't be cut out */
+} pln_rewrite;
+
+/** For those who want to see rules at work. Each call borrows what it is given. */
+typedef struct pln_watch {
+    /** Just before a rewrite is done. */
+    void (*on_rewrite)(void *user, const pln_rewrite *rewrite);
+    /** After a pass that changed something. */
+    void (*on_pass)(void *user, const char *pass, const pln_model *model);
+    void *user;
+    uint64_t stop_after;  /**< no rewrite after this one; 0: all of them */
+    uint64_t fragment_of; /**< the rewrite whose fragment is wanted; 0: none */
+} pln_watch;
+
 typedef struct pln_optimize_options {
     size_t struct_size;
     int level;            /**< 0 to 3; default 2 */
@@ -399,12 +418,16 @@ typedef struct pln_optimize_options {
     uint64_t fold_growth; /**< most bytes that folding may add to the model; 0: default */
     bool no_stamp;        /**< leave no recipe in metadata_props */
     pln_verify verify;
+    bool stats;          /**< the report has "rules": what each did, and why it did not */
+    const char *explain; /**< a rule, pass, node or value: the report has "explain", how
+                              near rules came there; may be NULL */
+    pln_watch watch;
 } pln_optimize_options;
 #define PLN_OPTIMIZE_OPTIONS_INIT \
     { .struct_size = sizeof(pln_optimize_options), .level = 2 }
 
 /** Rewrites the model in place. `*report` (may be NULL) is a JSON object with "before",
- * "after", "passes" and "verify"; freed with pln_free(). On failure the model is unchanged. */
+ * "after", "passes" and what was asked for; freed with pln_free(). On failure the model is unchanged. */
 PLN_API pln_status pln_model_optimize(pln_model *model,
                                       const pln_optimize_options *options, char **report,
                                       pln_error *err);

@@ -321,3 +321,113 @@ PLN_API pln_status pln_model_clone(const pln_model *model, pln_model **out, pln_
     *out = c.dst;
     return PLN_OK;
 }
+
+/* ---- a part ------------------------------------------------------------------------ */
+
+typedef struct bringer {
+    cloner *c;
+    bool failed;
+} bringer;
+
+/* Constants come along; everything else must be there already. */
+static void bring(void *user, pln_value *v)
+{
+    bringer *b = user;
+    if (pln_map_has(&b->c->values, v))
+        return;
+    pln_value *w = v->cst ? pln_value_new(b->c->dst->graph, PLN_VALUE_INITIALIZER, NULL)
+                          : NULL;
+    b->failed |= !w || !copy_value(b->c, w, v);
+    if (w && !b->failed)
+        w->declared = NULL;
+}
+
+static bool add_inputs(cloner *c, const pln_part *p)
+{
+    for (size_t i = 0; i < p->n_in; i++) {
+        pln_value *v = pln_graph_add_input(c->dst->graph, NULL, NULL);
+        if (!v || !copy_value(c, v, p->in[i]))
+            return false;
+        const char *fresh = *v->name ? v->name : pln_graph_fresh_name(v->graph, "x");
+        if (!fresh || (fresh != v->name && !pln_value_rename(v, fresh)))
+            return false;
+    }
+    return true;
+}
+
+/* An output is the result of a node, under the name that is asked for. */
+static pln_status add_output(cloner *c, pln_value *of, const char *wanted)
+{
+    pln_graph *g = c->dst->graph;
+    bringer b = { c, false };
+    bring(&b, of);
+    pln_value *v = b.failed ? NULL : pln_map_get(&c->values, of);
+    if (v && v->kind != PLN_VALUE_NODE) {
+        pln_node *n = pln_graph_add_node(g, NULL, "", "Identity", NULL, &v, 1, 1);
+        if (!n)
+            return PLN_E_NOMEM;
+        n->out[0]->type = v->type;
+        v = n->out[0];
+    }
+    if (!v)
+        return PLN_E_UNSUPPORTED;
+    const char *name = pln_name_cstr(c->dst->names, wanted);
+    if (!name || (v->name != name && !pln_value_rename(v, name)))
+        name = pln_graph_fresh_name(g, wanted);
+    if (!name || (v->name != name && !pln_value_rename(v, name)))
+        return PLN_E_NOMEM;
+    return pln_graph_add_output(g, v, NULL);
+}
+
+static bool name_rest(pln_graph *g)
+{
+    for (pln_node *n = g->first; n; n = n->next)
+        for (uint32_t i = 0; i < n->n_out; i++) {
+            pln_value *v = n->out[i];
+            const char *name = v && !*v->name ? pln_graph_fresh_name(g, n->op_type) : NULL;
+            if (v && !*v->name && (!name || !pln_value_rename(v, name)))
+                return false;
+        }
+    return true;
+}
+
+static pln_status copy_part(cloner *c, const pln_part *p)
+{
+    pln_model *d = c->dst;
+    d->ir_version = c->src->ir_version;
+    d->opsets = copy_opsets(c, c->src->opsets, c->src->n_opsets);
+    d->n_opsets = d->opsets ? c->src->n_opsets : 0;
+    d->source = pln_buf_ref(c->src->source);
+    d->graph->name = pln_name_cstr(d->names, "part");
+    bringer b = { c, false };
+    if (!d->opsets || !d->graph->name || !add_inputs(c, p))
+        return PLN_E_NOMEM;
+    for (size_t i = 0; i < p->n_nodes; i++) {
+        pln_node_each_read(p->node[i], bring, &b);
+        if (b.failed)
+            return PLN_E_UNSUPPORTED;
+        if (!copy_node(c, d->graph, p->node[i]))
+            return PLN_E_NOMEM;
+    }
+    for (size_t i = 0; i < p->n_out; i++)
+        PLN_TRY(add_output(c, p->out[i], p->out_names[i]));
+    return name_rest(d->graph) ? PLN_OK : PLN_E_NOMEM;
+}
+
+pln_status pln_model_extract(const pln_model *model, const pln_part *part,
+                             pln_model **out, pln_error *err)
+{
+    cloner c = { .src = model };
+    *out = NULL;
+    PLN_TRY(pln_model_new(model->env, &c.dst, err));
+    pln_map_init(&c.values, c.dst->alloc);
+    const pln_status st = copy_part(&c, part);
+    pln_map_done(&c.values);
+    if (st == PLN_OK)
+        *out = c.dst;
+    else
+        pln_model_free(c.dst);
+    return st == PLN_E_NOMEM ? pln_oom(err)
+           : st != PLN_OK    ? pln_fail(err, st, "the nodes need more than they were given")
+                             : PLN_OK;
+}

@@ -221,6 +221,18 @@ pln_status pln_model_own(pln_model *model, pln_tensor *t);
 pln_status pln_model_new(pln_env *env, pln_model **out, pln_error *err);
 /* a gets the contents of b, and b those of a: the end of a rewrite that worked on a copy. */
 void pln_model_swap(pln_model *a, pln_model *b);
+/* Some nodes of a graph as a model of their own, in the order given. */
+typedef struct pln_part {
+    pln_node *const *node;
+    size_t n_nodes;
+    pln_value *const *in; /* what they read and none of them gives, but for constants */
+    size_t n_in;
+    pln_value *const *out;
+    const char *const *out_names; /* interned in the model */
+    size_t n_out;
+} pln_part;
+pln_status pln_model_extract(const pln_model *model, const pln_part *part,
+                             pln_model **out, pln_error *err);
 int64_t pln_model_opset(const pln_model *model, const char *domain); /* 0: not imported */
 pln_status pln_model_set_opset(pln_model *model, const char *domain, int64_t version);
 const pln_function *pln_model_find_function(const pln_model *model, const char *domain,
@@ -286,6 +298,10 @@ void pln_node_drop_attr(pln_node *n, const char *name);
 /* The attributes as the struct of the op's spec, parsed once. `*out` is valid until an
  * attribute changes. Fails, too, when the node has too few or too many inputs or outputs. Unknown or malformed attributes fail. NULL spec: *out is NULL. */
 pln_status pln_node_attrs(pln_node *n, const void **out, pln_error *err);
+/* Calls fn for every value that the node reads: its inputs, and what its bodies read from
+ * the graphs around them. Some more than once. */
+void pln_node_each_read(const pln_node *n, void (*fn)(void *user, pln_value *v),
+                        void *user);
 /* "name (Op)" for messages: the name, else the first output's; written into buf. */
 const char *pln_node_where(const pln_node *n, char *buf, size_t size);
 

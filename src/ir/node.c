@@ -199,3 +199,49 @@ const char *pln_node_where(const pln_node *n, char *buf, size_t size)
     snprintf(buf, size, "%s (%s)", name, n->op_type);
     return buf;
 }
+
+/* ---- what a node reads, with its bodies ------------------------------------------- */
+
+typedef struct reader {
+    const pln_graph *body;
+    void (*fn)(void *user, pln_value *v);
+    void *user;
+} reader;
+
+static bool is_inside(const pln_graph *g, const pln_graph *body)
+{
+    while (g && g != body)
+        g = g->parent;
+    return g != NULL;
+}
+
+static pln_status read_body(pln_graph *g, void *user)
+{
+    const reader *r = user;
+    for (const pln_node *n = g->first; n; n = n->next)
+        for (uint32_t i = 0; i < n->n_in; i++)
+            if (n->in[i] && !is_inside(n->in[i]->graph, r->body))
+                r->fn(r->user, n->in[i]);
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        if (!is_inside(g->outputs[i]->graph, r->body))
+            r->fn(r->user, g->outputs[i]);
+    return PLN_OK;
+}
+
+void pln_node_each_read(const pln_node *n, void (*fn)(void *user, pln_value *v),
+                        void *user)
+{
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (n->in[i])
+            fn(user, n->in[i]);
+    for (uint32_t i = 0; i < n->n_attrs; i++) {
+        const pln_attr *a = n->attrs[i];
+        const size_t count = a->type == PLN_ATTR_GRAPHS ? a->n : a->type == PLN_ATTR_GRAPH;
+        for (size_t k = 0; k < count; k++) {
+            pln_graph *body = a->type == PLN_ATTR_GRAPH ? a->g : a->graphs[k];
+            reader r = { body, fn, user };
+            if (body)
+                pln_graph_walk(body, read_body, &r);
+        }
+    }
+}
