@@ -18,11 +18,17 @@ double pln_clock(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* The spellings of a rule count as one. */
+static bool is_same(const pln_rule *a, const pln_rule *b)
+{
+    return a == b || (a && b && a->name && b->name && !strcmp(a->name, b->name));
+}
+
 pln_rule_stat *pln_rule_stat_get(pln_pass_ctx *ctx, const pln_rule *r)
 {
     pln_rule_stat **at = &ctx->rule_stats;
     for (; *at; at = &(*at)->next)
-        if ((*at)->rule == r && (*at)->pass == ctx->pass)
+        if ((*at)->pass == ctx->pass && is_same((*at)->rule, r))
             return *at;
     *at = PLN_NEW(ctx->keep, pln_rule_stat);
     if (*at)
@@ -176,7 +182,7 @@ static pln_status extract(const pln_pass_ctx *ctx, const pln_cut *c, bool old,
         .out_names = names,
         .n_out = (size_t)p->n_replaced,
     };
-    return pln_model_extract(ctx->model, &part, out, err);
+    return pln_model_part(ctx->model, &part, out, err);
 }
 
 /* Fragments that can't be cut out (bodies that read more) are left away. */

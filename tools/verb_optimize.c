@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "tools/common/before_after.h"
+#include "tools/common/bisect.h"
 #include "tools/common/report.h"
 #include "tools/common/save.h"
 #include "tools/common/seeing.h"
@@ -14,6 +15,7 @@ typedef struct optimize_args {
     verify_args verify;
     save_args save;
     seeing_args seeing;
+    bisect_args bisect;
     int64_t level, fold_growth;
     const char *target, *passes, *disable, *debug;
     bool approx, list, help_debug, no_stamp;
@@ -41,6 +43,7 @@ static const opt optimize_opts[] = {
     { "help-debug", 0, OPT_FLAG, offsetof(optimize_args, help_debug), NULL,
       "list the debug switches and end" },
     SEEING_OPTS(optimize_args, seeing),
+    BISECT_OPTS(optimize_args, bisect),
     SAVE_OPTS(optimize_args, save),
     { NULL },
 };
@@ -81,7 +84,7 @@ static int list_passes(const common_args *common)
     return rc ? rc : report_json(common, root);
 }
 
-static int fill_options(const optimize_args *a, pln_optimize_options *o)
+static int fill_options(const optimize_args *a, seeing *s, pln_optimize_options *o)
 {
     *o = (pln_optimize_options)PLN_OPTIMIZE_OPTIONS_INIT;
     if (a->level < 0 || a->level > 3)
@@ -93,7 +96,7 @@ static int fill_options(const optimize_args *a, pln_optimize_options *o)
     o->debug = a->debug;
     o->fold_growth = a->fold_growth > 0 ? (uint64_t)a->fold_growth : 0;
     o->no_stamp = a->no_stamp;
-    const int rc = seeing_fill(&a->seeing, o);
+    const int rc = seeing_fill(s, &a->seeing, o);
     return rc ? rc : parse_target(a->target, &o->target);
 }
 
@@ -113,13 +116,35 @@ static int rewrite(const optimize_args *a, const pln_optimize_options *o, pln_mo
 }
 
 /* How far outputs may move, by what the rules may do. */
+static verify_args verify_how(const optimize_args *a)
+{
+    verify_args v = a->verify;
+    v.limit = a->approx ? 1e-2 : a->level <= 1 && !a->passes ? 1e-5 : 1e-4;
+    v.sqnr_db = 20;
+    if (v.feed.archives.n)
+        v.n = 1;
+    return v;
+}
+
+static int bisect(const optimize_args *a, pln_env *env, const pln_model *original,
+                  const pln_optimize_options *o, json_t *report)
+{
+    json_t *found = NULL;
+    const verify_args v = verify_how(a);
+    const int rc =
+        bisect_models(env, original, o, &v, &a->bisect, report_out(&a->common), &found);
+    if (found)
+        json_object_set_new(report, "bisect", found);
+    if (rc == 1)
+        report_json(&a->common, json_incref(report));
+    return rc;
+}
+
 static int verify(const optimize_args *a, pln_env *env, const pln_model *original,
                   const pln_model *model, json_t *report)
 {
-    verify_args v = a->verify;
+    const verify_args v = verify_how(a);
     json_t *found = NULL;
-    v.limit = a->approx ? 1e-2 : a->level <= 1 && !a->passes ? 1e-5 : 1e-4;
-    v.sqnr_db = 20;
     const int rc = verify_models(env, original, model, &v, report_out(&a->common), &found);
     if (found)
         json_object_set_new(report, "verified", found);
@@ -144,6 +169,7 @@ static int finish(const optimize_args *a, char **files, const pln_model *model,
 static int run(void *args, int n_files, char **files)
 {
     const optimize_args *a = args;
+    seeing s;
     if (a->list)
         return list_passes(&a->common);
     if (a->help_debug) {
@@ -155,19 +181,24 @@ static int run(void *args, int n_files, char **files)
     pln_model *model = NULL, *original = NULL;
     json_t *report = NULL;
     pln_optimize_options o;
-    int rc = fill_options(a, &o);
+    int rc = fill_options(a, &s, &o);
     if (rc)
         return rc;
     pln_env *env = report_env(&a->common, &rc);
     if (!rc)
         rc = model_open(env, files[0], &model);
-    if (!rc && a->verify.n > 0)
+    const bool verified = a->verify.n > 0 || (a->verify.feed.archives.n && !a->bisect.on);
+    if (!rc && (verified || a->bisect.on))
         rc = model_copy(model, &original);
     if (!rc)
         rc = rewrite(a, &o, model, files[0], &report);
     if (!rc)
+        rc = s.rc;
+    if (!rc && a->bisect.on)
+        rc = bisect(a, env, original, &o, report);
+    if (!rc)
         before_after_size(json_object_get(report, "before"), files[0]);
-    if (!rc && a->verify.n > 0)
+    if (!rc && verified)
         rc = verify(a, env, original, model, report);
     if (!rc)
         rc = finish(a, files, model, report);

@@ -414,7 +414,7 @@ static pln_status copy_part(cloner *c, const pln_part *p)
     return name_rest(d->graph) ? PLN_OK : PLN_E_NOMEM;
 }
 
-pln_status pln_model_extract(const pln_model *model, const pln_part *part,
+pln_status pln_model_part(const pln_model *model, const pln_part *part,
                              pln_model **out, pln_error *err)
 {
     cloner c = { .src = model };

@@ -231,7 +231,7 @@ typedef struct pln_part {
     const char *const *out_names; /* interned in the model */
     size_t n_out;
 } pln_part;
-pln_status pln_model_extract(const pln_model *model, const pln_part *part,
+pln_status pln_model_part(const pln_model *model, const pln_part *part,
                              pln_model **out, pln_error *err);
 int64_t pln_model_opset(const pln_model *model, const char *domain); /* 0: not imported */
 pln_status pln_model_set_opset(pln_model *model, const char *domain, int64_t version);

@@ -2,7 +2,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "tools/common/seeing.h"
 
+#include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 static int parse_verify(const char *word, pln_verify *out)
 {
@@ -16,10 +18,39 @@ static int parse_verify(const char *word, pln_verify *out)
     return word ? fail(2, "--verify-each is rewrite, pass or off, not '%s'", word) : 0;
 }
 
-int seeing_fill(const seeing_args *a, pln_optimize_options *o)
+/* ---- the graph after each pass ----------------------------------------------------- */
+
+static void on_pass(void *user, const char *pass, const pln_model *model)
 {
+    seeing *s = user;
+    char path[1024];
+    char *text = NULL;
+    if (s->rc)
+        return;
+    snprintf(path, sizeof path, "%s/%03u-%s.txt", s->args->dump_dir, ++s->n, pass);
+    pln_error *err = pln_error_new();
+    s->rc = pln_model_print(model, NULL, &text, err) == PLN_OK
+                ? write_file(path, text, strlen(text))
+                : fail_status(err, path);
+    pln_free(NULL, text);
+    pln_error_free(err);
+}
+
+int seeing_fill(seeing *s, const seeing_args *a, pln_optimize_options *o)
+{
+    *s = (seeing){ .args = a };
+    o->stats = a->stats;
+    o->explain = a->explain;
+    if (a->dump_dir) {
+        if (mkdir(a->dump_dir, 0777) && errno != EEXIST)
+            return fail(3, "%s (%s)", strerror(errno), a->dump_dir);
+        o->watch.on_pass = on_pass;
+        o->watch.user = s;
+    }
     return parse_verify(a->verify_each, &o->verify);
 }
+
+/* ---- tables ------------------------------------------------------------------------ */
 
 static const char *text(const json_t *o, const char *key)
 {
@@ -49,9 +80,69 @@ static void print_verify(const json_t *v, FILE *out)
         fprintf(out, "  %6lld not verified: %s\n", count(r, "count"), text(r, "why"));
 }
 
+static void print_reasons(const json_t *rule, FILE *out)
+{
+    const json_t *list = json_object_get(rule, "reasons");
+    long long last = -1;
+    for (int k = 0; k < 3; k++) { /* the most frequent ones */
+        const json_t *best = NULL, *r;
+        size_t i, taken = 0;
+        json_array_foreach(list, i, r)
+            if ((last < 0 || count(r, "count") < last) &&
+                (!best || count(r, "count") > count(best, "count")))
+                best = r;
+        if (!best)
+            return;
+        last = count(best, "count");
+        json_array_foreach(list, i, r)
+            if (count(r, "count") == last && taken++ < 3)
+                fprintf(out, "      %6lld x %s\n", last, text(r, "why"));
+    }
+}
+
+static void print_stats(const json_t *rules, FILE *out)
+{
+    size_t i;
+    const json_t *r;
+    fprintf(out, "  %-26s %-16s %7s %7s %7s %7s %6s %9s %9s\n", "rule", "pass", "tried",
+            "matched", "applied", "refused", "nodes", "bytes", "ms");
+    json_array_foreach(rules, i, r) {
+        if (!count(r, "tried") && !count(r, "applied") &&
+            !json_array_size(json_object_get(r, "reasons")))
+            continue;
+        fprintf(out, "  %-26s %-16s %7lld %7lld %7lld %7lld %6lld %9lld %9.3f\n",
+                text(r, "rule"), text(r, "pass"), count(r, "tried"), count(r, "matched"),
+                count(r, "applied"), count(r, "refused"), count(r, "nodes_saved"),
+                count(r, "bytes_saved"), json_number_value(json_object_get(r, "ms")));
+        print_reasons(r, out);
+    }
+}
+
+static void print_explain(const char *what, const json_t *list, FILE *out)
+{
+    size_t i;
+    const json_t *m;
+    if (!json_array_size(list))
+        fprintf(out, "explain %s: no rule, pass or node of that name came near anything\n",
+                what);
+    json_array_foreach(list, i, m) {
+        if (json_is_true(json_object_get(m, "applied")))
+            fprintf(out, "  %s: applied at %s\n", text(m, "rule"), text(m, "node"));
+        else if (count(m, "of"))
+            fprintf(out, "  %s: %lld of %lld operators at %s: %s\n", text(m, "rule"),
+                    count(m, "matched"), count(m, "of"), text(m, "node"), text(m, "why"));
+        else
+            fprintf(out, "  %s: not at %s: %s\n", text(m, "rule"), text(m, "node"),
+                    text(m, "why"));
+    }
+}
+
 void seeing_print(const seeing_args *a, const json_t *report, FILE *out)
 {
-    (void)a;
     if (json_object_get(report, "verify"))
         print_verify(json_object_get(report, "verify"), out);
+    if (a->stats)
+        print_stats(json_object_get(report, "rules"), out);
+    if (a->explain)
+        print_explain(a->explain, json_object_get(report, "explain"), out);
 }

@@ -6,18 +6,33 @@
 #include "tools/common/report.h"
 
 typedef struct seeing_args {
-    const char *verify_each;
+    const char *verify_each, *explain, *dump_dir;
+    bool stats;
 } seeing_args;
 
-#define SEEING_OPTS(st, field)                                                        \
-    {                                                                                 \
-        "verify-each", 0, OPT_STR, offsetof(st, field.verify_each),                   \
-            "rewrite|pass|off", "run both sides of every rewrite, or the whole graph" \
-                                " around every pass, and refuse what differs (off)"   \
+#define SEEING_OPTS(st, field)                                                           \
+    { "verify-each", 0, OPT_STR, offsetof(st, field.verify_each), "rewrite|pass|off",    \
+      "run both sides of every rewrite, or the whole graph around every pass, and refuse " \
+      "what differs (off)" },                                                            \
+    { "stats", 0, OPT_FLAG, offsetof(st, field.stats), NULL,                             \
+      "what each rule did, and why it did not" },                                        \
+    { "explain", 0, OPT_STR, offsetof(st, field.explain), "RULE|NODE",                   \
+      "how near the rule came at every node, or every rule at the node" },               \
+    {                                                                                    \
+        "dump-dir", 0, OPT_STR, offsetof(st, field.dump_dir), "D",                       \
+            "write the graph as text after each pass that changed it"                    \
     }
 
-/* 0, or 2 after an error was printed. */
-int seeing_fill(const seeing_args *a, pln_optimize_options *o);
+/* State of the dumps while passes run. */
+typedef struct seeing {
+    const seeing_args *args;
+    unsigned n;
+    int rc; /* exit code of what went wrong */
+} seeing;
+
+/* Fills what the library must know; `s` lives as long as the rewriting. 0, or an exit code
+ * after an error was printed. */
+int seeing_fill(seeing *s, const seeing_args *a, pln_optimize_options *o);
 /* What the report says of it: refusals as warnings, tables to `out`. */
 void seeing_print(const seeing_args *a, const json_t *report, FILE *out);
 

@@ -3,6 +3,7 @@
 #include "tools/common/verify.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,7 +187,12 @@ static int run_original(verifier *v, int64_t k, feeds *in, pln_run **run)
     const uint64_t seed = (uint64_t)(v->args->feed.seed + k);
     pln_error *err = pln_error_new();
     int rc = 0;
-    for (int try = 0; try < N_TRIES && !*run && !rc; try++) {
+    if (v->args->feed.archives.n) {
+        rc = feeds_make(v->env, v->original, &v->args->feed, in);
+        if (!rc)
+            run_once(v->a, in, run, err);
+    }
+    for (int try = v->args->feed.archives.n ? N_TRIES : 0; try < N_TRIES && !*run && !rc; try++) {
         feed_args feed = v->args->feed;
         str_list chosen = { 0 };
         if (!choose_sizes(v, k, try, &chosen))
@@ -208,24 +214,33 @@ static int run_original(verifier *v, int64_t k, feeds *in, pln_run **run)
     return rc;
 }
 
+static int no(const verifier *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static int no(const verifier *v, const char *fmt, ...)
+{
+    char text[600];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    return v->args->quiet ? 1 : fail(1, "%s; nothing is written", text);
+}
+
 static int differs(const verifier *v, int64_t k, const char *name, const metrics *m,
                    const pln_tensor *x, const pln_tensor *y)
 {
     char why[400];
     if (!m->equal_type)
-        return fail(
-            1, "output '%s' differs with inputs of seed %lld: %s; nothing is written",
+        return no(
+            v, "output '%s' differs with inputs of seed %lld: %s",
             name, (long long)(v->args->feed.seed + k),
             metrics_why(m, y, x, why, sizeof why));
     if (v->tol.sqnr_db > 0)
-        return fail(
-            1,
-            "output '%s' differs with inputs of seed %lld: SQNR %.2f dB, want %g; "
-            "nothing is written",
+        return no(
+            v,
+            "output '%s' differs with inputs of seed %lld: SQNR %.2f dB, want %g",
             name, (long long)(v->args->feed.seed + k), m->sqnr_db, v->tol.sqnr_db);
-    return fail(1,
-                "output '%s' differs by %.3g with inputs of seed %lld: %s; nothing is "
-                "written",
+    return no(v,
+                "output '%s' differs by %.3g with inputs of seed %lld: %s",
                 name, m->max_abs, (long long)(v->args->feed.seed + k),
                 metrics_why(m, y, x, why, sizeof why));
 }
@@ -238,7 +253,7 @@ static int compare_outputs(verifier *v, int64_t k, pln_run *ra, pln_run *rb)
         const pln_tensor *x = pln_run_output_at(ra, i);
         const pln_tensor *y = pln_run_output(rb, io.name);
         if (!x || !y)
-            return fail(1, "output '%s' is missing; nothing is written", io.name);
+            return no(v, "output '%s' is missing", io.name);
         const metrics m = metrics_of(y, x, &v->tol);
         if (!m.within)
             return differs(v, k, io.name, &m, x, y);
@@ -255,9 +270,8 @@ static int verify_once(verifier *v, int64_t k)
     pln_error *err = pln_error_new();
     int rc = run_original(v, k, &in, &ra);
     if (!rc && run_once(v->b, &in, &rb, err) != PLN_OK)
-        rc = fail(1,
-                  "the rewritten model fails where the original runs: %s; nothing is "
-                  "written",
+        rc = no(v,
+                  "the rewritten model fails where the original runs: %s",
                   pln_error_text(err));
     if (!rc)
         rc = compare_outputs(v, k, ra, rb);
@@ -277,9 +291,8 @@ static int open_both(verifier *v, const pln_model *rewritten)
     int rc = session_open(v->original, "--verify: the original", &plain, false, &v->a);
     if (!rc && pln_session_new(rewritten, &o, &v->b, err) != PLN_OK)
         rc =
-            fail(1,
-                 "the rewritten model can't be run, but the original can: %s; nothing is "
-                 "written",
+            no(v,
+                 "the rewritten model can't be run, but the original can: %s",
                  pln_error_text(err));
     pln_error_free(err);
     return rc;
@@ -288,13 +301,16 @@ static int open_both(verifier *v, const pln_model *rewritten)
 static void tell(const verifier *v, FILE *out, json_t **found)
 {
     const long long n = (long long)v->args->n;
+    const char *kind = v->args->feed.archives.n ? "given" : "random";
+    if (v->args->quiet)
+        return;
     if (v->tol.sqnr_db > 0)
-        fprintf(out, "verified on %lld random inputs: SQNR %.1f dB at least (limit %g)\n",
-                n, v->worst_db, v->tol.sqnr_db);
+        fprintf(out, "verified on %lld %s inputs: SQNR %.1f dB at least (limit %g)\n",
+                n, kind, v->worst_db, v->tol.sqnr_db);
     else
         fprintf(out,
-                "verified on %lld random inputs: off by %.2g x max at most (limit %g)\n",
-                n, v->worst, v->tol.atol);
+                "verified on %lld %s inputs: off by %.2g x max at most (limit %g)\n",
+                n, kind, v->worst, v->tol.atol);
     if (!found)
         return;
     *found = json_object();

@@ -10,6 +10,7 @@ typedef struct verify_args {
     int64_t n;      /* input sets */
     double limit;   /* largest difference, as a share of the output's largest element */
     double sqnr_db; /* least in place of the limit when the model rounds */
+    bool quiet;     /* says nothing of a difference */
 } verify_args;
 
 #define VERIFY_OPTS(st, field)                                                         \
@@ -19,6 +20,8 @@ typedef struct verify_args {
       offsetof(st, field.n),                                                           \
       "N",                                                                             \
       "compare with the original on N random inputs; write nothing if it differs" },   \
+        { "inputs", 0, OPT_LIST, offsetof(st, field.feed.archives), "F.npz",           \
+          "of --verify and --bisect, in place of random ones" },                       \
         { "seed", 0, OPT_INT, offsetof(st, field.feed.seed), "N", "of --verify (0)" }, \
         { "range",      0,                                                             \
           OPT_LIST,     offsetof(st, field.feed.ranges),                               \
@@ -28,7 +31,7 @@ typedef struct verify_args {
             "shape of a random input of --verify"                                      \
     }
 
-/* Runs both on args->n sets of random inputs; symbolic dimensions that args->feed leaves
+/* Runs both on args->n sets of random inputs, or on those that args->feed gives; symbolic dimensions that args->feed leaves
  * open get random sizes, or 1 where the original can't run with them. 0: they agree; 1
  * after an error that names the output, if they don't; another exit code when the
  * original can't run. What was found goes to `out` as one line and to *found (may be
