@@ -5,6 +5,7 @@
 #include "proto/value.h"
 #include "src/ir/env.h"
 #include "src/ir/tensor.h"
+#include "src/util/size.h"
 
 static const pln_allocator *allocator_of(const pln_env *env)
 {
@@ -113,6 +114,72 @@ PLN_API const void *pln_tensor_data_const(const pln_tensor *t)
 PLN_API void *pln_tensor_data(pln_tensor *t)
 {
     return (void *)(uintptr_t)pln_tensor_data_const(t);
+}
+
+static pln_status want_strings(const pln_tensor *t, pln_error *err)
+{
+    if (t && t->kind == PLN_KIND_TENSOR && t->dtype == PLN_DT_STRING)
+        return PLN_OK;
+    return pln_fail(err, PLN_E_USAGE, "a tensor of strings is wanted");
+}
+
+static pln_status measure_strings(const pln_tensor *t, uint64_t *ends, size_t *size,
+                                  pln_error *err)
+{
+    const char *text;
+    size_t len;
+    *size = 0;
+    for (int64_t i = 0; i < pln_tensor_size(t); i++) {
+        PLN_TRY(pln_tensor_string(t, i, &text, &len));
+        if (!pln_size_add(size, *size, len))
+            return pln_fail(err, PLN_E_LIMIT, "the strings are too long together");
+        ends[i] = *size;
+    }
+    return PLN_OK;
+}
+
+PLN_API pln_status pln_tensor_get_strings(const pln_tensor *t, char **bytes, uint64_t *ends,
+                                          pln_error *err)
+{
+    size_t size, at = 0, len;
+    const char *text;
+    pln_error_clear(err);
+    if (bytes)
+        *bytes = NULL;
+    PLN_TRY(want_strings(t, err));
+    if (!bytes || (!ends && pln_tensor_size(t)))
+        return pln_fail(err, PLN_E_USAGE, "pln_tensor_get_strings: no place for them");
+    PLN_TRY(measure_strings(t, ends, &size, err));
+    *bytes = pln_alloc(NULL, size + !size);
+    if (!*bytes)
+        return pln_oom(err);
+    for (int64_t i = 0; i < pln_tensor_size(t); i++, at += len) {
+        PLN_TRY(pln_tensor_string(t, i, &text, &len));
+        memcpy(*bytes + at, text, len);
+    }
+    return PLN_OK;
+}
+
+PLN_API pln_status pln_tensor_put_strings(pln_tensor *t, const char *bytes,
+                                          const uint64_t *ends, pln_error *err)
+{
+    uint64_t at = 0;
+    pln_error_clear(err);
+    PLN_TRY(want_strings(t, err));
+    const int64_t n = pln_tensor_size(t);
+    if (n && (!ends || (!bytes && ends[n - 1])))
+        return pln_fail(err, PLN_E_USAGE, "pln_tensor_put_strings: no bytes or no ends");
+    for (int64_t i = 0; i < n; at = ends[i++]) {
+        if (ends[i] < at)
+            return pln_fail(err, PLN_E_USAGE, "string %lld ends before it begins",
+                            (long long)i);
+        const pln_status st = pln_tensor_set_string(t, i, bytes + at, (size_t)(ends[i] - at));
+        if (st != PLN_OK)
+            return st == PLN_E_NOMEM ? pln_oom(err)
+                                     : pln_fail(err, st, "string %lld is too long",
+                                                (long long)i);
+    }
+    return PLN_OK;
 }
 
 PLN_API pln_status pln_tensor_new_container(pln_env *env, pln_kind kind, pln_tensor **out,

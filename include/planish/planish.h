@@ -233,6 +233,14 @@ PLN_API pln_status pln_tensor_string(const pln_tensor *t, int64_t i, const char 
                                      size_t *len);
 PLN_API pln_status pln_tensor_set_string(pln_tensor *t, int64_t i, const char *text,
                                          size_t len);
+/** All elements of a string tensor at once, for other languages: their bytes one after the
+ * other in `*bytes` (freed with pln_free(NULL, ...)), element i ending before ends[i]; `ends`
+ * has room for all elements. */
+PLN_API pln_status pln_tensor_get_strings(const pln_tensor *t, char **bytes, uint64_t *ends,
+                                          pln_error *err);
+/** Sets all elements from bytes in that form; `ends` must not descend. */
+PLN_API pln_status pln_tensor_put_strings(pln_tensor *t, const char *bytes,
+                                          const uint64_t *ends, pln_error *err);
 /** An empty sequence, optional or map; elements are added with pln_tensor_append(). */
 PLN_API pln_status pln_tensor_new_container(pln_env *env, pln_kind kind, pln_tensor **out,
                                             pln_error *err);

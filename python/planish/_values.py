@@ -123,7 +123,7 @@ def view_memory(number: int, shape, address: int, size: int, owner: Any) -> Tens
 
 
 def _bytes_of(item: Any) -> bytes:
-    if isinstance(item, str):
+    if isinstance(item, str):  # what is no UTF-8 comes and goes as lone surrogates
         return item.encode("utf-8", "surrogateescape")
     if isinstance(item, (bytes, bytearray)):
         return bytes(item)
@@ -132,11 +132,9 @@ def _bytes_of(item: Any) -> bytes:
 
 def _strings(array: np.ndarray) -> Tensor:
     t = new_tensor(STRING, array.shape)
-    put = quick.pln_tensor_set_string
-    for i, item in enumerate(array.ravel().tolist()):
-        data = _bytes_of(item)
-        if put(t.pointer, i, data, len(data)):
-            raise MemoryError
+    items = [_bytes_of(item) for item in array.ravel().tolist()]
+    ends = np.cumsum([len(item) for item in items], dtype=np.uint64)
+    check(quick.pln_tensor_put_strings(t.pointer, b"".join(items), ends.ctypes.data, error()))
     return t
 
 
@@ -263,16 +261,27 @@ class _Memory:
                                     "data": (address, False)}
 
 
+def _list_strings(pointer: int) -> list[str]:
+    count = quick.pln_tensor_count(pointer)
+    ends = np.empty(count, dtype=np.uint64)
+    data = c_void_p()
+    check(quick.pln_tensor_get_strings(pointer, byref(data), ends.ctypes.data, error()))
+    try:
+        text = ctypes.string_at(data, int(ends[-1])) if count else b""
+    finally:
+        quick.pln_free(None, data)
+    stops = ends.tolist()
+    starts = [0, *stops[:-1]]
+    if text.isascii():  # bytes are characters
+        line = text.decode("ascii")
+        return [line[a:b] for a, b in zip(starts, stops)]
+    return [text[a:b].decode("utf-8", "surrogateescape") for a, b in zip(starts, stops)]
+
+
 def _read_strings(t: Tensor, shape) -> np.ndarray:
-    text, size = c_void_p(), c_size_t()
-    flat = []
-    for i in range(quick.pln_tensor_count(t.pointer)):
-        quick.pln_tensor_string(t.pointer, i, byref(text), byref(size))
-        data = ctypes.string_at(text, size.value) if size.value else b""
-        flat.append(data.decode("utf-8", "surrogateescape"))
-    out = np.empty(len(flat), dtype=object)
-    out[:] = flat
-    return out.reshape(shape)
+    out = np.empty(shape, dtype=object)
+    out.reshape(-1)[:] = _list_strings(t.pointer)
+    return out
 
 
 def array_of(t: Tensor) -> np.ndarray:
@@ -296,13 +305,41 @@ def _owned(t: Tensor) -> np.ndarray:
     return np.array(array_of(t))
 
 
-def _read_map(t: Tensor) -> dict:
-    keys, values = (Tensor.borrowed(p) for p in t.item_pointers)
-    if values.kind == TENSOR:
-        items = array_of(values).tolist()
-    else:
-        items = python_of(values)
-    return dict(zip(array_of(keys).tolist(), items))
+_C_NUMBERS = {1: ctypes.c_float, 7: ctypes.c_int64, 11: ctypes.c_double, 6: ctypes.c_int32}
+
+
+def _list_of(pointer: int) -> list:
+    """The elements of a dense tensor, as Python numbers and texts."""
+    number = quick.pln_tensor_dtype(pointer)
+    if number == STRING:
+        return _list_strings(pointer)
+    kind, address = _C_NUMBERS.get(number), quick.pln_tensor_data(pointer)
+    if kind is None or not address:
+        return array_of(Tensor.borrowed(pointer)).ravel().tolist()
+    return (kind * quick.pln_tensor_count(pointer)).from_address(address)[:]
+
+
+def _read_map(pointer: int, keys: dict[int, list]) -> dict:
+    """`keys` remembers those that were read: the maps of a sequence often share them."""
+    at, values = (quick.pln_tensor_item(pointer, i) for i in (0, 1))
+    if at not in keys:
+        keys[at] = _list_of(at)
+    if quick.pln_tensor_kind(values) == TENSOR:
+        return dict(zip(keys[at], _list_of(values)))
+    return dict(zip(keys[at], python_of(Tensor.borrowed(values))))
+
+
+def _read_sequence(t: Tensor) -> list:
+    keys: dict[int, list] = {}
+    found = []
+    for pointer in t.item_pointers:
+        kind = quick.pln_tensor_kind(pointer)
+        if kind == MAP:
+            found.append(_read_map(pointer, keys))
+        else:
+            item = Tensor.borrowed(pointer)
+            found.append(_owned(item) if kind == TENSOR else python_of(item))
+    return found
 
 
 def python_of(t: Tensor) -> Any:
@@ -312,12 +349,11 @@ def python_of(t: Tensor) -> Any:
     if kind == TENSOR:
         return array_of(t)
     if kind == MAP:
-        return _read_map(t)
-    if kind in (SEQUENCE, OPTIONAL, SPARSE):
-        items = [Tensor.borrowed(p) for p in t.item_pointers]
-        values = [_owned(i) if i.kind == TENSOR else python_of(i) for i in items]
-        if kind == SEQUENCE:
-            return values
+        return _read_map(t.pointer, {})
+    if kind == SEQUENCE:
+        return _read_sequence(t)
+    if kind in (OPTIONAL, SPARSE):
+        values = _read_sequence(t)
         if kind == SPARSE:
             return SparseTensor(values[0], values[1], t.shape)
         return values[0] if values else None

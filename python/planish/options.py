@@ -70,6 +70,13 @@ class SessionOptions:
     number of threads).
     """
 
+    __slots__ = (
+        "_dims", "_entries", "_plugins", "enable_cpu_mem_arena", "enable_mem_pattern",
+        "enable_mem_reuse", "enable_profiling", "execution_mode", "execution_order",
+        "graph_optimization_level", "inter_op_num_threads", "intra_op_num_threads",
+        "log_severity_level", "log_verbosity_level", "logid", "optimized_model_filepath",
+        "profile_file_prefix", "use_deterministic_compute", "use_per_session_threads")
+
     def __init__(self) -> None:
         self.intra_op_num_threads = 0
         self.inter_op_num_threads = 0
@@ -90,7 +97,6 @@ class SessionOptions:
         self._entries: dict[str, str] = {}
         self._dims: dict[str, int] = {}
         self._plugins: list[str] = []
-        self._initializers: dict[str, Any] = {}
 
     def add_free_dimension_override_by_name(self, dim_name: str, dim_value: int) -> None:
         """Gives a symbolic dimension a size before the model is rewritten."""
@@ -136,6 +142,10 @@ class RunOptions:
     ``terminate = True`` ends the runs that were given these options, from any thread, with
     planish.errors.Cancelled; ``deadline_ms`` ends them with LimitExceeded.
     """
+
+    __slots__ = ("_entries", "_lock", "_running", "_terminate", "deadline_ms",
+                 "log_severity_level", "log_verbosity_level", "logid",
+                 "only_execute_path_to_fetches")
 
     def __init__(self) -> None:
         self.log_severity_level = 2

@@ -9,7 +9,7 @@ import json
 import os
 import time
 from ctypes import byref, c_void_p
-from typing import Any, Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Callable, Mapping, Sequence
 
 from . import _values
 from ._library import RunOptionsStruct, SessionOptionsStruct, lib, quick
@@ -18,6 +18,9 @@ from .errors import Cancelled, InvalidArgument, InvalidInput, check, error, rais
 from .model import Environment, IoFacts, Model, ModelLike, NodeArg, encode, read_io, take_json
 from .options import GraphOptimizationLevel, RunOptions, SessionOptions, device_of
 from .ortvalue import OrtValue
+
+if TYPE_CHECKING:
+    from .iobinding import IOBinding
 
 __all__ = ["InferenceSession", "ModelMetadata"]
 
@@ -133,7 +136,10 @@ class InferenceSession:
     def __init__(self, path_or_bytes: ModelLike, sess_options: SessionOptions | None = None,
                  providers: Sequence[Any] | None = None,
                  provider_options: Sequence[Mapping[str, Any]] | None = None,
-                 **kwargs: Any) -> None:
+                 *, enable_fallback: bool = True,
+                 disabled_optimizers: Sequence[str] | None = None) -> None:
+        """The last two are ONNX Runtime's: there is nothing to fall back to, and its
+        optimizers have other names here (see Model.optimize to choose passes)."""
         self._options = sess_options if sess_options is not None else SessionOptions()
         self._device = (device_of(providers, provider_options) or
                         self._options._entries.get("planish.device"))

@@ -320,6 +320,9 @@ def test_options(session_of, capfd):
     assert o.get_session_config_entry("planish.device") == "ref"
     with pytest.raises(planish.InvalidArgument):
         o.get_session_config_entry("nothing")
+    for misspelt in (o, planish.RunOptions()):
+        with pytest.raises(AttributeError):
+            misspelt.intra_op_threads = 1
     o.add_free_dimension_override_by_name("N", 2)
     s = session_of(RELU, o)
     assert s.threads == 1 and s.get_inputs()[0].shape == [2, 3]

@@ -88,6 +88,39 @@ START_TEST(operator_sets_that_are_known)
 }
 END_TEST
 
+START_TEST(strings_all_at_once)
+{
+    static const char bytes[] = "ab\0cdef";
+    const int64_t four = 4, none = 0;
+    const uint64_t ends[4] = { 3, 3, 5, 7 }, wrong[4] = { 3, 2, 5, 7 };
+    uint64_t back[4];
+    char *copy;
+    const char *text;
+    size_t len;
+    pln_tensor *t, *empty, *x;
+    ck_assert(pln_tensor_new(NULL, PLN_DT_STRING, 1, &four, &t, NULL) == PLN_OK);
+    ck_assert(pln_tensor_put_strings(t, bytes, wrong, NULL) == PLN_E_USAGE);
+    ck_assert(pln_tensor_put_strings(t, bytes, ends, NULL) == PLN_OK);
+    ck_assert(pln_tensor_string(t, 0, &text, &len) == PLN_OK);
+    ck_assert(len == 3 && !memcmp(text, "ab\0", 4));
+    ck_assert(pln_tensor_string(t, 3, &text, &len) == PLN_OK);
+    ck_assert_str_eq(text, "ef");
+    ck_assert(pln_tensor_get_strings(t, &copy, back, NULL) == PLN_OK);
+    ck_assert(!memcmp(back, ends, sizeof ends) && !memcmp(copy, bytes, 7));
+    pln_free(NULL, copy);
+    ck_assert(pln_tensor_new(NULL, PLN_DT_STRING, 1, &none, &empty, NULL) == PLN_OK);
+    ck_assert(pln_tensor_put_strings(empty, NULL, NULL, NULL) == PLN_OK);
+    ck_assert(pln_tensor_get_strings(empty, &copy, NULL, NULL) == PLN_OK);
+    pln_free(NULL, copy);
+    ck_assert(pln_tensor_new(NULL, PLN_DT_F32, 1, &four, &x, NULL) == PLN_OK);
+    ck_assert(pln_tensor_get_strings(x, &copy, back, NULL) == PLN_E_USAGE && !copy);
+    ck_assert(pln_tensor_put_strings(x, bytes, ends, NULL) == PLN_E_USAGE);
+    pln_tensor_unref(x);
+    pln_tensor_unref(empty);
+    pln_tensor_unref(t);
+}
+END_TEST
+
 static void count_release(void *user, void *data)
 {
     (void)data;
@@ -136,6 +169,7 @@ int main(void)
     TCase *t = tcase_create("facts");
     tcase_add_test(t, types_as_onnx_spells_them);
     tcase_add_test(t, header_has_it_all);
+    tcase_add_test(t, strings_all_at_once);
     tcase_add_test(t, operator_sets_that_are_known);
     tcase_add_test(t, bytes_are_given_back_once);
     suite_add_tcase(s, t);
