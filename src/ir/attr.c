@@ -245,6 +245,20 @@ static bool fits(pln_arity a, uint32_t n)
     return (a.min < 0 || n >= (uint32_t)a.min) && (a.max < 0 || n <= (uint32_t)a.max);
 }
 
+/* Whether the signature marks input i as optional, for those before required ones. */
+static bool is_optional(const char *sig, uint32_t i)
+{
+    for (; sig && i > 0; i--) {
+        sig += strcspn(sig, ",-");
+        if (*sig++ != ',')
+            return false;
+    }
+    if (!sig)
+        return false;
+    const size_t n = strcspn(sig, ",-");
+    return n > 0 && sig[n - 1] == '?';
+}
+
 /* Rows rely on it: their functions find the required inputs there. */
 static pln_status check_arity(const pln_node *n, pln_error *err)
 {
@@ -254,7 +268,7 @@ static pln_status check_arity(const pln_node *n, pln_error *err)
     if (!fits(n->op->out, n->n_out))
         return fail_arity(n, err, "outputs", n->n_out, n->op->out);
     for (uint32_t i = 0; (int)i < n->op->in.min; i++) {
-        if (n->in[i])
+        if (n->in[i] || is_optional(n->op->sig, i))
             continue;
         pln_error_set(err, "node", n->name);
         pln_error_set(err, "op", n->op_type);

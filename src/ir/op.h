@@ -117,8 +117,8 @@ struct pln_op_desc {
     uint32_t traits;
     /* Element types allowed for inputs and outputs: "T:float,double;I:int32,int64" names
      * the sets, `sig` says which input and output has which: "T,I->T" (a trailing '*'
-     * repeats, '+' repeats with each of its own type of the set, '?' optional; names
-     * without a set are element types; "seq(T)" etc.).
+     * repeats, '+' repeats with each of its own type of the set, '?' optional, also below
+     * in.min; names without a set are element types; "seq(T)" etc.).
      * NULL: not checked. */
     const char *types, *sig;
     const pln_attr_spec *attrs; /* ends with PLN_A_END; NULL: none allowed */
