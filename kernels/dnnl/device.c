@@ -23,19 +23,28 @@ static const struct {
     { "planish", "FusedMatMul", &pln_dnnl_matmul },
 };
 
+static const pln_impl *lowering_of(const char *domain, const char *op)
+{
+    for (size_t i = 0; i < sizeof lowerings / sizeof lowerings[0]; i++)
+        if (strcmp(op, lowerings[i].op) == 0 && strcmp(domain, lowerings[i].domain) == 0)
+            return lowerings[i].impl;
+    return NULL;
+}
+
 static const pln_impl *find(const pln_node *n)
 {
     if (n->n_in < 2 || !n->in[0] || n->in[0]->type.dtype != PLN_DT_F32)
         return NULL;
-    for (size_t i = 0; i < sizeof lowerings / sizeof lowerings[0]; i++) {
-        if (strcmp(n->op_type, lowerings[i].op) == 0 &&
-            strcmp(n->domain, lowerings[i].domain) == 0)
-            return lowerings[i].impl;
-    }
-    return NULL;
+    return lowering_of(n->domain, n->op_type);
+}
+
+static bool serves(const char *domain, const char *op)
+{
+    return lowering_of(domain, op) != NULL;
 }
 
 /* Loading takes 50 ms of processor time and 35 MB. */
 const pln_device pln_device_dnnl = {
-    .name = "dnnl", .brief = "oneDNN", .find = find, .open = pln_dnnl_open, .min_flops = 2e7
+    .name = "dnnl", .brief = "oneDNN", .find = find, .serves = serves,
+    .open = pln_dnnl_open, .min_flops = 2e7
 };

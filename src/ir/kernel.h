@@ -142,6 +142,8 @@ typedef struct pln_device {
     const char *brief;
     /* Could it serve this node at all? Cheap; loads nothing. */
     const pln_impl *(*find)(const pln_node *n);
+    /* Has it a kernel for some nodes of this operator? */
+    bool (*serves)(const char *domain, const char *op);
     /* Loads what it needs; PLN_E_UNSUPPORTED: not on this machine. Idempotent, thread-safe. */
     pln_status (*open)(pln_error *err);
     double min_flops; /* a plan with less work for it does not open it */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "src/ir/env.h"
+#include "src/ir/kernel.h"
 #include "src/ir/op.h"
 
 static const char *const attr_types[] = {
@@ -72,7 +73,17 @@ static void print_row(const pln_op_desc *op)
         printf("%s%d", v == op->versions ? "" : ",", v->since);
     printf("],\"ref\":%s,\"cpu\":", op->ref ? "true" : "false");
     print_text(op->cpu ? op->cpu->name : NULL);
-    printf("}");
+    printf(",\"traits\":%u,\"devices\":[", op->traits);
+    bool any = false;
+    for (size_t i = 0; pln_registry_device(i); i++) {
+        const pln_device *d = pln_registry_device(i);
+        if (!d->serves || !d->serves(op->domain, op->name))
+            continue;
+        printf(any ? "," : "");
+        print_text(d->name);
+        any = true;
+    }
+    printf("]}");
 }
 
 int main(void)
