@@ -15,6 +15,7 @@
     X(control)        \
     X(sink_transpose) \
     X(fold_conv_bn)   \
+    X(gemm)           \
     X(fuse_norm)      \
     X(fuse_act)       \
     X(fuse_matmul)    \

@@ -324,6 +324,33 @@ static pln_status expands_by_ones(pln_match *m)
     return PLN_OK;
 }
 
+/* ---- recurrent states ------------------------------------------------------------- */
+
+static bool is_plain_zero(const pln_value *v)
+{
+    double x;
+    return v && pln_value_is_uniform(v, &x) && x == 0 && !signbit(x);
+}
+
+/* A state that begins with zeros is one that is absent. */
+static pln_status without_zero_state(pln_match *m, pln_patch *p)
+{
+    pln_value *in[8] = { NULL };
+    bool dropped = false;
+    for (uint32_t i = 0; i < m->root->n_in && i < 8; i++) {
+        const bool zero = (i == 5 || i == 6) && is_plain_zero(m->root->in[i]);
+        in[i] = zero ? NULL : m->root->in[i];
+        dropped |= zero;
+    }
+    if (!dropped)
+        return pln_match_refuse(m, "no state that is known to be 0");
+    pln_node *n = pln_patch_copy(p, m->root, in, m->root->n_in);
+    for (uint32_t i = 0; n && i < m->root->n_out; i++)
+        if (m->root->out[i])
+            pln_patch_replace(p, m->root->out[i], n->out[i]);
+    return PLN_OK;
+}
+
 /* ---- broadcasts ----------------------------------------------------------------- */
 
 static pln_status without_expand(pln_match *m, pln_patch *p)
@@ -495,6 +522,9 @@ static const pln_rule rules[] = {
     { .name = "binary-expand",
       .match = "Add|Sub|Mul|Div|Max|Min|Equal|Less|Greater(y, e=Expand(x, s))",
       .build = without_expand },
+    { .name = "zero-state",
+      .match = "LSTM|GRU|RNN(x, w, r, b?, l?, h?, ...)",
+      .build = without_zero_state },
     { .name = "where-constant", .match = "Where(c#, a, b)", .build = choose_branch },
 };
 

@@ -13,16 +13,17 @@
 #define CLEAN  "(noop,merge,clamp,fold,shape,control,cse,dce)*"
 #define FOLD   "dequantize,fold-conv-bn,fuse-norm,fuse-act"
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv"
-#define SINK   "(sink-transpose,noop)*"
-#define CLEAN2 CLEAN "," SINK "," FOLD "," CLEAN
+#define SIMPLE CLEAN ",sink-transpose," FOLD
 
 /* A file keeps the form in which its weights are stored; a session unpacks them. */
 const char *pln_pipeline_of_level(int level, bool session)
 {
-    static const char *const file[] = { "", CLEAN, CLEAN2,
-                                        CLEAN2 "," FUSE ",lower-qdq,dce,state-fused" };
+    static const char *const file[] = {
+        "", CLEAN, "(" SIMPLE ",gemm)*",
+        "(" SIMPLE ",gemm)*," FUSE ",lower-qdq,dce,state-fused"
+    };
     if (session)
-        return CLEAN2 "," FUSE ",lower-qdq,unpack," FOLD "," FUSE ",cse,dce";
+        return "(" SIMPLE ")*," FUSE ",lower-qdq,unpack," FOLD "," FUSE ",cse,dce";
     return file[level < 0 ? 0 : level > 3 ? 3 : level];
 }
 

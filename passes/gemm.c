@@ -1,0 +1,214 @@
+/* gemm: products of matrices take the addend behind them, transpositions and factors as
+ * Gemm; a Gemm between two Reshapes that only flatten becomes MatMul and Add.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/known.h"
+
+#include <math.h>
+
+static pln_value *out_of(const pln_match *m)
+{
+    return m->root->out[0];
+}
+
+static bool is_matrix_of_floats(const pln_value *v)
+{
+    return pln_value_rank(v) == 2 && pln_dtype_is_float(v->type.dtype);
+}
+
+/* A Gemm under way. */
+typedef struct gemm {
+    pln_value *in[3]; /* the last may be NULL */
+    float alpha, beta;
+    int64_t trans_a, trans_b;
+} gemm;
+
+static bool read_gemm(const pln_node *n, gemm *g)
+{
+    const bool plain = pln_node_is(n, "MatMul");
+    *g = (gemm){ .in = { n->in[0], n->in[1], !plain && n->n_in > 2 ? n->in[2] : NULL },
+                 .alpha = plain ? 1 : pln_node_get_float(n, "alpha", 1),
+                 .beta = plain ? 1 : pln_node_get_float(n, "beta", 1),
+                 .trans_a = plain ? 0 : pln_node_get_int(n, "transA", 0),
+                 .trans_b = plain ? 0 : pln_node_get_int(n, "transB", 0) };
+    return is_matrix_of_floats(n->in[0]) && is_matrix_of_floats(n->in[1]);
+}
+
+static pln_status emit(pln_match *m, pln_patch *p, const gemm *g)
+{
+    pln_node *n = pln_patch_add(p, "Gemm", g->in, 3, 1);
+    if (!n)
+        return PLN_E_NOMEM;
+    if (g->alpha != 1)
+        PLN_TRY(pln_node_set_float(n, "alpha", g->alpha));
+    if (g->beta != 1)
+        PLN_TRY(pln_node_set_float(n, "beta", g->beta));
+    if (g->trans_a)
+        PLN_TRY(pln_node_set_int(n, "transA", 1));
+    if (g->trans_b)
+        PLN_TRY(pln_node_set_int(n, "transB", 1));
+    pln_patch_replace(p, out_of(m), n->out[0]);
+    return PLN_OK;
+}
+
+/* ---- what is added -------------------------------------------------------------- */
+
+static pln_status with_addend(pln_match *m, pln_patch *p)
+{
+    gemm g;
+    pln_value *c = pln_match_val(m, "c");
+    const pln_node *y = pln_match_node(m, "y");
+    if (!read_gemm(y, &g))
+        return pln_match_refuse(m, "not a product of matrices of floats");
+    if (g.in[2])
+        return pln_match_refuse(m, "it has an addend");
+    if (!pln_value_broadcasts_into(c, y->out[0]))
+        return pln_match_refuse(m, "'%s' makes the result larger", c->name);
+    g.in[2] = c;
+    g.beta = 1;
+    return emit(m, p, &g);
+}
+
+/* ---- transpositions ------------------------------------------------------------- */
+
+static bool is_swap(const pln_node *n)
+{
+    int64_t perm[PLN_MAX_RANK];
+    int rank;
+    return pln_perm_of(n, perm, &rank) && rank == 2 && perm[0] == 1;
+}
+
+static pln_status with_transpose(pln_match *m, pln_patch *p)
+{
+    gemm g;
+    if (!read_gemm(m->root, &g) || !is_swap(pln_match_node(m, "t")))
+        return pln_match_refuse(m, "not a product of matrices of floats");
+    const int at = pln_match_val(m, "t") == g.in[0] ? 0 : 1;
+    g.in[at] = pln_match_val(m, "x");
+    *(at ? &g.trans_b : &g.trans_a) ^= 1;
+    return emit(m, p, &g);
+}
+
+/* ---- factors -------------------------------------------------------------------- */
+
+static bool scale_by(const pln_node *n, const pln_value *s, float *to)
+{
+    double v;
+    if (!pln_value_is_splat(s, &v) || !isfinite(v) || v == 0)
+        return false;
+    *to = (float)(pln_node_is(n, "Div") ? *to / v : *to * v);
+    return isfinite(*to) && *to != 0;
+}
+
+static pln_status with_factor_behind(pln_match *m, pln_patch *p)
+{
+    gemm g;
+    const pln_node *y = pln_match_node(m, "y");
+    const pln_value *s = pln_match_val(m, "s");
+    if (!read_gemm(y, &g) || !pln_value_same_type(y->out[0], out_of(m)))
+        return pln_match_refuse(m, "not a product of matrices of floats");
+    if (!scale_by(m->root, s, &g.alpha) || (g.in[2] && !scale_by(m->root, s, &g.beta)))
+        return pln_match_refuse(m, "'%s' is not one finite number", s->name);
+    return emit(m, p, &g);
+}
+
+static pln_status with_factor_before(pln_match *m, pln_patch *p)
+{
+    gemm g;
+    const pln_node *f = pln_match_node(m, "f");
+    pln_value *x = pln_match_val(m, "x"), *s = pln_match_val(m, "s");
+    if (!read_gemm(m->root, &g) || !pln_value_same_type(x, f->out[0]))
+        return pln_match_refuse(m, "not a product of matrices of floats");
+    if (!scale_by(f, s, &g.alpha))
+        return pln_match_refuse(m, "'%s' is not one finite number", s->name);
+    g.in[f->out[0] == g.in[0] ? 0 : 1] = x;
+    return emit(m, p, &g);
+}
+
+/* ---- between reshapes ----------------------------------------------------------- */
+
+/* Same sizes but for the last. */
+static bool differ_in_last(const pln_value *a, const pln_value *b)
+{
+    const int rank = pln_value_rank(a);
+    if (rank < 3 || rank != pln_value_rank(b))
+        return false;
+    for (int i = 0; i < rank - 1; i++) {
+        const pln_dim x = a->type.shape.dims[i], y = b->type.shape.dims[i];
+        if (pln_dim_is_unknown(x) || !pln_dim_equal(x, y))
+            return false;
+    }
+    return true;
+}
+
+static pln_status without_reshapes(pln_match *m, pln_patch *p)
+{
+    gemm g;
+    const pln_node *y = pln_match_node(m, "y");
+    pln_value *x = pln_match_val(m, "x");
+    const pln_value *out = out_of(m);
+    if (!read_gemm(y, &g) || g.trans_a || g.alpha != 1 || (g.in[2] && g.beta != 1))
+        return pln_match_refuse(m, "more than a product and a sum");
+    if (!differ_in_last(x, out))
+        return pln_match_refuse(m, "the reshapes do more than flatten and undo that");
+    const int rank = pln_value_rank(x);
+    if (!pln_dim_equal(x->type.shape.dims[rank - 1], g.in[0]->type.shape.dims[1]) ||
+        !pln_dim_equal(out->type.shape.dims[rank - 1], y->out[0]->type.shape.dims[1]))
+        return pln_match_refuse(m, "the last size changes");
+    if (g.in[2] && pln_value_rank(g.in[2]) > 1)
+        return pln_match_refuse(m, "its addend is a matrix");
+    static const int64_t swap[2] = { 1, 0 };
+    pln_value *w = g.trans_b ? pln_patch_transpose(p, g.in[1], swap, 2) : g.in[1];
+    pln_value *r = w ? pln_patch_op2(p, "MatMul", x, w) : NULL;
+    if (r && g.in[2])
+        r = pln_patch_op2(p, "Add", r, g.in[2]);
+    pln_patch_replace(p, out_of(m), r);
+    return PLN_OK;
+}
+
+static const pln_rule rules[] = {
+    { .name = "matmul-add",
+      .match = "Add~(y=MatMul|Gemm!(a, b), c)",
+      .build = with_addend,
+      .contract = PLN_REASSOC,
+      .opset = 7 },
+    { .name = "gemm-transpose",
+      .match = "MatMul|Gemm(t=Transpose(x), b, ...)",
+      .build = with_transpose,
+      .contract = PLN_REASSOC,
+      .opset = 7 },
+    { .name = "gemm-transpose",
+      .match = "MatMul|Gemm(a, t=Transpose(x), ...)",
+      .build = with_transpose,
+      .contract = PLN_REASSOC,
+      .opset = 7 },
+    { .name = "gemm-scale",
+      .match = "Mul~(y=MatMul|Gemm!(a, b, ...), s#)",
+      .build = with_factor_behind,
+      .contract = PLN_REASSOC,
+      .opset = 7 },
+    { .name = "gemm-scale",
+      .match = "Div(y=MatMul|Gemm!(a, b, ...), s#)",
+      .build = with_factor_behind,
+      .contract = PLN_REASSOC,
+      .opset = 7 },
+    { .name = "scale-gemm",
+      .match = "MatMul|Gemm(f=Mul~!(x, s#), b, ...)",
+      .build = with_factor_before,
+      .contract = PLN_REASSOC,
+      .opset = 7 },
+    { .name = "scale-gemm",
+      .match = "MatMul|Gemm(a, f=Mul~!(x, s#), ...)",
+      .build = with_factor_before,
+      .contract = PLN_REASSOC,
+      .opset = 7 },
+    { .name = "gemm-between-reshapes",
+      .match = "Reshape(y=Gemm!(Reshape(x, _), b, ...), _)",
+      .build = without_reshapes,
+      .contract = PLN_REASSOC },
+};
+
+const pln_pass pln_pass_gemm = {
+    .name = "gemm",
+    .brief = "products of matrices with sums, transpositions and factors as Gemm",
+    PLN_RULES(rules),
+};
