@@ -128,7 +128,7 @@ check "static quantize without data" 2 "$planish" quantize "$tmp/add.onnx" "$tmp
 
 cat >"$tmp/fused.txt" <<'EOF'
 <ir_version: 8, opset_import: ["" : 17]>
-g (float[2, 3] x, float[2, 2] r) => (float[2, 2] y) <float[3, 2] w = {1, -2, 3, -4, 5, -6}>
+g (float[1, 2, 3] x, float[1, 2, 2] r) => (float[1, 2, 2] y) <float[3, 2] w = {1, -2, 3, -4, 5, -6}>
 {
    a = MatMul(x, w)
    b = Add(a, r)
