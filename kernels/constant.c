@@ -328,19 +328,23 @@ static bool range_count_float(double start, double limit, double delta, int64_t 
     return true;
 }
 
+/* The last input may be absent in com.microsoft's: steps of 1. */
 static bool range_count(const pln_tensor *const *in, int64_t *n)
 {
+    const pln_tensor *d = in[2];
     if (pln_dtype_is_integer((pln_dtype)in[0]->dtype))
         return range_count_int(pln_tensor_get_i64(in[0], 0), pln_tensor_get_i64(in[1], 0),
-                               pln_tensor_get_i64(in[2], 0), n);
+                               d ? pln_tensor_get_i64(d, 0) : 1, n);
     return range_count_float(pln_tensor_get_f64(in[0], 0), pln_tensor_get_f64(in[1], 0),
-                             pln_tensor_get_f64(in[2], 0), n);
+                             d ? pln_tensor_get_f64(d, 0) : 1, n);
 }
 
 static pln_dim range_symbolic(pln_infer *inf)
 {
     pln_symval v[3];
-    for (uint32_t i = 0; i < 3; i++)
+    pln_dim one = pln_dim_of(1);
+    v[2] = (pln_symval){ .v = &one, .n = 1 };
+    for (uint32_t i = 0; i < (pln_infer_has(inf, 2) ? 3 : 2); i++)
         if (!pln_infer_ints(inf, i, &v[i]) || v[i].n != 1)
             return pln_dim_unknown();
     if (!pln_dim_is_known(v[2].v[0]) || v[2].v[0].value <= 0)
@@ -357,7 +361,7 @@ static pln_status range_infer(pln_infer *inf, pln_error *err)
     bool known = true;
     for (uint32_t i = 0; i < 3; i++) {
         in[i] = pln_move_infer_cst(inf, i);
-        known &= in[i] && pln_tensor_size(in[i]) == 1;
+        known &= in[i] ? pln_tensor_size(in[i]) == 1 : !pln_infer_has(inf, i);
     }
     int64_t n;
     if (!known)
@@ -374,7 +378,7 @@ static void range_fill(pln_tensor *y, const pln_tensor *const *in, int64_t n)
 {
     if (pln_dtype_is_integer((pln_dtype)y->dtype)) {
         const uint64_t start = (uint64_t)pln_tensor_get_i64(in[0], 0);
-        const uint64_t delta = (uint64_t)pln_tensor_get_i64(in[2], 0);
+        const uint64_t delta = in[2] ? (uint64_t)pln_tensor_get_i64(in[2], 0) : 1;
         if (y->dtype == PLN_DT_S64)
             for (int64_t i = 0; i < n; i++)
                 PLN_DATA(int64_t, y)[i] = (int64_t)(start + (uint64_t)i * delta);
@@ -384,7 +388,7 @@ static void range_fill(pln_tensor *y, const pln_tensor *const *in, int64_t n)
         return;
     }
     const double start = pln_tensor_get_f64(in[0], 0),
-                 delta = pln_tensor_get_f64(in[2], 0);
+                 delta = in[2] ? pln_tensor_get_f64(in[2], 0) : 1;
     if (y->dtype == PLN_DT_F64)
         for (int64_t i = 0; i < n; i++)
             PLN_DATA(double, y)[i] = start + (double)i * delta;
@@ -395,15 +399,18 @@ static void range_fill(pln_tensor *y, const pln_tensor *const *in, int64_t n)
 
 static pln_status range_run(pln_call *c, pln_error *err)
 {
-    for (int i = 0; i < 3; i++)
-        if (pln_tensor_size(c->in[i]) != 1)
-            return pln_call_fail(c, err, PLN_E_RUN, "input %d has %lld elements, not 1",
-                                 i, (long long)pln_tensor_size(c->in[i]));
+    const pln_tensor *in[3] = { NULL };
+    for (uint32_t i = 0; i < c->n_in && i < 3; i++) {
+        in[i] = c->in[i];
+        if (in[i] && pln_tensor_size(in[i]) != 1)
+            return pln_call_fail(c, err, PLN_E_RUN, "input %u has %lld elements, not 1",
+                                 i, (long long)pln_tensor_size(in[i]));
+    }
     int64_t n;
-    if (!range_count(c->in, &n))
+    if (!range_count(in, &n))
         return pln_call_fail(c, err, PLN_E_RUN, "delta is 0 or the range has no end");
     PLN_TRY(pln_move_output(c, 0, c->in[0]->dtype, 1, &n, err));
-    range_fill(c->out[0], c->in, n);
+    range_fill(c->out[0], in, n);
     return PLN_OK;
 }
 
@@ -490,5 +497,15 @@ const pln_op_desc pln_ops_constant[] = {
       .infer = range_infer,
       .ref = range_run,
       .versions = range_versions },
+    { .name = "Range",
+      .domain = "com.microsoft",
+      .since = 1,
+      .in = { 2, 3 },
+      .out = { 1, 1 },
+      .traits = PLN_OP_DATA_SHAPE,
+      .types = "T:float,double,int16,int32,int64",
+      .sig = "T,T,T?->T",
+      .infer = range_infer,
+      .ref = range_run },
     { .name = NULL },
 };

@@ -309,14 +309,14 @@ static pln_status nd_run(pln_call *c, pln_error *err)
     pln_move_begin(y);
     pln_status st = PLN_OK;
     char *to = y->data;
-    const int64_t *tuple = idx->data;
     for (int64_t i = 0; i < batches * tuples && st == PLN_OK; i++) {
-        int64_t at;
+        int64_t at, tuple[PLN_MAX_RANK];
+        for (int64_t t = 0; t < k; t++)
+            tuple[t] = pln_move_index(idx, i * k + t);
         st = nd_offset(c, tuple, k, x->dims + b, stride + b, &at, err);
         if (st == PLN_OK && row > 0)
             memcpy(to, (const char *)x->data + i / tuples * batch + at, (size_t)row);
         to += row;
-        tuple += k;
     }
     pln_move_end(y);
     return st;
@@ -326,6 +326,10 @@ static pln_status nd_lower_12(pln_node *n, pln_error *err)
 {
     return pln_lower_drop_int(n, "batch_dims", 0, err);
 }
+
+/* Of com.microsoft: no batch dimensions. */
+static const pln_attr_spec ms_nd_spec[] = { PLN_A_END };
+static const pln_attr_spec embedding_spec[] = { PLN_A_END }; /* axis 0 */
 
 static const pln_version_change nd_versions[] = {
     { 12, NULL, nd_lower_12 },
@@ -367,5 +371,27 @@ const pln_op_desc pln_ops_gather[] = {
       .infer = nd_infer,
       .ref = nd_run,
       .versions = nd_versions },
+    { .name = "GatherND",
+      .domain = "com.microsoft",
+      .since = 1,
+      .in = { 2, 2 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_STD ";I:" PLN_TS_IND,
+      .sig = "T,I->T",
+      .attrs = ms_nd_spec,
+      .attrs_size = sizeof(nd_attrs),
+      .infer = nd_infer,
+      .ref = nd_run },
+    { .name = "TorchEmbedding", /* its further inputs matter for training alone */
+      .domain = "com.microsoft",
+      .since = 1,
+      .in = { 2, 4 },
+      .out = { 1, 1 },
+      .types = "T:" PLN_TS_NUM,
+      .sig = "T,int64,int64?,bool?->T",
+      .attrs = embedding_spec,
+      .attrs_size = sizeof(gather_attrs),
+      .infer = gather_infer,
+      .ref = gather_run },
     { .name = NULL },
 };

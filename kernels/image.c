@@ -441,18 +441,34 @@ typedef enum grid_padding { GRID_ZEROS, GRID_BORDER, GRID_REFLECTION } grid_padd
 typedef struct grid_attrs {
     int64_t align_corners;
     int mode, padding;
+    bool loose; /* com.microsoft's: borders leave the point where it is, and bound its pixels */
 } grid_attrs;
+
+#define GRID_PADDING                                                         \
+    { .name = "padding_mode", .type = PLN_ATTR_STRING, .s = "zeros",         \
+      .offset = offsetof(grid_attrs, padding), .choices = "zeros|border|reflection" }
 
 static const pln_attr_spec grid_spec[] = {
     PLN_A_INT(grid_attrs, align_corners, 0),
     PLN_A_ENUM(grid_attrs, mode, "linear|nearest|cubic", "linear"),
-    { .name = "padding_mode",
-      .type = PLN_ATTR_STRING,
-      .s = "zeros",
-      .offset = offsetof(grid_attrs, padding),
-      .choices = "zeros|border|reflection" },
+    GRID_PADDING,
     PLN_A_END,
 };
+
+/* Of com.microsoft: the names of the first version. */
+static const pln_attr_spec ms_grid_spec[] = {
+    PLN_A_INT(grid_attrs, align_corners, 0),
+    PLN_A_ENUM(grid_attrs, mode, "bilinear|nearest|bicubic", "bilinear"),
+    GRID_PADDING,
+    PLN_A_END,
+};
+
+static pln_status ms_grid_check(pln_node *n, void *attrs, pln_error *err)
+{
+    (void)n, (void)err;
+    ((grid_attrs *)attrs)->loose = true;
+    return PLN_OK;
+}
 
 static pln_status grid_infer(pln_infer *inf, pln_error *err)
 {
@@ -524,7 +540,8 @@ static void grid_taps(const grid_attrs *a, double g, int64_t n, grid_tap *t)
         at = at > 0 ? 1e15 : -1e15; /* NaN and far outside */
     if (a->mode == GRID_NEAREST)
         at = nearbyint(at);
-    if ((at < lo || at > hi) && a->padding == GRID_BORDER)
+    const bool bounded = a->padding == GRID_BORDER && !(a->loose && a->mode == GRID_CUBIC);
+    if ((at < lo || at > hi) && bounded)
         at = at < 0 ? 0 : size - 1;
     else if ((at < lo || at > hi) && a->padding == GRID_REFLECTION)
         at = reflect(at, lo, hi);
@@ -770,5 +787,9 @@ const pln_op_desc pln_ops_image[] = {
       .infer = grid_infer,
       .ref = grid_run,
       .versions = grid_versions },
+    { .name = "GridSample", .domain = "com.microsoft", .since = 1, .in = { 2, 2 },
+      .out = { 1, 1 }, .types = "T:" PLN_TS_STD ";G:" PLN_TS_FLOAT, .sig = "T,G->T",
+      .attrs = ms_grid_spec, .attrs_size = sizeof(grid_attrs), .check = ms_grid_check,
+      .infer = grid_infer, .ref = grid_run },
     { .name = NULL },
 };

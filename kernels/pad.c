@@ -64,9 +64,13 @@ static pln_status read_pads(const pln_call *c, int64_t *before, int64_t *after,
                             pln_error *err)
 {
     const pln_tensor *x = c->in[0];
+    const pln_tensor *pads = c->in[1]; /* com.microsoft's may be a matrix of one row */
     int64_t v[2 * PLN_MAX_RANK], axes[PLN_MAX_RANK];
-    size_t n, count = (size_t)x->rank;
-    PLN_TRY(pln_move_read_ints(c, 1, v, 2 * PLN_MAX_RANK, &n, err));
+    size_t n = (size_t)pln_tensor_size(pads), count = (size_t)x->rank;
+    if (n > 2 * PLN_MAX_RANK || (pads->rank > 1 && pads->dims[0] != 1))
+        return pln_call_fail(c, err, PLN_E_RUN, "%zu pads for rank %d", n, x->rank);
+    for (size_t i = 0; i < n; i++)
+        v[i] = pln_move_index(pads, (int64_t)i);
     for (int i = 0; i < x->rank; i++) {
         before[i] = after[i] = 0;
         axes[i] = i;
@@ -353,7 +357,23 @@ static const pln_version_change pad_versions[] = {
     { 0 },
 };
 
+static const pln_attr_spec ms_pad_spec[] = {
+    PLN_A_ENUM(pad_attrs, mode, "constant|reflect|edge", "constant"),
+    PLN_A_END,
+};
+
 const pln_op_desc pln_ops_pad[] = {
+    { .name = "Pad",
+      .domain = "com.microsoft",
+      .since = 1,
+      .in = { 2, 3 },
+      .out = { 1, 1 },
+      .types = "T:float16,float,double",
+      .sig = "T,int64,T?->T",
+      .attrs = ms_pad_spec,
+      .attrs_size = sizeof(pad_attrs),
+      .infer = pad_infer,
+      .ref = pad_run },
     { .name = "Pad",
       .domain = "",
       .since = 25,

@@ -228,38 +228,96 @@ static pln_status multinomial_infer(pln_infer *inf, pln_error *err)
 
 /* ---- Dropout ----------------------------------------------------------------------- */
 
-static pln_status dropout_ref(pln_call *c, pln_error *err)
+/* Inputs and mask of Dropout and its relatives of com.microsoft; 0: it has no such input. */
+typedef struct dropout_form {
+    uint32_t ratio, training, bias, residual;
+    bool bits; /* a bit of uint32 for each element instead of a bool */
+} dropout_form;
+
+static const dropout_form dropout_plain = { .ratio = 1, .training = 2 };
+static const dropout_form dropout_bits = { .ratio = 1, .training = 2, .bits = true };
+static const dropout_form dropout_bias = { .bias = 1, .residual = 2, .ratio = 3, .training = 4 };
+static const dropout_form dropout_bias_bits = { .bias = 1, .residual = 2, .ratio = 3,
+                                                .training = 4, .bits = true };
+
+static const pln_tensor *dropout_input(const pln_call *c, uint32_t i)
 {
-    const pln_tensor *x = c->in[0];
-    const bool training = pln_call_has(c, 2) && pln_tensor_size(c->in[2]) == 1 &&
-                          PLN_DATA(const uint8_t, c->in[2])[0];
-    const double ratio = pln_call_has(c, 1) && pln_tensor_size(c->in[1]) == 1
-                             ? pln_tensor_get_f64(c->in[1], 0)
-                             : 0.5;
+    return i && pln_call_has(c, i) ? c->in[i] : NULL;
+}
+
+static double value_at(const pln_tensor *t, int64_t i)
+{
+    double v = 0;
+    if (t)
+        pln_block_load(PLN_DT_F64, &v, t, i % pln_tensor_size(t), 1, 1);
+    return v;
+}
+
+static void set_mask(pln_tensor *mask, bool bits, int64_t i)
+{
+    if (mask && bits)
+        PLN_DATA(uint32_t, mask)[i / 32] |= UINT32_C(1) << (i % 32);
+    else if (mask)
+        PLN_DATA(uint8_t, mask)[i] = 1;
+}
+
+static pln_status dropout_with(pln_call *c, const dropout_form *f, pln_error *err)
+{
+    const pln_tensor *x = c->in[0], *bias = dropout_input(c, f->bias);
+    const pln_tensor *residual = dropout_input(c, f->residual);
+    const pln_tensor *train = dropout_input(c, f->training), *r = dropout_input(c, f->ratio);
+    const bool training = train && pln_tensor_size(train) == 1 &&
+                          PLN_DATA(const uint8_t, train)[0];
+    const double ratio = !training ? 0
+                         : r && pln_tensor_size(r) == 1 ? pln_tensor_get_f64(r, 0) : 0.5;
     const int64_t n = pln_tensor_size(x);
-    uint8_t *mask = pln_call_wants(c, 1) ? PLN_DATA(uint8_t, c->out[1]) : NULL;
-    if (training && !(ratio >= 0 && ratio < 1))
+    pln_tensor *mask = pln_call_wants(c, 1) ? c->out[1] : NULL;
+    uint64_t own, *state = NULL;
+    if (!(ratio >= 0 && ratio < 1))
         return pln_call_fail(c, err, PLN_E_RUN, "ratio is %g, want [0, 1)", ratio);
-    if (!training || ratio == 0) {
-        if (n && pln_call_wants(c, 0))
-            memmove(c->out[0]->data, x->data,
-                    (size_t)n * pln_dtype_size((pln_dtype)x->dtype));
-        if (n && mask)
-            memset(mask, 1, (size_t)n);
+    if (n && ((bias && pln_tensor_size(bias) != n &&
+               pln_tensor_size(bias) != x->dims[x->rank ? x->rank - 1 : 0]) ||
+              (residual && pln_tensor_size(residual) != n)))
+        return pln_call_fail(c, err, PLN_E_RUN, "the bias or residual does not fit input 0");
+    if (mask)
+        memset(mask->data, 0, (size_t)pln_tensor_size(mask) * (f->bits ? 4 : 1));
+    if (ratio > 0)
+        state = generator(c, &own);
+    const bool same = !state && !bias && !residual;
+    if (n && same && pln_call_wants(c, 0))
+        memmove(c->out[0]->data, x->data, (size_t)n * pln_dtype_size((pln_dtype)x->dtype));
+    if (same && !mask)
         return PLN_OK;
-    }
-    uint64_t own, *state = generator(c, &own);
     for (int64_t i = 0; i < n; i++) {
-        const bool keep = next_unit(state) >= ratio;
-        double v;
-        pln_block_load(PLN_DT_F64, &v, x, i, 1, 1);
-        v = keep ? v / (1 - ratio) : 0;
-        if (pln_call_wants(c, 0))
+        const bool keep = !state || next_unit(state) >= ratio;
+        double v = value_at(x, i) + value_at(bias, i);
+        v = (keep ? v / (1 - ratio) : 0) + value_at(residual, i);
+        if (!same && pln_call_wants(c, 0))
             pln_block_store(c->out[0], i, 1, PLN_DT_F64, &v, 1);
-        if (mask)
-            mask[i] = keep;
+        if (keep)
+            set_mask(mask, f->bits, i);
     }
     return PLN_OK;
+}
+
+static pln_status dropout_ref(pln_call *c, pln_error *err)
+{
+    return dropout_with(c, &dropout_plain, err);
+}
+
+static pln_status dropout_bits_ref(pln_call *c, pln_error *err)
+{
+    return dropout_with(c, &dropout_bits, err);
+}
+
+static pln_status dropout_bias_ref(pln_call *c, pln_error *err)
+{
+    return dropout_with(c, &dropout_bias, err);
+}
+
+static pln_status dropout_bias_bits_ref(pln_call *c, pln_error *err)
+{
+    return dropout_with(c, &dropout_bias_bits, err);
 }
 
 static pln_status dropout_infer(pln_infer *inf, pln_error *err)
@@ -269,6 +327,21 @@ static pln_status dropout_infer(pln_infer *inf, pln_error *err)
         inf->out[1] = inf->out[0];
         inf->out[1].dtype = PLN_DT_BOOL;
     }
+    return PLN_OK;
+}
+
+/* The bits of 32 elements in each number. */
+static pln_status dropout_bits_infer(pln_infer *inf, pln_error *err)
+{
+    PLN_TRY(pln_infer_same(inf, err));
+    if (inf->n_out < 2)
+        return PLN_OK;
+    pln_shape s = pln_infer_shape(inf, 1);
+    s.dims[0] = pln_dim_unknown();
+    if (pln_infer_rank(inf, 0) != PLN_RANK_UNKNOWN && s.rank > 0)
+        s.dims[0] = pln_dim_div_up(inf->syms, pln_shape_count(inf->syms, inf->in[0]->shape),
+                                   pln_dim_of(32));
+    pln_infer_set(inf, 1, PLN_DT_U32, s);
     return PLN_OK;
 }
 
@@ -313,6 +386,15 @@ static const pln_version_change dropout_versions[] = {
         .attrs_size = sizeof(random_attrs), .infer = fn_infer, .ref = fn_ref           \
     }
 
+#define dropout_bias_infer      dropout_infer
+#define dropout_bias_bits_infer dropout_bits_infer
+#define MS_DROPOUT(op, n, types_in_out, form)                                          \
+    { .name = (op), .domain = "com.microsoft", .since = 1, .in = { (n) > 3 ? 2 : 1, n }, \
+      .out = { 1, 2 }, .traits = PLN_OP_RANDOM, .sig = types_in_out,                   \
+      .types = "T:" PLN_TS_FLOAT ";R:" PLN_TS_FLOAT, .attrs = dropout_spec,            \
+      .attrs_size = sizeof(random_attrs), .infer = dropout_##form##_infer,             \
+      .ref = dropout_##form##_ref }
+
 const pln_op_desc pln_ops_random[] = {
     ROW("RandomNormal", 22, 0, "T:" PLN_TS_FLOAT, "->T", normal_spec, shape_infer,
         normal_ref),
@@ -339,5 +421,8 @@ const pln_op_desc pln_ops_random[] = {
       .infer = dropout_infer,
       .ref = dropout_ref,
       .versions = dropout_versions },
+    MS_DROPOUT("BitmaskDropout", 3, "T,R?,bool?->T,uint32?", bits),
+    MS_DROPOUT("BiasDropout", 5, "T,T,T?,R?,bool?->T,bool?", bias),
+    MS_DROPOUT("BitmaskBiasDropout", 5, "T,T,T?,R?,bool?->T,uint32?", bias_bits),
     { .name = NULL },
 };

@@ -247,6 +247,7 @@ static const pln_version_change topk_versions[] = {
 typedef struct unique_attrs {
     int64_t axis, sorted;
     bool has_axis;
+    bool ms; /* com.microsoft's: in order of appearance; outputs values, inverse, counts */
 } unique_attrs;
 
 static const pln_attr_spec unique_spec[] = {
@@ -257,6 +258,15 @@ static const pln_attr_spec unique_spec[] = {
     PLN_A_INT(unique_attrs, sorted, 1),
     PLN_A_END,
 };
+
+static const pln_attr_spec ms_unique_spec[] = { PLN_A_END };
+
+static pln_status ms_unique_check(pln_node *n, void *attrs, pln_error *err)
+{
+    (void)n, (void)err;
+    ((unique_attrs *)attrs)->ms = true;
+    return PLN_OK;
+}
 
 static pln_status unique_infer(pln_infer *inf, pln_error *err)
 {
@@ -275,6 +285,11 @@ static pln_status unique_infer(pln_infer *inf, pln_error *err)
     pln_infer_set(inf, 0, pln_infer_dtype(inf, 0), out);
     for (uint32_t i = 1; i < inf->n_out; i++)
         pln_infer_set(inf, i, PLN_DT_S64, list);
+    if (a->ms && rank >= 0) { /* as many as there are elements */
+        if (rank != 1)
+            return pln_infer_fail(inf, err, "input 0 has rank %d, want 1", rank);
+        pln_infer_set(inf, 1, PLN_DT_S64, pln_move_infer_like(inf, 0));
+    }
     return PLN_OK;
 }
 
@@ -392,9 +407,10 @@ static pln_status unique_write(pln_call *c, const unique_job *j, int axis, int64
                 pln_tensor_copy(c->out[0], (o * found + g) * j->inner, j->x,
                                 (o * j->n + first[g]) * j->inner, j->inner);
     }
-    PLN_TRY(unique_list(c, 1, found, &at, err));
-    PLN_TRY(unique_list(c, 2, j->n, &inverse, err));
-    PLN_TRY(unique_list(c, 3, found, &counts, err));
+    const uint32_t first_at = a->ms ? UINT32_MAX : 1, inverse_at = a->ms ? 1 : 2;
+    PLN_TRY(unique_list(c, first_at, found, &at, err));
+    PLN_TRY(unique_list(c, inverse_at, j->n, &inverse, err));
+    PLN_TRY(unique_list(c, inverse_at + 1, found, &counts, err));
     for (int64_t g = 0; g < found; g++) {
         if (at)
             at[g] = first[g];
@@ -455,6 +471,19 @@ const pln_op_desc pln_ops_topk[] = {
       .sig = "T->T,int64?,int64?,int64?",
       .attrs = unique_spec,
       .attrs_size = sizeof(unique_attrs),
+      .infer = unique_infer,
+      .ref = unique_run },
+    { .name = "Unique",
+      .domain = "com.microsoft",
+      .since = 1,
+      .in = { 1, 1 },
+      .out = { 3, 3 },
+      .traits = PLN_OP_DATA_SHAPE,
+      .types = "T:" PLN_TS_STD,
+      .sig = "T->T,int64,int64",
+      .attrs = ms_unique_spec,
+      .attrs_size = sizeof(unique_attrs),
+      .check = ms_unique_check,
       .infer = unique_infer,
       .ref = unique_run },
     { .name = NULL },
