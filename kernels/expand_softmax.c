@@ -1,6 +1,5 @@
-/* Softmax, LogSoftmax and Hardmax between their two meanings: along one axis (since
- * version 13), and over all dimensions from one on (before). SPDX-License-Identifier:
- * Apache-2.0 */
+/* Softmax and its like between their two meanings, along one axis and from one axis on.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/expand.h"
 
 static pln_value *along(pln_expander *x, pln_value *v, int64_t axis)

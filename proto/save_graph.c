@@ -212,15 +212,15 @@ static void write_identities(pln_saver *s, uint32_t number, const pln_graph *g)
 
 /* ---- values ------------------------------------------------------------------------ */
 
-static void write_value_info(pln_saver *s, const char *name, const pln_type *type,
-                             pln_blob rest)
+static void write_value_info(pln_saver *s, const char *name, size_t len,
+                             const pln_type *type, pln_blob rest)
 {
     static const uint32_t kinds[] = { 2, 0 };
     pln_writer *w = &s->w;
     pln_blob whole;
     const bool has_type = pln_rest_field(rest, 2, 0, &whole);
     pln_write_rest(w, rest, has_type ? NULL : kinds);
-    pln_write_name(w, 1, name);
+    pln_write_bytes(w, 1, name, len);
     if (has_type || !type || !type->kind)
         return;
     const pln_open_message m = pln_write_open(w, 2);
@@ -307,7 +307,7 @@ static void write_inputs_of(pln_saver *s, const pln_graph *g)
     for (uint32_t i = 0; i < g->n_inputs; i++) {
         const pln_value *v = g->inputs[i];
         const pln_open_message m = pln_write_open(&s->w, 11);
-        write_value_info(s, v->name, v->declared, v->extra);
+        write_value_info(s, v->name, pln_name_len(v->name), v->declared, v->extra);
         pln_write_close(&s->w, m);
     }
     /* Before IR version 4 every initializer of the main graph is an input. */
@@ -317,7 +317,8 @@ static void write_inputs_of(pln_saver *s, const pln_graph *g)
         if (v->kind != PLN_VALUE_INITIALIZER || pln_value_is_raised(v))
             continue;
         const pln_open_message m = pln_write_open(&s->w, 11);
-        write_value_info(s, v->name, &v->type, (pln_blob){ NULL, 0 });
+        write_value_info(s, v->name, pln_name_len(v->name), &v->type,
+                         (pln_blob){ NULL, 0 });
         pln_write_close(&s->w, m);
     }
 }
@@ -330,7 +331,7 @@ static void write_outputs(pln_saver *s, const pln_graph *g)
         /* Outputs of the model must have a type; those of bodies say what they said. */
         const pln_type *type = v->declared || g->owner ? v->declared : &v->type;
         const pln_open_message m = pln_write_open(&s->w, 12);
-        write_value_info(s, g->output_names[i], type,
+        write_value_info(s, g->output_names[i], pln_name_len(g->output_names[i]), type,
                          own ? v->extra : (pln_blob){ NULL, 0 });
         pln_write_close(&s->w, m);
     }
@@ -339,13 +340,15 @@ static void write_outputs(pln_saver *s, const pln_graph *g)
 static void describe(pln_saver *s, uint32_t number, const pln_value *v)
 {
     const pln_open_message m = pln_write_open(&s->w, number);
-    write_value_info(s, name_of(s, v), v->declared, v->extra);
+    /* Names made up while writing are not interned. */
+    const size_t len = s->names[v->id] ? strlen(s->names[v->id]) : pln_name_len(v->name);
+    write_value_info(s, name_of(s, v), len, v->declared, v->extra);
     pln_write_close(&s->w, m);
     s->described[v->id] = true;
 }
 
 /* One entry of the file: what is known of the value now, or the entry as it came where the
- * value is none of a node's; nothing when the value is gone. */
+ * value is none of a node's; nothing when the value is gone, or is a new constant. */
 static void describe_again(pln_saver *s, uint32_t number, const pln_graph *g, pln_blob entry)
 {
     pln_blob name;
@@ -355,7 +358,7 @@ static void describe_again(pln_saver *s, uint32_t number, const pln_graph *g, pl
     if (v && v->kind == PLN_VALUE_NODE && v->declared && !s->is_output[v->id] &&
         !s->described[v->id])
         describe(s, number, v);
-    else if (v || !key || !name.len)
+    else if ((v && (v->kind != PLN_VALUE_INITIALIZER || v->file_order)) || !key || !name.len)
         pln_write_bytes(&s->w, number, entry.data, entry.len);
 }
 

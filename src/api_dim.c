@@ -34,19 +34,19 @@ static void change_type(dim_change *c, const pln_type *t)
 }
 
 /* The message of a type that is kept for what the type does not say is out of date. */
-static pln_status drop_type_message(dim_change *c, pln_value *v)
+pln_status pln_value_drop_type_message(pln_value *v)
 {
     pln_blob unused;
     if (!pln_rest_field(v->extra, 2, 0, &unused))
         return PLN_OK;
     static const uint32_t type[] = { 2, 0 };
     pln_writer w;
-    pln_status st = pln_writer_begin(&w, c->model->alloc, NULL);
+    pln_status st = pln_writer_begin(&w, v->graph->model->alloc, NULL);
     if (st == PLN_OK) {
         pln_write_rest(&w, v->extra, type);
         v->extra.len = w.text.len;
         v->extra.data =
-            w.text.len ? pln_arena_dup(c->model->arena, w.text.data, w.text.len) : NULL;
+            w.text.len ? pln_arena_dup(v->graph->model->arena, w.text.data, w.text.len) : NULL;
         if (w.text.failed || (v->extra.len && !v->extra.data))
             st = PLN_E_NOMEM;
     }
@@ -63,7 +63,7 @@ static pln_status substitute(dim_change *c, pln_error *err)
             v->sym = NULL; /* inference finds it again */
             change_type(c, &v->type);
             change_type(c, v->declared);
-            if (c->changed && drop_type_message(c, v) != PLN_OK)
+            if (c->changed && pln_value_drop_type_message(v) != PLN_OK)
                 return pln_oom(err);
         }
     return PLN_OK;

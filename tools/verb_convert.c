@@ -1,4 +1,4 @@
-/* planish convert: other operator sets, parts of a model, other names and sizes.
+/* planish convert: other operator sets and types, parts of a model, names and sizes.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,8 @@ typedef struct convert_args {
     verify_args verify;
     save_args save;
     int64_t opset;
-    const char *extract;
+    const char *extract, *dtype, *block;
+    bool keep_io;
     str_list renames, dims;
 } convert_args;
 
@@ -25,6 +26,12 @@ static const opt convert_opts[] = {
       "give a symbolic dimension a size (repeatable)" },
     { "opset", 0, OPT_INT, offsetof(convert_args, opset), "N",
       "bring the model to this version of ai.onnx" },
+    { "dtype", 0, OPT_STR, offsetof(convert_args, dtype), "f32|f16|bf16",
+      "weights and computations in this float type" },
+    { "keep-io", 0, OPT_FLAG, offsetof(convert_args, keep_io), NULL,
+      "inputs and outputs keep their types under --dtype" },
+    { "block", 0, OPT_STR, offsetof(convert_args, block), "OP|NODE,...",
+      "operators and nodes that --dtype leaves as they are" },
     { "rename", 0, OPT_LIST, offsetof(convert_args, renames), "OLD=NEW",
       "a value, else a node, else a dimension (repeatable); value:, node: or dim: before "
       "OLD "
@@ -77,6 +84,71 @@ static int convert_opset(const convert_args *a, pln_model *model, const char *pa
     return rc;
 }
 
+static int parse_dtype(const char *name, pln_dtype *out)
+{
+    static const struct {
+        const char *name;
+        pln_dtype dt;
+    } names[] = { { "f32", PLN_DT_F32 }, { "f16", PLN_DT_F16 }, { "bf16", PLN_DT_BF16 } };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (!strcmp(name, names[i].name)) {
+            *out = names[i].dt;
+            return 0;
+        }
+    return fail(2, "unknown type '%s'; it is f32, f16 or bf16", name);
+}
+
+static void tell_numbers(FILE *out, const json_t *o, const char *key, const char *what)
+{
+    const json_t *list = json_object_get(o, key), *v;
+    size_t i;
+    json_array_foreach(list, i, v)
+        fprintf(out, "  %s: %lld %s\n", json_string_value(json_object_get(v, "name")),
+                (long long)json_integer_value(json_object_get(v, "elements")), what);
+}
+
+static void tell_dtype(const convert_args *a, const json_t *o)
+{
+    FILE *out = report_out(&a->common);
+    const json_t *kept = json_object_get(o, "kept"), *v;
+    size_t i;
+    fprintf(out, "%lld nodes and %lld weights are %s now, %lld casts, %zu nodes kept\n",
+            (long long)json_integer_value(json_object_get(o, "converted")),
+            (long long)json_integer_value(json_object_get(o, "constants")),
+            json_string_value(json_object_get(o, "type")),
+            (long long)json_integer_value(json_object_get(o, "casts")),
+            json_array_size(kept));
+    json_array_foreach(kept, i, v) if (a->common.verbose)
+        fprintf(out, "  %s (%s): %s\n", json_string_value(json_object_get(v, "node")),
+                json_string_value(json_object_get(v, "op")),
+                json_string_value(json_object_get(v, "why")));
+    tell_numbers(out, o, "clamped", "elements are out of range, and clamped");
+    tell_numbers(out, o, "underflow", "elements are too small for the type");
+}
+
+static int convert_dtype(const convert_args *a, pln_model *model, const char *path,
+                         json_t *report)
+{
+    pln_dtype_options o = PLN_DTYPE_OPTIONS_INIT;
+    char *json = NULL;
+    o.keep_io = a->keep_io;
+    o.block = a->block;
+    int rc = parse_dtype(a->dtype, &o.to);
+    if (rc)
+        return rc;
+    pln_error *err = pln_error_new();
+    if (pln_model_convert_dtype(model, &o, &json, err) != PLN_OK)
+        rc = fail_status(err, path);
+    pln_error_free(err);
+    json_t *facts = json ? json_loads(json, 0, NULL) : NULL;
+    pln_free(NULL, json);
+    if (facts) {
+        tell_dtype(a, facts);
+        json_object_set_new(report, "dtype", facts);
+    }
+    return rc;
+}
+
 static int rename_one(pln_model *model, const char *arg)
 {
     static const struct {
@@ -121,9 +193,11 @@ static int choose(const convert_args *a, pln_model *model)
     return rc ? rc : model_set_dims(model, &a->dims);
 }
 
-static int change(const convert_args *a, pln_model *model, const char *path)
+static int change(const convert_args *a, pln_model *model, const char *path,
+                  json_t *report)
 {
-    return a->opset ? convert_opset(a, model, path) : 0;
+    const int rc = a->opset ? convert_opset(a, model, path) : 0;
+    return rc || !a->dtype ? rc : convert_dtype(a, model, path, report);
 }
 
 /* ---- the verb -------------------------------------------------------------------- */
@@ -145,8 +219,9 @@ static int verify(const convert_args *a, pln_env *env, const pln_model *original
 {
     verify_args v = a->verify;
     json_t *found = NULL;
-    v.limit = 1e-4;
+    v.limit = !a->dtype ? 1e-4 : !strcmp(a->dtype, "bf16") ? 0x1p-5 : 0x1p-8;
     v.sqnr_db = 20;
+    v.other_types = a->dtype && !a->keep_io;
     const int rc =
         verify_models(env, original, model, &v, report_out(&a->common), &found);
     if (found)
@@ -162,7 +237,7 @@ static int convert(const convert_args *a, pln_env *env, pln_model *model,
     if (!rc && a->verify.n > 0)
         rc = model_copy(model, &original);
     if (!rc)
-        rc = change(a, model, path);
+        rc = change(a, model, path, report);
     if (!rc && original)
         rc = verify(a, env, original, model, report);
     if (!rc)
@@ -213,14 +288,18 @@ static int run(void *args, int n_files, char **files)
 
 const verb verb_convert = {
     .name = "convert",
-    .synopsis =
-        "IN OUT [--opset N] [--extract IN,...:OUT,...] [--rename OLD=NEW] [options]",
-    .brief = "another operator set, a part of a model, other names and sizes",
+    .synopsis = "IN OUT [--opset N] [--dtype f16] [--extract IN,...:OUT,...] [--rename "
+                "OLD=NEW] [options]",
+    .brief =
+        "another operator set or float type, a part of a model, other names and sizes",
     .details =
-        "They are done in the order: extract, dim, opset, rename.\n"
+        "They are done in the order: extract, dim, opset, dtype, rename. --verify "
+        "compares before\n"
+        "and after opset and dtype.\n"
         "When nodes stand in the way of --opset, all of them are listed, nothing is\n"
         "written, and the exit code is 4.\n\n"
         "  planish convert m.onnx m13.onnx --opset 13 --verify 3\n"
+        "  planish convert m.onnx half.onnx --dtype f16 --keep-io --block Softmax\n"
         "  planish convert m.onnx head.onnx --extract hidden:logits\n",
     .opts = convert_opts,
     .args_size = sizeof(convert_args),

@@ -378,6 +378,22 @@ PLN_API pln_status pln_model_rename(pln_model *model, pln_renamed what, const ch
 PLN_API pln_status pln_model_convert_opset(pln_model *model, int64_t version, char **blockers,
                                            pln_error *err);
 
+typedef struct pln_dtype_options {
+    size_t struct_size;
+    pln_dtype to;      /**< PLN_DT_F32, PLN_DT_F16 or PLN_DT_BF16 */
+    bool keep_io;      /**< inputs and outputs keep their types */
+    const char *block; /**< comma-separated names of nodes or operators that compute as
+                            before; may be NULL */
+} pln_dtype_options;
+#define PLN_DTYPE_OPTIONS_INIT { .struct_size = sizeof(pln_dtype_options) }
+
+/** Weights and computations in another float type: to float from the two short ones, to a
+ * short one from float and the other. Operators that don't take the type in the model's
+ * operator set, and unknown ones, compute as before, with casts around them. `*report` (may be
+ * NULL) is a JSON object (docs/json.md); freed with pln_free(). */
+PLN_API pln_status pln_model_convert_dtype(pln_model *model, const pln_dtype_options *options,
+                                           char **report, pln_error *err);
+
 /* ---- rewriting --------------------------------------------------------------------- */
 
 /** What a rewritten file may contain (contract: levels and targets). */

@@ -150,6 +150,13 @@ const pln_device *pln_registry_device(size_t i);
 const char *pln_domain_normal(const char *domain);
 bool pln_domain_is_official(const char *domain);
 
+/* Whether input i may be a tensor of this type, by the signature; without one only a view
+ * takes any. */
+bool pln_op_takes(const pln_op_desc *op, uint32_t i, pln_dtype dt);
+/* The element type of output o by the signature and the inputs, where inference can't say
+ * more; NONE: unknown. */
+pln_dtype pln_node_output_dtype(const pln_node *n, uint32_t o);
+
 static inline uint32_t pln_node_traits(const pln_node *n)
 {
     return n->op ? n->op->traits : PLN_OP_EFFECT;

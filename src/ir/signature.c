@@ -131,3 +131,55 @@ pln_status pln_infer_check_inputs(const pln_infer *inf, pln_error *err)
     }
     return PLN_OK;
 }
+
+/* The name at place i of "A,B?,C*"; s NULL: there is none. */
+static word name_at(const char *p, const char *end, uint32_t i)
+{
+    while (p < end) {
+        word w = { p, strcspn(p, ",") };
+        if (w.s + w.len > end)
+            w.len = (size_t)(end - w.s);
+        const size_t whole = w.len;
+        const char mark = w.len ? w.s[w.len - 1] : 0;
+        if (mark == '*' || mark == '?' || mark == '+')
+            w.len--;
+        if (i-- == 0 || mark == '*' || mark == '+')
+            return w;
+        p += whole + 1;
+    }
+    return (word){ NULL, 0 };
+}
+
+static word input_name(const pln_op_desc *op, uint32_t i)
+{
+    const char *arrow = op && op->sig ? strstr(op->sig, "->") : NULL;
+    return arrow ? name_at(op->sig, arrow, i) : (word){ NULL, 0 };
+}
+
+bool pln_op_takes(const pln_op_desc *op, uint32_t i, pln_dtype dt)
+{
+    const word w = input_name(op, i);
+    if (!w.s)
+        return op && !op->sig && (op->traits & PLN_OP_VIEW);
+    if (kind_of(w) != PLN_KIND_NONE)
+        return false;
+    const word set = set_of(op->types, w);
+    const pln_dtype fixed = pln_dtype_from_name(w.s, w.len);
+    return set.s ? in_set(set, dt) : fixed == PLN_DT_NONE || fixed == dt;
+}
+
+pln_dtype pln_node_output_dtype(const pln_node *n, uint32_t o)
+{
+    const char *arrow = n->op && n->op->sig ? strstr(n->op->sig, "->") : NULL;
+    const bool view = n->op && !n->op->sig && (n->op->traits & PLN_OP_VIEW);
+    const word out = arrow ? name_at(arrow + 2, arrow + strlen(arrow), o) : (word){ NULL, 0 };
+    if (!out.s && !view)
+        return PLN_DT_NONE;
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        const word in = input_name(n->op, i);
+        if (n->in[i] && n->in[i]->type.kind == PLN_KIND_TENSOR &&
+            (view || (in.s && same(in, out))))
+            return n->in[i]->type.dtype;
+    }
+    return view ? PLN_DT_NONE : pln_dtype_from_name(out.s, out.len);
+}

@@ -111,6 +111,29 @@ check "a size for no dimension" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.on
 check "all in one" 0 "$planish" convert "$tmp/m.onnx" "$tmp/all.onnx" --extract x:u --dim N=2 \
     --opset 13 --rename u=result --verify 2 --json "$tmp/all.json"
 holds "the facts after are there" "$tmp/all.json" '"after"'
+check "half precision" 0 "$planish" convert "$tmp/m.onnx" "$tmp/h.onnx" --dtype f16 --verify 2
+holds "the casts are counted" "$tmp/out" "are float16 now"
+check "print the half" 0 "$planish" print "$tmp/h.onnx"
+holds "inputs are half" "$tmp/out" "float16\[N, 4\] x"
+check "it runs as half" 0 "$planish" run -q "$tmp/h.onnx"
+check "it is valid as half" 0 "$planish" check "$tmp/h.onnx"
+check "half inside" 0 "$planish" convert "$tmp/m.onnx" "$tmp/h.onnx" --dtype f16 --keep-io \
+    --block norm,Relu --verify 2 --json "$tmp/h.json"
+holds "the blocked node is kept" "$tmp/h.json" '"it is blocked"'
+check "print the inside" 0 "$planish" print "$tmp/h.onnx"
+holds "inputs are float" "$tmp/out" " (float\[N, 4\] x"
+holds "there are casts" "$tmp/out" "Cast"
+check "short and back" 0 "$planish" convert "$tmp/m.onnx" "$tmp/s.onnx" --dtype bf16
+check "back" 0 "$planish" convert "$tmp/s.onnx" "$tmp/f.onnx" --dtype f32 --verify 1
+check "bodies, too" 0 "$planish" convert "$tmp/body.onnx" "$tmp/h.onnx" --dtype f16 --verify 2
+check "bodies, inside" 0 "$planish" convert "$tmp/body.onnx" "$tmp/h.onnx" --dtype f16 --keep-io --verify 2
+check "a type that the set has not" 4 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --opset 12 \
+    --dtype bf16
+check "no such type" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --dtype f17
+check "blocking what is not there" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --dtype f16 \
+    --block nope
+holds "that is named" "$tmp/err" "'nope'"
+absent "nothing is written by those" "$tmp/none.onnx"
 check "weights beside the model" 0 "$planish" convert "$tmp/m.onnx" "$tmp/x.onnx" \
     --external-data w.bin --external-threshold 1
 check "they are there" 0 test -s "$tmp/w.bin"

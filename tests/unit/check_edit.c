@@ -254,6 +254,70 @@ START_TEST(names)
 }
 END_TEST
 
+/* ---- float types ----------------------------------------------------------------- */
+
+static const char floats[] =
+    "<ir_version: 8, opset_import: [\"\" : 17, \"own\" : 1]>\n"
+    "g (float[2,4,3] x, int64[2,4,3] i) => (float y)\n"
+    "<float[3] b = {1, 100000, 0.5}, float eps = {1e-12}, float[2] tiny = {1e-12, 1}>\n"
+    "{ s = Add(x, eps)  c = Cast <to = 1> (i)  t = Add(s, c)  [keep] u = Sqrt(t)\n"
+    "  m = Min(t, b)  k = own.Thing(t, tiny)  z = Constant <value = float {2.0}> ()\n"
+    "  y = Mul(m, z) }\n";
+
+START_TEST(half_precision)
+{
+    pln_model *m = parse(floats);
+    pln_dtype_options o = PLN_DTYPE_OPTIONS_INIT;
+    char *report = NULL;
+    pln_io_info io;
+    o.to = PLN_DT_F16;
+    o.block = "keep";
+    ck_assert_msg(pln_model_convert_dtype(m, &o, &report, err) == PLN_OK, "%s",
+                  pln_error_text(err));
+    ck_assert(strstr(report, "\"clamped\":[{\"name\":\"b\",\"elements\":1}]"));
+    ck_assert(strstr(report, "\"underflow\":[{\"name\":\"eps\",\"elements\":1}]"));
+    ck_assert(strstr(report, "it is blocked") && strstr(report, "the operator is unknown"));
+    ck_assert_int_eq(pln_model_io(m, PLN_INPUT, 0, &io), PLN_OK);
+    ck_assert_int_eq(io.dtype, PLN_DT_F16);
+    ck_assert_int_eq(pln_model_io(m, PLN_INPUT, 1, &io), PLN_OK);
+    ck_assert_int_eq(io.dtype, PLN_DT_S64);
+    ck_assert_int_eq(pln_model_io(m, PLN_OUTPUT, 0, &io), PLN_OK);
+    ck_assert_int_eq(io.dtype, PLN_DT_F16);
+    expect_text(m, "float[2] tiny = ", true); /* the unknown operator's */
+    expect_text(m, "float16 eps = ", true);
+    pln_free(NULL, report);
+    pln_model_free(m);
+}
+END_TEST
+
+START_TEST(half_inside)
+{
+    static const char text[] = "<ir_version: 8, opset_import: [\"\" : 17]>\n"
+                               "g (float[2,4,3] x, int64[2,4,3] i) => (float[2,4,3] y)\n"
+                               "<float[3] b = {1, 2, 0.5}>\n"
+                               "{ t = Mul(x, b)  y = Tanh(t) }\n";
+    pln_model *m = parse(text);
+    pln_dtype_options o = PLN_DTYPE_OPTIONS_INIT;
+    o.to = PLN_DT_F16;
+    o.keep_io = true;
+    pln_tensor *before = run(m);
+    ck_assert_int_eq(pln_model_convert_dtype(m, &o, NULL, err), PLN_OK);
+    pln_tensor *after = run(m);
+    ck_assert_int_eq(pln_tensor_dtype(after), PLN_DT_F32);
+    for (int64_t k = 0; k < pln_tensor_count(before); k++)
+        ck_assert(fabs(pln_tensor_number(before, k) - pln_tensor_number(after, k)) < 4e-3);
+    expect_text(m, "float16[3] b", true);
+    o.to = PLN_DT_S8;
+    ck_assert_int_eq(pln_model_convert_dtype(m, &o, NULL, err), PLN_E_USAGE);
+    o.to = PLN_DT_F16;
+    o.block = "Nothing";
+    ck_assert_int_eq(pln_model_convert_dtype(m, &o, NULL, err), PLN_E_USAGE);
+    pln_tensor_unref(before);
+    pln_tensor_unref(after);
+    pln_model_free(m);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("edit");
@@ -263,6 +327,8 @@ int main(void)
     tcase_add_test(t, blockers_are_all_listed);
     tcase_add_test(t, parts);
     tcase_add_test(t, names);
+    tcase_add_test(t, half_precision);
+    tcase_add_test(t, half_inside);
     suite_add_tcase(s, t);
     return unit_main(s);
 }

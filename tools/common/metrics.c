@@ -9,14 +9,20 @@
 #include "tools/common/report.h"
 #include "tools/common/runner.h"
 
-static bool same_type(const pln_tensor *a, const pln_tensor *b)
+static bool is_float(pln_dtype dt)
+{
+    return dt == PLN_DT_F32 || dt == PLN_DT_F16 || dt == PLN_DT_BF16 || dt == PLN_DT_F64;
+}
+
+static bool same_type(const pln_tensor *a, const pln_tensor *b, bool any_float)
 {
     if (pln_tensor_kind(a) != pln_tensor_kind(b))
         return false;
     if (pln_tensor_kind(a) != PLN_KIND_TENSOR)
         return pln_tensor_items(a) == pln_tensor_items(b);
     const int rank = pln_tensor_rank(a);
-    return pln_tensor_dtype(a) == pln_tensor_dtype(b) && rank == pln_tensor_rank(b) &&
+    const pln_dtype da = pln_tensor_dtype(a), db = pln_tensor_dtype(b);
+    return (da == db || (any_float && is_float(da) && is_float(db))) && rank == pln_tensor_rank(b) &&
            !memcmp(pln_tensor_dims(a), pln_tensor_dims(b), (size_t)rank * sizeof(int64_t));
 }
 
@@ -161,7 +167,7 @@ static void compare_items(const pln_tensor *a, const pln_tensor *b, const tolera
 metrics metrics_of(const pln_tensor *a, const pln_tensor *b, const tolerance *tol)
 {
     metrics m = { .within = true, .cosine = 1, .sqnr_db = INFINITY, .top1 = NAN, .worst = -1 };
-    m.equal_type = same_type(a, b);
+    m.equal_type = same_type(a, b, tol->any_float);
     if (!m.equal_type) {
         m.within = false;
         m.max_abs = m.max_rel = INFINITY;

@@ -10,6 +10,7 @@ typedef struct tolerance {
     double rtol, atol;
     bool atol_scaled; /* atol is a factor of max(1, max|b|) */
     bool atol_of_max; /* atol is a factor of max(1e-3, max|b|) */
+    bool any_float;   /* float types may differ */
     double sqnr_db;   /* > 0: this alone decides for float tensors */
 } tolerance;
 

@@ -6,11 +6,12 @@
 #include "tools/common/compare.h"
 
 typedef struct verify_args {
-    feed_args feed; /* seed, ranges, shapes and dims of the random inputs */
-    int64_t n;      /* input sets */
-    double limit;   /* largest difference, as a share of the output's largest element */
-    double sqnr_db; /* least in place of the limit when the model rounds */
-    bool quiet;     /* says nothing of a difference */
+    feed_args feed;   /* seed, ranges, shapes and dims of the random inputs */
+    int64_t n;        /* input sets */
+    double limit;     /* largest difference, as a share of the output's largest element */
+    double sqnr_db;   /* least in place of the limit when the model rounds */
+    bool other_types; /* the rewritten model may have other float types at its ends */
+    bool quiet;       /* says nothing of a difference */
 } verify_args;
 
 #define VERIFY_OPTS(st, field)                                                         \
