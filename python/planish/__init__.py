@@ -19,7 +19,7 @@ from ._values import SparseTensor
 from .errors import (
     Cancelled, EPFail, EngineError, Fail, FileError, InvalidArgument, InvalidGraph,
     InvalidInput, InvalidProtobuf, LimitExceeded, NoModel, NoSuchFile, NotFound,
-    NotImplemented, OutOfMemory, PlanishError, RuntimeException,
+    NotImplemented, OutOfMemory, PlanishError, ResultsDiffer, RuntimeException,
 )
 from .iobinding import IOBinding
 from .model import Model, NodeArg
@@ -28,7 +28,7 @@ from .options import (
     RunOptions, SessionOptions, set_default_logger_severity, set_seed,
 )
 from .ortvalue import OrtDevice, OrtValue
-from .pipeline import check, compare, info, optimize, quantize
+from .pipeline import check, compare, convert, info, optimize, quantize
 from .session import InferenceSession, ModelMetadata
 
 __all__ = [
@@ -37,8 +37,9 @@ __all__ = [
     "InvalidArgument", "InvalidGraph", "InvalidInput", "InvalidProtobuf", "LIBRARY_PATH",
     "LimitExceeded", "Model", "ModelMetadata", "NoModel", "NoSuchFile", "NodeArg",
     "NotFound", "NotImplemented", "OrtDevice", "OrtValue", "OutOfMemory", "PlanishError",
+    "ResultsDiffer",
     "RunOptions", "RuntimeException", "SessionOptions", "SparseTensor", "check", "compare",
-    "errors", "get_all_providers", "get_available_providers", "get_build_info",
+    "convert", "errors", "get_all_providers", "get_available_providers", "get_build_info",
     "get_device", "get_version_string", "info", "optimize", "quantize", "run",
     "set_default_logger_severity", "set_seed",
 ]

@@ -65,7 +65,8 @@ class PrintOptions(Sized):
 class OptimizeOptions(Sized):
     _fields_ = [("struct_size", c_size_t), ("level", c_int), ("target", c_int),
                 ("allow_approx", c_bool), ("passes", c_char_p), ("disable", c_char_p),
-                ("debug", c_char_p), ("fold_growth", c_uint64), ("no_stamp", c_bool)]
+                ("debug", c_char_p), ("fold_growth", c_uint64), ("no_stamp", c_bool),
+                ("verify", c_int), ("stats", c_bool), ("explain", c_char_p)]
 
 
 class Feed(Structure):
@@ -116,6 +117,11 @@ _SLOW = {
     "pln_model_load_memory": (c_int, [c_void_p, c_void_p, c_size_t, c_void_p, _OUT,
                                       c_void_p]),
     "pln_model_free": (None, [c_void_p]),
+    "pln_model_clone": (c_int, [c_void_p, _OUT, c_void_p]),
+    "pln_model_extract": (c_int, [c_void_p, POINTER(c_char_p), c_size_t, POINTER(c_char_p),
+                                  c_size_t, c_void_p]),
+    "pln_model_rename": (c_int, [c_void_p, c_int, c_char_p, c_char_p, c_void_p]),
+    "pln_model_convert_opset": (c_int, [c_void_p, c_int64, _OUT, c_void_p]),
     "pln_model_save": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p]),
     "pln_model_save_memory": (c_int, [c_void_p, _OUT, _SIZE, c_void_p]),
     "pln_model_print": (c_int, [c_void_p, c_void_p, _OUT, c_void_p]),

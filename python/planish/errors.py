@@ -12,7 +12,7 @@ __all__ = [
     "Cancelled", "EPFail", "EngineError", "Fail", "FileError", "InvalidArgument",
     "InvalidGraph", "InvalidInput", "InvalidProtobuf", "LimitExceeded", "ModelLoadCanceled",
     "NoModel", "NoSuchFile", "NotFound", "NotImplemented", "OutOfMemory", "PlanishError",
-    "RuntimeException",
+    "ResultsDiffer", "RuntimeException",
 ]
 
 
@@ -21,7 +21,8 @@ class PlanishError(RuntimeError):
 
     ``str(e)`` is one line that names the place. The attributes are None where they do not
     apply: ``status`` ("PLN_E_INPUT"), ``exit_code`` (that of the command), ``node``, ``op``,
-    ``tensor``, ``file``, ``offset`` (a byte in the file).
+    ``tensor``, ``file``, ``offset`` (a byte in the file), and ``blockers`` of what can't be
+    converted (a list of dicts).
     """
 
     status: str | None = None
@@ -31,6 +32,7 @@ class PlanishError(RuntimeError):
     tensor: str | None = None
     file: str | None = None
     offset: int | None = None
+    blockers: list | None = None
 
 
 class InvalidArgument(PlanishError, ValueError):
@@ -71,6 +73,12 @@ class NotImplemented(PlanishError, NotImplementedError):  # noqa: A001
 
 class RuntimeException(Fail):
     """It failed while running: a bad index in the data and the like (PLN_E_RUN)."""
+
+
+class ResultsDiffer(Fail):
+    """A rewritten model gives other results than the original."""
+
+    exit_code = 1
 
 
 class LimitExceeded(Fail):

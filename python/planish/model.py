@@ -14,7 +14,7 @@ from ._library import (
     CALIBRATION_FN, EnvDesc, Feed, IoInfo, LoadOptions, LOG_FN, OptimizeOptions,
     PrintOptions, QuantizeOptions, SaveOptions, lib, quick,
 )
-from .errors import InvalidArgument, check, error
+from .errors import InvalidArgument, PlanishError, check, error, raise_error
 from .options import log_level, log_line
 
 __all__ = ["Model", "NodeArg"]
@@ -24,6 +24,8 @@ ModelLike = Union[str, "os.PathLike[str]", bytes, Any]
 
 _log_callback = LOG_FN(log_line)
 _TARGETS = {"onnx": 0, "ort": 1, "planish": 2}
+_VERIFY = {"off": 0, "pass": 1, "rewrite": 2}
+_RENAMED = {"any": 0, "value": 1, "node": 2, "dim": 3}
 _MODES = {"static": 0, "dynamic": 1, "weights": 2}
 
 
@@ -164,6 +166,19 @@ class Model:
     def __del__(self, free=lib.pln_model_free) -> None:
         free(getattr(self, "_pointer", None))
 
+    def copy(self) -> "Model":
+        """A model that may be changed by itself; the weights' bytes are shared."""
+        out = c_void_p()
+        check(lib.pln_model_clone(self._pointer, byref(out), error()))
+        model = type(self).__new__(type(self))
+        model._pointer, model._env = out.value, self._env
+        return model
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict) -> "Model":
+        return self.copy()
+
     # ---- what is in it
 
     def inputs(self) -> list[NodeArg]:
@@ -221,17 +236,49 @@ class Model:
     def set_metadata(self, key: str, value: str) -> None:
         check(lib.pln_model_set_metadata(self._pointer, encode(key), encode(value), error()))
 
+    def extract(self, inputs: Sequence[str] = (), outputs: Sequence[str] = ()) -> None:
+        """Keeps what computes the values `outputs` (the model's, if there are none) from the
+        values `inputs` (those that are still needed, if there are none)."""
+        sides = [(ctypes.c_char_p * len(names))(*map(encode, names))
+                 for names in (inputs, outputs)]
+        check(lib.pln_model_extract(self._pointer, sides[0], len(inputs), sides[1],
+                                    len(outputs), error()))
+
+    def rename(self, old: str, new: str, what: str = "any") -> None:
+        """Gives a value, else a node, else a dimension another name; `what` ("value", "node",
+        "dim") says which."""
+        check(lib.pln_model_rename(self._pointer, _choice("what", what, _RENAMED),
+                                   encode(old), encode(new), error()))
+
+    def convert_opset(self, version: int) -> None:
+        """Brings the model to a version of ai.onnx, up or down. NotImplemented, with the nodes
+        in the way in its `blockers`, where that can't be."""
+        out = c_void_p()
+        status = lib.pln_model_convert_opset(self._pointer, version, byref(out), error())
+        if not status:
+            return
+        blockers = take_json(out) if out else None
+        try:
+            raise_error(status)
+        except PlanishError as e:
+            e.blockers = blockers
+            raise
+
     def optimize(self, level: int = 2, *, target: str = "onnx", allow_approx: bool = False,
                  passes: str | None = None, disable: str | Iterable[str] | None = None,
-                 fold_growth: int = 0, stamp: bool = True) -> dict:
+                 fold_growth: int = 0, stamp: bool = True, verify_each: str = "off",
+                 stats: bool = False, explain: str | None = None) -> dict:
         """Rewrites the model; returns the report: before, after, passes.
 
-        `level` 0 to 3 and `target` "onnx", "ort" or "planish" are those of the command. On
-        failure the model is as it was."""
+        `level` 0 to 3 and `target` "onnx", "ort" or "planish" are those of the command.
+        `verify_each` runs the graph before and after each "pass" or "rewrite" and compares;
+        `stats` and `explain` add "rules" and "explain" to the report. On failure the model is
+        as it was."""
         options = OptimizeOptions(
             level=level, target=_choice("target", target, _TARGETS),
             allow_approx=allow_approx, passes=encode(passes), disable=_comma_list(disable),
-            fold_growth=fold_growth, no_stamp=not stamp)
+            fold_growth=fold_growth, no_stamp=not stamp, stats=stats,
+            verify=_choice("verify_each", verify_each, _VERIFY), explain=encode(explain))
         return self._json(lib.pln_model_optimize, byref(options))
 
     def quantize(self, calibration: Iterable[Mapping[str, Any]] | None = None, *,

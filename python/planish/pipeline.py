@@ -4,16 +4,16 @@ SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import os
-from typing import Any, Iterable, Mapping, NamedTuple
+from typing import Any, Iterable, Mapping, NamedTuple, Sequence
 
 from . import comparing
 from .comparing import Tolerance
-from .errors import InvalidArgument
+from .errors import InvalidArgument, ResultsDiffer
 from .model import Model, ModelLike, as_model
 from .options import GraphOptimizationLevel, SessionOptions
 from .session import InferenceSession
 
-__all__ = ["Rewritten", "check", "compare", "info", "optimize", "quantize"]
+__all__ = ["Rewritten", "check", "compare", "convert", "info", "optimize", "quantize"]
 
 
 class Rewritten(NamedTuple):
@@ -38,7 +38,7 @@ def _open(source: ModelLike, output: Any) -> Model:
     """A model of its own: the caller's stays as it is."""
     if isinstance(source, (str, os.PathLike)) and output is None:
         raise InvalidArgument("a model that is a file needs `output`, the file to write")
-    return Model(source.to_bytes()) if isinstance(source, Model) else Model(source)
+    return source.copy() if isinstance(source, Model) else Model(source)
 
 
 def optimize(model: ModelLike, output: str | os.PathLike | None = None, *, level: int = 2,
@@ -54,14 +54,45 @@ def optimize(model: ModelLike, output: str | os.PathLike | None = None, *, level
     m = _open(model, output)
     for symbol, size in (dims or {}).items():
         m.set_dim(symbol, size)
-    before = Model(m.to_bytes()) if verify else None
+    before = m.copy()
     report = m.optimize(level, target=target, **options)
-    for seed in range(verify):
-        found = compare(before, m, seed=seed)
-        if not found["same"]:
-            raise AssertionError("the rewritten model gives other results: %s"
-                                 % [o for o in found["outputs"] if not o["within"]])
+    _verify(before, m, verify)
     return Rewritten(_deliver(m, model, output, {"external_data": external_data}), report)
+
+
+def _verify(before: Model, after: Model, times: int) -> None:
+    for seed in range(times):
+        found = compare(before, after, seed=seed)
+        worst = [o for o in found["outputs"] if not o["within"]]
+        if worst:
+            raise ResultsDiffer("output '%s' of the rewritten model differs (seed %d): %s"
+                                % (worst[0]["name"], seed, worst[0]))
+
+
+def convert(model: ModelLike, output: str | os.PathLike | None = None, *,
+            opset: int | None = None,
+            extract: tuple[Sequence[str], Sequence[str]] | None = None,
+            rename: Mapping[str, str] | None = None, dims: Mapping[str, int] | None = None,
+            verify: int = 0, external_data: str | None = None) -> Any:
+    """Another operator set, a part, other names and sizes, in the command's order; kinds of
+    models as for optimize, but the result is the model alone.
+
+    `extract` is (inputs, outputs), either of which may be empty. `verify` compares original
+    and result on that many sets of random inputs, where names and inputs stay the same."""
+    if verify and (extract or rename):
+        raise InvalidArgument("a part, or a model of other names, can't be verified")
+    m = _open(model, output)
+    if extract:
+        m.extract(*extract)
+    for symbol, size in (dims or {}).items():
+        m.set_dim(symbol, size)
+    before = m.copy()
+    if opset is not None:
+        m.convert_opset(opset)
+    for old, new in (rename or {}).items():
+        m.rename(old, new)
+    _verify(before, m, verify)
+    return _deliver(m, model, output, {"external_data": external_data})
 
 
 def quantize(model: ModelLike, output: str | os.PathLike | None = None, *,

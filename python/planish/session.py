@@ -173,9 +173,11 @@ class InferenceSession:
         if isinstance(source, Model) and env is None and not (o._dims or
                                                              self._rewrites_itself()):
             return source
-        if isinstance(source, Model):
-            source = source.to_bytes()
-        model = Model(source, directory=directory, env=env)
+        if isinstance(source, Model) and env is None:
+            model = source.copy()
+        else:
+            given = source.to_bytes() if isinstance(source, Model) else source
+            model = Model(given, directory=directory, env=env)
         for symbol, size in o._dims.items():
             if any(symbol in f.arg.shape for f in model._io(0) + model._io(1)):
                 model.set_dim(symbol, size)

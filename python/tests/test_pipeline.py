@@ -68,6 +68,63 @@ def test_options_of_optimize(data):
         planish.optimize(data, level=9)
 
 
+def test_rewrites_are_checked_and_told(data):
+    model, report = planish.optimize(data, level=3, target="planish", stats=True,
+                                     verify_each="rewrite", explain="fuse-matmul")
+    assert isinstance(report["rules"], list) and "explain" in report
+    with pytest.raises(planish.InvalidArgument, match="verify_each"):
+        planish.optimize(data, verify_each="sometimes")
+
+
+def test_verify_notices(data, monkeypatch):
+    def spoil(self, level, **options):
+        self.__init__(planish.Model.parse(self.text().replace("Softmax", "LogSoftmax"))
+                      .to_bytes())
+        return {}
+    monkeypatch.setattr(planish.Model, "optimize", spoil)
+    with pytest.raises(planish.ResultsDiffer, match="'y'") as e:
+        planish.optimize(data, verify=1)
+    assert e.value.exit_code == 1
+
+
+def opset_of(model):
+    return {o["domain"]: o["version"] for o in planish.Model(model).header()["opsets"]}[""]
+
+
+def test_convert(data, tmp_path):
+    assert opset_of(data) == 17
+    assert opset_of(planish.convert(data, opset=21, verify=1)) == 21
+    part = planish.convert(data, extract=(["c"], ["e"]))
+    assert [i.name for i in planish.Model(part).inputs()] == ["c"]
+    assert [o.name for o in planish.Model(part).outputs()] == ["e"] and nodes(part) == 2
+    head = planish.convert(data, extract=([], ["a"]))
+    assert nodes(head) == 1
+    renamed = planish.convert(data, tmp_path / "r.onnx", rename={"x": "pixels", "N": "rows"})
+    assert planish.Model(renamed).inputs()[0][::2] == ("pixels", ["rows", 8])
+    with pytest.raises(planish.InvalidArgument):
+        planish.convert(data, rename={"nothing": "else"})
+    with pytest.raises(planish.InvalidArgument):
+        planish.convert(data, extract=([], ["a"]), verify=1)
+
+
+def test_what_an_older_operator_set_lacks(bytes_of):
+    new = bytes_of("g (float[2, 4] x) => (float[2, 4] y, float[2, 4] z) "
+                   "{ y = Swish(x) a = Constant <value = int64 {1}> () [n] z = CumProd(x, a) }",
+                   26)
+    with pytest.raises(planish.NotImplemented) as e:
+        planish.convert(new, opset=7)
+    assert any(b["node"] == "n" and b["op"] == "CumProd" for b in e.value.blockers)
+
+
+def test_copies_are_their_own(data):
+    m = planish.Model(data)
+    other = m.copy()
+    other.set_dim("N", 3)
+    assert m.inputs()[0].shape == ["N", 8] and other.inputs()[0].shape == [3, 8]
+    del m
+    assert planish.InferenceSession(other).run(None, {"x": np.zeros((3, 8), np.float32)})
+
+
 @pytest.mark.parametrize("calibrated", [True, False])
 def test_quantize(data, calibrated):
     rng = np.random.default_rng(1)
