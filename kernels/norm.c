@@ -320,6 +320,31 @@ static pln_status BatchNormalization_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
+/* Before version 9 every element of an image could have a scale of its own. */
+static pln_status batch_each_ref(pln_call *c, pln_error *err)
+{
+    const pln_norm_attrs *at = (const pln_norm_attrs *)c->attrs;
+    const pln_tensor *x = c->in[0];
+    const pln_axis a = pln_axis_of(x, x->rank ? 1 : 0, x->rank);
+    for (uint32_t i = 1; i < 5; i++)
+        if (pln_tensor_size(c->in[i]) != a.n)
+            return pln_call_fail(c, err, PLN_E_RUN, "input %u has %lld elements, not %lld", i,
+                                 (long long)pln_tensor_size(c->in[i]), (long long)a.n);
+    double *v = pln_norm_scratch(c, a.n, 5, err);
+    if (!v)
+        return PLN_E_NOMEM;
+    for (uint32_t i = 1; i < 5; i++)
+        pln_block_load(PLN_DT_F64, v + i * a.n, c->in[i], 0, 1, a.n);
+    const double *scale = v + a.n, *bias = scale + a.n, *mean = bias + a.n, *var = mean + a.n;
+    for (int64_t o = 0; o < a.outer; o++) {
+        pln_block_load(PLN_DT_F64, v, x, o * a.n, 1, a.n);
+        for (int64_t i = 0; i < a.n; i++)
+            v[i] = (v[i] - mean[i]) / sqrt(var[i] + at->epsilon) * scale[i] + bias[i];
+        pln_block_store(c->out[0], o * a.n, 1, PLN_DT_F64, v, a.n);
+    }
+    return PLN_OK;
+}
+
 static pln_status batch_infer(pln_infer *inf, pln_error *err)
 {
     PLN_TRY(pln_infer_same(inf, err));
@@ -343,10 +368,17 @@ static pln_status batch_raise_9(pln_node *n, pln_error *err)
 {
     char where[160];
     const pln_attr *spatial = pln_node_find_attr(n, "spatial");
-    if (spatial && !spatial->i)
-        return pln_fail(err, PLN_E_UNSUPPORTED, "%s: spatial = 0 has no newer form",
-                        pln_node_where(n, where, sizeof where));
+    const bool each = spatial && spatial->type == PLN_ATTR_INT && !spatial->i;
     pln_node_drop_attr(n, "spatial");
+    if (!each)
+        return PLN_OK;
+    for (uint32_t i = 1; i < n->n_out; i++)
+        if (n->out[i] && n->out[i]->n_uses > 0)
+            return pln_fail(err, PLN_E_UNSUPPORTED, "%s: training with spatial = 0",
+                            pln_node_where(n, where, sizeof where));
+    pln_node_set_op(n, "planish", "BatchNormalizationEach");
+    pln_node_drop_attr(n, "momentum");
+    pln_node_drop_attr(n, "training_mode");
     return PLN_OK;
 }
 
@@ -465,5 +497,16 @@ const pln_op_desc pln_ops_norm[] = {
       .ref = BatchNormalization_ref,
       .cpu = &pln_batch_norm_cpu,
       .versions = batch_versions },
+    { .name = "BatchNormalizationEach",
+      .domain = "planish",
+      .since = 1,
+      .in = { 5, 5 },
+      .out = { 1, 5 },
+      .types = "T:" PLN_TS_FLOAT,
+      .sig = "T,T,T,T,T->T",
+      .attrs = instance_spec,
+      .attrs_size = sizeof(pln_norm_attrs),
+      .infer = pln_infer_same,
+      .ref = batch_each_ref },
     { .name = NULL },
 };

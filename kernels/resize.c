@@ -24,6 +24,7 @@ typedef enum aspect_policy { STRETCH, NOT_LARGER, NOT_SMALLER } aspect_policy;
 
 typedef struct resize_attrs {
     int64_t antialias, exclude_outside;
+    int64_t pln_downsample; /* before version 11: ceil along axes that shrink */
     pln_ints axes;
     int coords, policy, mode, nearest;
     float cubic_coeff_a, extrapolation_value;
@@ -32,6 +33,7 @@ typedef struct resize_attrs {
 static const pln_attr_spec resize_spec[] = {
     PLN_A_INT(resize_attrs, antialias, 0),
     PLN_A_INT(resize_attrs, exclude_outside, 0),
+    PLN_A_INT(resize_attrs, pln_downsample, 0),
     PLN_A_INTS(resize_attrs, axes),
     PLN_A_FLOAT(resize_attrs, cubic_coeff_a, -0.75f),
     PLN_A_FLOAT(resize_attrs, extrapolation_value, 0),
@@ -315,7 +317,8 @@ static void axis_position(const resize_attrs *a, const resize_axis *ax, double a
                           double shrink, int32_t *index, double *weight)
 {
     if (a->mode == NEAREST) {
-        index[0] = clamp_index(nearest_of(a->nearest, at), ax->in);
+        const int how = a->pln_downsample && ax->scale < 1 ? CEIL : a->nearest;
+        index[0] = clamp_index(nearest_of(how, at), ax->in);
         weight[0] = 1;
         return;
     }
@@ -607,14 +610,32 @@ static pln_status set_string(pln_node *n, const char *name, const char *v, pln_e
     return pln_node_set_string(n, name, v, strlen(v)) == PLN_OK ? PLN_OK : pln_oom(err);
 }
 
-/* Version 10 was Upsample with another name: X and scales, positions x / scale. */
+/* Do all constant scales enlarge (1), all reduce (-1)? 0: mixed or not known. */
+static int direction(const pln_value *scales)
+{
+    int64_t more = 0, less = 0;
+    if (!pln_value_is_const(scales) || pln_tensor_materialize(scales->cst, NULL) != PLN_OK)
+        return 0;
+    for (int64_t i = 0, n = pln_tensor_size(scales->cst); i < n; i++) {
+        const double v = pln_tensor_get_f64(scales->cst, i);
+        more += v > 1;
+        less += !(v >= 1);
+    }
+    return !less ? 1 : !more ? -1 : 0;
+}
+
+/* Version 10 was Upsample with another name: X and scales, positions x / scale, the nearest
+ * being the pixel before where it enlarges and the one behind where it reduces. */
 static pln_status raise_11(pln_node *n, pln_error *err)
 {
     PLN_TRY(set_string(n, "coordinate_transformation_mode", "asymmetric", err));
-    PLN_TRY(set_string(n, "nearest_mode", "floor", err));
     pln_value *scales = n->n_in > 1 ? n->in[1] : NULL;
     if (!scales)
         return pln_raise_fail(n, err, "input 'scales' is absent");
+    const int way = direction(scales);
+    PLN_TRY(set_string(n, "nearest_mode", way < 0 ? "ceil" : "floor", err));
+    if (way == 0 && pln_node_set_int(n, "pln_downsample", 1) != PLN_OK)
+        return pln_oom(err);
     if (pln_node_set_input(n, 2, scales) != PLN_OK || pln_node_set_input(n, 1, NULL) != PLN_OK)
         return pln_oom(err);
     return PLN_OK;
@@ -631,10 +652,16 @@ static pln_status lower_11(pln_node *n, pln_error *err)
     const pln_attr *nearest = pln_node_find_attr(n, "nearest_mode");
     const bool linear = mode && !strcmp(mode->s, "linear");
     if (!coords || strcmp(coords->s, "asymmetric") || (mode && !strcmp(mode->s, "cubic")) ||
-        (!linear && (!nearest || strcmp(nearest->s, "floor"))) || !pln_lower_has(n, 2) ||
-        pln_lower_has(n, 3))
+        !pln_lower_has(n, 2) || pln_lower_has(n, 3))
         return pln_lower_fail(n, err, "version 10 knows asymmetric positions and scales only");
     pln_value *scales = n->in[2];
+    const pln_attr *both = pln_node_find_attr(n, "pln_downsample");
+    const int way = direction(scales);
+    if (!linear && !(both && both->i) &&
+        (way == 0 || !nearest || strcmp(nearest->s, way < 0 ? "ceil" : "floor")))
+        return pln_lower_fail(n, err, "version 10 rounds to the pixel before where it "
+                                      "enlarges, behind where it reduces");
+    pln_node_drop_attr(n, "pln_downsample");
     if (pln_node_set_input(n, 1, scales) != PLN_OK || pln_node_set_input(n, 2, NULL) != PLN_OK)
         return pln_oom(err);
     pln_node_trim_inputs(n);

@@ -91,6 +91,8 @@ def same(name, want, got, rtol=RTOL, atol=ATOL):
         else:
             if want.dtype == np.float16:
                 rtol, atol = max(rtol, 4e-3), max(atol, 1e-3)
+            if want.dtype.name == "bfloat16":
+                rtol, atol = max(rtol, 2 ** -6), max(atol, 2 ** -9)
             good = np.allclose(got.astype(np.float64), want.astype(np.float64), rtol, atol,
                                equal_nan=True)
         if not good:
