@@ -20,15 +20,19 @@
           .has_offset = FIELD(has_clip) },                                    \
         PLN_A_ENUM(pln_rnn_attrs, direction, "forward|reverse|bidirectional", \
                    "forward"),                                                \
-        PLN_A_INT(pln_rnn_attrs, hidden_size, 0), PLN_A_INT(pln_rnn_attrs, layout, 0)
+        PLN_A_INT(pln_rnn_attrs, hidden_size, 0)
 
-static const pln_attr_spec lstm_spec[] = { COMMON,
+#define LAYOUT PLN_A_INT(pln_rnn_attrs, layout, 0)
+
+static const pln_attr_spec lstm_spec[] = { COMMON, LAYOUT,
                                            PLN_A_INT(pln_rnn_attrs, input_forget, 0),
                                            PLN_A_END };
 static const pln_attr_spec gru_spec[] = {
-    COMMON, PLN_A_INT(pln_rnn_attrs, linear_before_reset, 0), PLN_A_END
+    COMMON, LAYOUT, PLN_A_INT(pln_rnn_attrs, linear_before_reset, 0), PLN_A_END
 };
-static const pln_attr_spec rnn_spec[] = { COMMON, PLN_A_END };
+static const pln_attr_spec rnn_spec[] = { COMMON, LAYOUT, PLN_A_END };
+const pln_attr_spec pln_rnn_ms_lstm_spec[] = { COMMON, PLN_A_INT(pln_rnn_attrs, input_forget, 0),
+                                               PLN_A_END };
 
 /* ---- activations ------------------------------------------------------------------- */
 
@@ -144,7 +148,7 @@ static pln_status check(pln_node *n, void *attrs, int gates, int n_acts,
     return PLN_OK;
 }
 
-static pln_status lstm_check(pln_node *n, void *attrs, pln_error *err)
+pln_status pln_rnn_lstm_check(pln_node *n, void *attrs, pln_error *err)
 {
     static const char *const usual[] = { "Sigmoid", "Tanh", "Tanh" };
     return check(n, attrs, 4, 3, usual, err);
@@ -301,7 +305,7 @@ static const pln_version_change versions[] = { { 7, raise_7, NULL },
     }
 
 const pln_op_desc pln_ops_rnn[] = {
-    ROW("LSTM", 8, 3, "T,T,T,T?,int32?,T?,T?,T?->T?,T?,T?", lstm_spec, lstm_check),
+    ROW("LSTM", 8, 3, "T,T,T,T?,int32?,T?,T?,T?->T?,T?,T?", lstm_spec, pln_rnn_lstm_check),
     ROW("GRU", 6, 2, "T,T,T,T?,int32?,T?->T?,T?", gru_spec, gru_check),
     ROW("RNN", 6, 2, "T,T,T,T?,int32?,T?->T?,T?", rnn_spec, rnn_check),
     { .name = NULL },

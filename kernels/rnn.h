@@ -44,6 +44,10 @@ pln_status pln_rnn_find_sizes(const pln_call *c, pln_rnn_sizes *s, pln_error *er
 pln_status pln_rnn_run_f64(pln_call *c, const void *packed, pln_error *err);
 pln_status pln_rnn_run_f32(pln_call *c, const void *packed, pln_error *err);
 
+/* Attributes of com.microsoft's quantized LSTM, and the check of every LSTM's. */
+extern const pln_attr_spec pln_rnn_ms_lstm_spec[];
+pln_status pln_rnn_lstm_check(pln_node *n, void *attrs, pln_error *err);
+
 extern const pln_impl pln_rnn_cpu;
 
 #endif
