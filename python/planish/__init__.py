@@ -34,14 +34,13 @@ from .session import InferenceSession, ModelMetadata
 __all__ = [
     "Cancelled", "EPFail", "EngineError", "ExecutionMode", "ExecutionOrder", "Fail",
     "FileError", "GraphOptimizationLevel", "IOBinding", "InferenceSession",
-    "InvalidArgument", "InvalidGraph", "InvalidInput", "InvalidProtobuf", "LIBRARY_PATH",
-    "LimitExceeded", "Model", "ModelMetadata", "NoModel", "NoSuchFile", "NodeArg",
-    "NotFound", "NotImplemented", "OrtDevice", "OrtValue", "OutOfMemory", "PlanishError",
-    "ResultsDiffer",
-    "RunOptions", "RuntimeException", "SessionOptions", "SparseTensor", "check", "compare",
-    "convert", "errors", "get_all_providers", "get_available_providers", "get_build_info",
-    "get_device", "get_version_string", "info", "optimize", "quantize", "run",
-    "set_default_logger_severity", "set_seed",
+    "InvalidArgument", "InvalidGraph", "InvalidInput", "InvalidProtobuf",
+    "LIBRARY_PATH", "LimitExceeded", "Model", "ModelMetadata", "NoModel", "NoSuchFile",
+    "NodeArg", "NotFound", "NotImplemented", "OrtDevice", "OrtValue", "OutOfMemory",
+    "PlanishError", "ResultsDiffer", "RunOptions", "RuntimeException", "SessionOptions",
+    "SparseTensor", "check", "compare", "convert", "errors", "get_all_providers",
+    "get_available_providers", "get_build_info", "get_device", "get_version_string",
+    "info", "optimize", "quantize", "run", "set_default_logger_severity", "set_seed",
 ]
 
 __version__: str = _quick.pln_version_string().decode()

@@ -8,7 +8,7 @@ import ctypes.util
 import os
 import sys
 from ctypes import (
-    CFUNCTYPE, POINTER, Structure, c_bool, c_char_p, c_double, c_int, c_int64, c_size_t,
+    CFUNCTYPE, POINTER, Structure, c_bool, c_char_p, c_int, c_int64, c_size_t,
     c_uint32, c_uint64, c_void_p,
 )
 from typing import Any, Iterator

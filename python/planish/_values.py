@@ -101,7 +101,7 @@ def new_tensor(number: int, shape) -> Tensor:
     """A tensor of zeros (or empty strings)."""
     out = c_void_p()
     check(quick.pln_tensor_new(None, number, len(shape), _dims(shape), byref(out), error()))
-    return Tensor(out.value)
+    return Tensor(out.value or 0)
 
 
 def view(array: np.ndarray, number: int, owner: Any = None) -> Tensor:
@@ -119,7 +119,7 @@ def view_memory(number: int, shape, address: int, size: int, owner: Any) -> Tens
     if status:
         take_back(key)
         check(status)
-    return Tensor(out.value)
+    return Tensor(out.value or 0)
 
 
 def _bytes_of(item: Any) -> bytes:
@@ -182,7 +182,7 @@ def tensor_of(value: Any, want: int = 0) -> Tensor:
 def _container(kind: int, items) -> Tensor:
     out = c_void_p()
     check(quick.pln_tensor_new_container(None, kind, byref(out), error()))
-    t = Tensor(out.value)
+    t = Tensor(out.value or 0)
     for item in items:
         check(quick.pln_tensor_append(t.pointer, item.pointer, error()))
     return t
@@ -230,7 +230,7 @@ def value_of(value: Any, t: Type = _types.UNKNOWN) -> Tensor:
     if isinstance(own, Tensor):
         return own
     if t.kind == OPTIONAL:
-        return _container(OPTIONAL, [] if value is None else [value_of(value, t.elem)])
+        return _container(OPTIONAL, [] if value is None else [value_of(value, t.elem or _types.UNKNOWN)])
     if t.kind == SEQUENCE or (t.kind == 0 and isinstance(value, (list, tuple)) and
                               not isinstance(value, SparseTensor)):
         if not isinstance(value, (list, tuple, np.ndarray)):
@@ -331,7 +331,7 @@ def _read_map(pointer: int, keys: dict[int, list]) -> dict:
 
 def _read_sequence(t: Tensor) -> list:
     keys: dict[int, list] = {}
-    found = []
+    found: list[Any] = []
     for pointer in t.item_pointers:
         kind = quick.pln_tensor_kind(pointer)
         if kind == MAP:
@@ -382,7 +382,7 @@ def parse_message(kind: int, message: bytes) -> Tensor:
     from ._library import lib
     out = c_void_p()
     check(lib.pln_tensor_parse(None, kind, message, len(message), byref(out), error()))
-    return Tensor(out.value)
+    return Tensor(out.value or 0)
 
 
 def serialize(t: Tensor) -> bytes:

@@ -100,7 +100,7 @@ class Environment:
             desc.log, desc.log_level = _log_callback, log_level(severity)
         out = c_void_p()
         check(lib.pln_env_new(byref(desc), byref(out), error()))
-        self.pointer = out.value
+        self.pointer = out.value or 0
         for path in plugins:
             check(lib.pln_env_load_plugin(self.pointer, encode(path), error()))
 
@@ -120,7 +120,7 @@ class Model:
                  env: Environment | None = None, allow_external: bool = True) -> None:
         """Reads a path, bytes, or an onnx.ModelProto. `directory` is where the external data
         of a model that is no file may lie; without it such data is refused."""
-        self._pointer = None
+        self._pointer = 0
         self._env = env
         out = c_void_p()
         env_pointer = env.pointer if env else None
@@ -130,7 +130,7 @@ class Model:
                                      error()))
         else:
             self._load_bytes(env_pointer, source, options, directory, out)
-        self._pointer = out.value
+        self._pointer = out.value or 0
 
     @staticmethod
     def _load_bytes(env, source, options, directory, out) -> None:
@@ -160,7 +160,7 @@ class Model:
         check(lib.pln_model_parse(None, data, len(data), encode(directory), byref(out),
                                   error()))
         model = cls.__new__(cls)
-        model._pointer, model._env = out.value, None
+        model._pointer, model._env = out.value or 0, None
         return model
 
     def __del__(self, free=lib.pln_model_free) -> None:
@@ -171,7 +171,7 @@ class Model:
         out = c_void_p()
         check(lib.pln_model_clone(self._pointer, byref(out), error()))
         model = type(self).__new__(type(self))
-        model._pointer, model._env = out.value, self._env
+        model._pointer, model._env = out.value or 0, self._env
         return model
 
     __copy__ = copy

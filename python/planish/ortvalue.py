@@ -111,7 +111,8 @@ class OrtValue:
 
     def is_tensor_sequence(self) -> bool:
         t = _values.type_of(self._tensor)
-        return t.kind == _types.SEQUENCE and t.elem.kind in (0, _types.TENSOR)
+        return t.kind == _types.SEQUENCE and (t.elem or _types.UNKNOWN).kind in (
+            0, _types.TENSOR)
 
     # ---- what is in it
 

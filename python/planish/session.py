@@ -4,7 +4,6 @@ SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
 import concurrent.futures
-import ctypes
 import json
 import os
 import time
@@ -15,7 +14,7 @@ from . import _values
 from ._library import RunOptionsStruct, SessionOptionsStruct, lib, quick
 from ._values import Tensor
 from .errors import Cancelled, InvalidArgument, InvalidInput, check, error, raise_error
-from .model import Environment, IoFacts, Model, ModelLike, NodeArg, encode, read_io, take_json
+from .model import Environment, Model, ModelLike, NodeArg, encode, read_io, take_json
 from .options import GraphOptimizationLevel, RunOptions, SessionOptions, device_of
 from .ortvalue import OrtValue
 
@@ -51,7 +50,7 @@ class Run:
     def __init__(self, session: "InferenceSession") -> None:
         out = c_void_p()
         check(lib.pln_run_new(session._handle.pointer, byref(out), error()))
-        self.pointer = out.value
+        self.pointer = out.value or 0
         self.owner = session._handle
         self.owner.runs.add(self.pointer)
 
@@ -87,9 +86,10 @@ class _Handle:
 
     def __init__(self, model: Model, options: SessionOptionsStruct) -> None:
         out = c_void_p()
-        self.env, self.runs = model._env, set()
+        self.env = model._env
+        self.runs: set[int] = set()
         check(lib.pln_session_new(model._pointer, byref(options), byref(out), error()))
-        self.pointer = out.value
+        self.pointer = out.value or 0
 
     def __del__(self, free=lib.pln_session_free, free_run=lib.pln_run_free) -> None:
         while self.runs:

@@ -1,8 +1,8 @@
 """The wheel: built, installed where nothing else is, and run there.
 SPDX-License-Identifier: Apache-2.0
 """
-import hashlib
 import base64
+import hashlib
 import json
 import os
 import shutil
