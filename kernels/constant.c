@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "kernels/block.h"
 #include "kernels/expand.h"
 #include "kernels/move.h"
 #include "kernels/raise.h"
@@ -374,7 +375,19 @@ static pln_status range_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-static void range_fill(pln_tensor *y, const pln_tensor *const *in, int64_t n)
+/* Element i, computed in the type `stash`. */
+static double range_at(double start, double delta, int64_t i, pln_dtype stash)
+{
+    double step = (double)i * delta;
+    if (stash == PLN_DT_F32)
+        return (float)start + (float)i * (float)delta;
+    pln_block_round(stash, &step, 1);
+    step += start;
+    pln_block_round(stash, &step, 1);
+    return step;
+}
+
+static void range_fill(pln_tensor *y, const pln_tensor *const *in, int64_t n, pln_dtype stash)
 {
     if (pln_dtype_is_integer((pln_dtype)y->dtype)) {
         const uint64_t start = (uint64_t)pln_tensor_get_i64(in[0], 0);
@@ -389,12 +402,10 @@ static void range_fill(pln_tensor *y, const pln_tensor *const *in, int64_t n)
     }
     const double start = pln_tensor_get_f64(in[0], 0),
                  delta = in[2] ? pln_tensor_get_f64(in[2], 0) : 1;
-    if (y->dtype == PLN_DT_F64)
-        for (int64_t i = 0; i < n; i++)
-            PLN_DATA(double, y)[i] = start + (double)i * delta;
-    else
-        for (int64_t i = 0; i < n; i++)
-            pln_tensor_set_f64(y, i, (float)start + (float)i * (float)delta);
+    if (y->dtype == PLN_DT_F32 || y->dtype == PLN_DT_F64)
+        stash = (pln_dtype)y->dtype;
+    for (int64_t i = 0; i < n; i++)
+        pln_tensor_set_f64(y, i, range_at(start, delta, i, stash));
 }
 
 static pln_status range_run(pln_call *c, pln_error *err)
@@ -410,14 +421,24 @@ static pln_status range_run(pln_call *c, pln_error *err)
     if (!range_count(in, &n))
         return pln_call_fail(c, err, PLN_E_RUN, "delta is 0 or the range has no end");
     PLN_TRY(pln_move_output(c, 0, c->in[0]->dtype, 1, &n, err));
-    range_fill(c->out[0], in, n);
+    const range_attrs *a = c->attrs;
+    range_fill(c->out[0], in, n, a ? (pln_dtype)a->stash_type : PLN_DT_F32);
     return PLN_OK;
+}
+
+static pln_status range_check(pln_node *n, void *attrs, pln_error *err)
+{
+    const int64_t t = ((const range_attrs *)attrs)->stash_type;
+    char where[160];
+    return t == PLN_DT_F32 || t == PLN_DT_F64 || t == PLN_DT_F16 || t == PLN_DT_BF16
+               ? PLN_OK
+               : pln_fail(err, PLN_E_UNSUPPORTED, "%s: stash_type is %lld",
+                          pln_node_where(n, where, sizeof where), (long long)t);
 }
 
 static pln_status range_lower_27(pln_node *n, pln_error *err)
 {
-    pln_node_drop_attr(n, "stash_type");
-    return PLN_OK;
+    return pln_lower_drop_int(n, "stash_type", PLN_DT_F32, err);
 }
 
 static const pln_version_change range_versions[] = {
@@ -494,6 +515,7 @@ const pln_op_desc pln_ops_constant[] = {
       .sig = "T,T,T->T",
       .attrs = range_spec,
       .attrs_size = sizeof(range_attrs),
+      .check = range_check,
       .infer = range_infer,
       .ref = range_run,
       .versions = range_versions },

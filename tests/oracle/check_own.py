@@ -89,7 +89,7 @@ def same(name, want, got, rtol=RTOL, atol=ATOL):
         elif want.dtype != got.dtype:
             raise Fault("%s: type %s, want %s" % (name, got.dtype, want.dtype))
         else:
-            if want.dtype == np.float16:
+            if want.dtype == np.float16 and rtol:
                 rtol, atol = max(rtol, 4e-3), max(atol, 1e-3)
             if want.dtype.name == "bfloat16":
                 rtol, atol = max(rtol, 2 ** -6), max(atol, 2 ** -9)
@@ -352,6 +352,21 @@ def pool_cases(rng):
                [want[0].astype(dtype)])
 
 
+def range_cases(rng):
+    """The type that Range computes in: exact here, however it is said."""
+    for stash, numbers in itertools.product((None, 1, 11, 10), ((0, 300, 1), (2000, 2100, 7),
+                                                               (1, -1, -.1))):
+        feeds = {k: np.array(v, np.float16) for k, v in zip("abc", numbers)}
+        kind = {10: np.float16, 11: np.float64}.get(stash, np.float32)
+        start, limit, delta = (float(feeds[k]) for k in "abc")
+        count = math.ceil((limit - start) / delta)
+        steps = (np.arange(count).astype(kind) * kind(delta)).astype(kind)
+        attrs = {} if stash is None else {"stash_type": stash}
+        yield ("Range of float16 in type %s, %s" % (stash, numbers),
+               one_node("Range", feeds, domain="", opsets=[helper.make_opsetid("", 27)],
+                        **attrs), feeds, [(kind(start) + steps).astype(np.float16)], 0, 0)
+
+
 def flex_cases(rng):
     """The types of scores that the suite leaves out, with and without bodies."""
     for dtype, precision, bodies in itertools.product(
@@ -526,7 +541,7 @@ def main():
     tap = harness.Tap()
     rng = np.random.default_rng(1)
     for family in (linear_cases, svm_cases, feature_cases, map_cases, pool_cases,
-                   flex_cases):
+                   range_cases, flex_cases):
         for name, model, feeds, want, *tolerance in family(rng):
             if args.match in name:
                 tap.check(name, check, model, feeds, want, args.device, *tolerance)
