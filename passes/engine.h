@@ -5,12 +5,15 @@
 #define PLN_PASSES_ENGINE_H
 
 #include "passes/pass.h"
+#include "passes/template.h"
 #include "src/util/map.h"
 
 /* A rule that is switched on, ready to be matched. */
 typedef struct pln_rule_state {
     const pln_rule *rule;
     pln_pattern pattern;
+    pln_ex *where;           /* NULL: no condition */
+    pln_template *replace;   /* NULL: the rule builds by itself */
     int n_ops; /* of the pattern */
     struct pln_rule_stat *stat;
 } pln_rule_state;

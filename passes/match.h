@@ -2,7 +2,7 @@
  *
  *     act=Relu|Gelu(Add~!(mm=MatMul!(x, w#), b#))
  *
- * A pattern names operators (upper case, `domain.Op` for other domains) with their inputs:
+ * A pattern names operators (upper case, `domain.Op` for other domains, which may have dots) with their inputs:
  *     x          any value; the same name twice must be the same value
  *     x#         a constant            x?       may be absent
  *     0.5        a constant whose every element is 0.5; numbers that float can't hold
@@ -66,6 +66,11 @@ typedef struct pln_pattern {
  * model that it will be matched against. PLN_E_FORMAT with the place of the mistake. */
 pln_status pln_pattern_compile(const char *text, pln_names *names, pln_arena *arena,
                                pln_pattern *out, pln_error *err);
+
+/* The same; on PLN_E_FORMAT `*at` is the place of the mistake and `*what` what it is. */
+pln_status pln_pattern_read(const char *text, pln_names *names, pln_arena *arena,
+                            pln_pattern *out, const char **at, const char **what,
+                            pln_error *err);
 
 /* A match: what the names of the pattern stand for. */
 typedef struct pln_match pln_match;

@@ -13,11 +13,16 @@ typedef struct parser {
     pln_names *names;
     pln_arena *arena;
     pln_pattern *out;
+    const char **what; /* of a mistake; NULL: a message is wanted */
     pln_error *err;
 } parser;
 
 static pln_status fail(parser *p, const char *what)
 {
+    if (p->what) {
+        *p->what = what;
+        return pln_fail(p->err, PLN_E_FORMAT, "%s", what);
+    }
     return pln_fail(p->err, PLN_E_FORMAT, "pattern '%s': %s at column %d", p->text, what,
                     (int)(p->at - p->text) + 1);
 }
@@ -160,11 +165,13 @@ static pln_status parse_op(parser *p, pln_pat *o)
         return fail(p, "operator expected");
     const char *domain = "";
     const char *word = p->at;
-    if (word[len] == '.' && is_word(word[len + 1])) {
-        domain = pln_arena_str(p->arena, word, len);
+    for (const char *start = word; word[len] == '.' && is_word(word[len + 1]);) {
+        domain = pln_arena_str(p->arena, start, (size_t)(word - start) + len);
         p->at += len + 1;
         len = peek_word(p);
         word = p->at;
+        if (!len)
+            return fail(p, "operator expected");
     }
     if (o->n_ops == PLN_PAT_OPS)
         return fail(p, "too many alternatives");
@@ -289,15 +296,32 @@ static pln_status parse_pattern(parser *p, int *out, int depth)
 pln_status pln_pattern_compile(const char *text, pln_names *names, pln_arena *arena,
                                pln_pattern *out, pln_error *err)
 {
+    return pln_pattern_read(text, names, arena, out, NULL, NULL, err);
+}
+
+static pln_status parse_all(parser *p)
+{
+    PLN_TRY(parse_pattern(p, &p->out->root, 0));
+    skip_blanks(p);
+    if (*p->at)
+        return fail(p, "end expected");
+    if (p->out->pat[p->out->root].kind != PLN_PAT_OP)
+        return fail(p, "the root must be an operator");
+    return PLN_OK;
+}
+
+pln_status pln_pattern_read(const char *text, pln_names *names, pln_arena *arena,
+                            pln_pattern *out, const char **at, const char **what,
+                            pln_error *err)
+{
     pln_pat pats[MAX_PATS];
     *out = (pln_pattern){ .pat = pats };
-    parser p = { text, text, names, arena, out, err };
-    PLN_TRY(parse_pattern(&p, &out->root, 0));
-    skip_blanks(&p);
-    if (*p.at)
-        return fail(&p, "end expected");
-    if (out->pat[out->root].kind != PLN_PAT_OP)
-        return fail(&p, "the root must be an operator");
+    parser p = { text, text, names, arena, out, what, err };
+    const pln_status st = parse_all(&p);
+    if (at)
+        *at = p.at;
+    if (st != PLN_OK)
+        return st;
     out->pat = pln_arena_dup(arena, pats, (size_t)out->n * sizeof *pats);
     return out->pat ? PLN_OK : pln_oom(err);
 }

@@ -17,6 +17,8 @@ typedef enum pln_contract {
 typedef struct pln_rule {
     const char *name;  /* for --disable and reports; NULL: the pass's own */
     const char *match; /* the pattern (passes/match.h) */
+    const char *where;   /* a condition in text (passes/expr.h); NULL: none */
+    const char *replace; /* in text, instead of build (passes/template.h) */
     /* PLN_OK, or pln_match_refuse(): the reason is kept for `explain`. May be NULL. */
     pln_status (*check)(pln_match *m);
     /* Fills the patch; may still refuse. */
@@ -68,6 +70,8 @@ typedef struct pln_pass_options {
     const char *disable;
     const char *debug; /* NULL: the environment's PLN_DEBUG */
     uint64_t fold_growth;
+    const pln_rules_source *rules; /* the user's: pass "rules" */
+    size_t n_rules;
 } pln_pass_options;
 
 /* What a pass did over the whole pipeline. */
@@ -89,9 +93,11 @@ struct pln_pass_ctx {
     pln_arena *scratch; /* reset after each pass */
     pln_arena *keep;    /* for the whole pipeline */
     struct pln_ruleset *rulesets;
+    pln_pass *user; /* the user's rules; NULL */
     int64_t opset; /* of ai.onnx, for the graph at hand */
     pln_debug debug;
     uint64_t n_sure;     /* of n_rewrites: verified by themselves, or no need for it */
+    const struct pln_rule_state *state; /* of rule */
     uint64_t n_rewrites; /* of the whole pipeline: `limit` counts these */
     uint64_t fold_left;  /* bytes that folding may still add */
     struct pln_pass_stat *stats;
@@ -140,6 +146,9 @@ const pln_pass *pln_pass_at(size_t i); /* NULL after the last */
 /* The passes of a level (0 to 3), for a file or for a session. */
 const char *pln_pipeline_of_level(int level, bool session);
 pln_contract pln_contract_of_level(int level, bool allow_approx);
+/* The same with the user's rules in it: where the text does not name pass "rules", they
+ * run on the cleaned graph before the rest, or behind a text of the user's own. */
+void pln_pipeline_with_rules(pln_text *out, const char *text, int level, bool own);
 /* "a,b,(c,d)*": runs it; `*` repeats until nothing changes. */
 pln_status pln_pipeline_run(pln_pass_ctx *ctx, const char *text, pln_error *err);
 /* All at once: context, inference, pipeline, clean-up. `report` (may be NULL) receives

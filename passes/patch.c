@@ -254,6 +254,8 @@ static pln_status check_node(const pln_patch *p, pln_node *n, char *why, size_t 
     const void *attrs;
     bool changed;
     pln_status st = PLN_OK;
+    if (!n->op && p->opaque)
+        return PLN_OK;
     if (!n->op)
         return no(why, size, "no such operator here", n->out[0]);
     if (is_too_new(p, n))

@@ -21,6 +21,7 @@ typedef struct pln_patch {
     pln_value *old[PLN_PATCH_MAX], *new[PLN_PATCH_MAX];
     bool proven[PLN_PATCH_MAX]; /* the rule vouches that type and shape are the same */
     int n_replaced;
+    bool opaque; /* may hold operators that nobody here knows */
     pln_status failed; /* sticks: builders may ask once, at the end */
 } pln_patch;
 

@@ -1,6 +1,7 @@
 /* Pipelines: "a,b,(c,d)*", and what a level stands for.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/engine.h"
+#include "passes/rules_file.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +35,26 @@ pln_contract pln_contract_of_level(int level, bool allow_approx)
     return level >= 2 ? PLN_REASSOC : PLN_EXACT;
 }
 
+static bool names_rules(const char *text)
+{
+    for (const char *at = text; (at = strstr(at, "rules")); at += 5)
+        if ((at == text || strchr(",( ", at[-1])) && (!at[5] || strchr(",)* ", at[5])))
+            return true;
+    return false;
+}
+
+void pln_pipeline_with_rules(pln_text *out, const char *text, int level, bool own)
+{
+    if (names_rules(text))
+        pln_text_str(out, text);
+    else if (own)
+        pln_text_printf(out, "%s,rules", text);
+    else if (level)
+        pln_text_printf(out, CLEAN ",rules,%s", text);
+    else
+        pln_text_str(out, "rules");
+}
+
 /* ---- running the text ----------------------------------------------------------- */
 
 typedef struct reader {
@@ -63,7 +84,8 @@ static pln_status read_list(reader *r, int depth, bool *changed);
 static pln_status read_name(reader *r, bool *changed)
 {
     const size_t len = strcspn(r->at, ",()* \n\t");
-    const pln_pass *p = pln_pass_find(r->at, len);
+    const bool user = len == 5 && !memcmp(r->at, "rules", 5) && r->ctx->user;
+    const pln_pass *p = user ? r->ctx->user : pln_pass_find(r->at, len);
     if (!p)
         return pln_fail(r->err, PLN_E_USAGE, "pipeline '%s': no pass is called '%.*s'",
                         r->text, (int)len, r->at);
@@ -154,7 +176,7 @@ static size_t count_passes(void)
     size_t n = 0;
     while (pln_pass_at(n))
         n++;
-    return n;
+    return n + 1; /* and the user's */
 }
 
 pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
@@ -171,6 +193,9 @@ pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
     ctx.stats = ctx.keep ? PLN_NEW_ARRAY(ctx.keep, pln_pass_stat, count_passes()) : NULL;
     pln_status st = ctx.scratch && ctx.stats ? PLN_OK : pln_oom(err);
     pln_map_init(&ctx.verdicts, model->alloc);
+    if (st == PLN_OK && options->n_rules)
+        st = pln_rules_read(options->rules, options->n_rules, model->names, ctx.keep,
+                            &ctx.user, err);
     if (st == PLN_OK)
         st = pln_sizes_infer(model, err);
     if (st == PLN_OK)

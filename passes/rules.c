@@ -125,7 +125,9 @@ static pln_status build(worklist *w, const pln_rule_state *c, pln_node *n, pln_m
     pln_patch p;
     char why[256] = "";
     pln_patch_begin(&p, ctx, n);
-    pln_status st = c->rule->build(m, &p);
+    p.opaque = ctx->pass == ctx->user;
+    pln_status st = c->replace ? pln_template_build(c->replace, m, &p, ctx->scratch)
+                               : c->rule->build(m, &p);
     if (st == PLN_OK)
         st = pln_patch_commit(&p, m, n, on_dead, w, why, sizeof why, err);
     else
@@ -156,7 +158,9 @@ static pln_status try_rule(worklist *w, const pln_rule_state *c, pln_node *n, pl
     c->stat->matched++;
     m.why[0] = '\0';
     ctx->rule = c->rule;
-    const pln_status st = c->rule->check ? c->rule->check(&m) : PLN_OK;
+    pln_status st = c->rule->check ? c->rule->check(&m) : PLN_OK;
+    if (st == PLN_OK && c->where)
+        st = pln_ex_holds(c->where, &m, ctx->scratch);
     if (st == PLN_E_UNSUPPORTED)
         return no(ctx, c, n, m.why, c->n_ops);
     return st != PLN_OK ? st : build(w, c, n, &m, err);

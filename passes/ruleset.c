@@ -10,8 +10,27 @@ const char *pln_rule_name(const pln_pass_ctx *ctx, const pln_rule *r)
 
 static bool is_on(const pln_pass_ctx *ctx, const pln_rule *r)
 {
-    return r->contract <= ctx->options->contract && r->target <= ctx->options->target &&
+    const bool allowed = r->contract <= ctx->options->contract &&
+                         r->target <= ctx->options->target;
+    /* Whoever gives rules of their own wants them at any level. */
+    return (allowed || ctx->pass == ctx->user) &&
            !(r->name && pln_pass_is_disabled(ctx, r->name));
+}
+
+/* The parts that are text. */
+static pln_status compile_texts(pln_pass_ctx *ctx, pln_rule_state *c, pln_error *err)
+{
+    const pln_rule *r = c->rule;
+    pln_scan s = { r->replace, &c->pattern, ctx->model->names, ctx->keep, NULL };
+    if (r->replace)
+        c->replace = pln_template_parse(&s);
+    if (!s.what && r->where) {
+        s.at = r->where;
+        c->where = pln_ex_parse_condition(&s);
+    }
+    return s.what ? pln_fail(err, PLN_E_FORMAT, "rule %s: %s at '%.20s'",
+                             pln_rule_name(ctx, r), s.what, s.at)
+                  : PLN_OK;
 }
 
 static pln_status compile(pln_pass_ctx *ctx, pln_ruleset *s, pln_error *err)
@@ -27,6 +46,7 @@ static pln_status compile(pln_pass_ctx *ctx, pln_ruleset *s, pln_error *err)
             return pln_oom(err);
         PLN_TRY(pln_pattern_compile(r->match, ctx->model->names, ctx->keep, &c->pattern,
                                     err));
+        PLN_TRY(compile_texts(ctx, c, err));
         for (int k = 0; k < c->pattern.n; k++)
             c->n_ops += c->pattern.pat[k].kind == PLN_PAT_OP;
     }

@@ -162,6 +162,15 @@ static void tell(const pln_pass_ctx *ctx, const pln_node *n, pln_model *before,
     ctx->options->watch.on_rewrite(ctx->options->watch.user, &r);
 }
 
+/* A file says what its inputs and outputs are. */
+static void declare(pln_value *v)
+{
+    pln_model *m = v->graph->model;
+    const pln_type t = pln_type_dup(m->arena, &v->type);
+    if (t.kind != PLN_KIND_NONE)
+        v->declared = pln_arena_dup(m->arena, &t, sizeof t);
+}
+
 static pln_status extract(const pln_pass_ctx *ctx, const pln_cut *c, bool old,
                           pln_arena *arena, pln_model **out, pln_error *err)
 {
@@ -182,7 +191,14 @@ static pln_status extract(const pln_pass_ctx *ctx, const pln_cut *c, bool old,
         .out_names = names,
         .n_out = (size_t)p->n_replaced,
     };
-    return pln_model_part(ctx->model, &part, out, err);
+    PLN_TRY(pln_model_part(ctx->model, &part, out, err));
+    pln_graph *g = (*out)->graph;
+    pln_sizes_forget(*out);
+    for (uint32_t i = 0; i < g->n_inputs; i++)
+        declare(g->inputs[i]);
+    for (uint32_t i = 0; i < g->n_outputs; i++)
+        declare(g->outputs[i]);
+    return PLN_OK;
 }
 
 /* Fragments that can't be cut out (bodies that read more) are left away. */

@@ -41,21 +41,19 @@ static pln_status stamp(pln_model *m, const pln_optimize_options *o, const char 
     return st;
 }
 
-static pln_status find_fused(pln_graph *g, void *user)
+static pln_status import_of_graph(pln_graph *g, void *user)
 {
     for (const pln_node *n = g->first; n; n = n->next)
-        *(bool *)user |= !strcmp(n->domain, "planish");
+        if (*n->domain && !pln_model_opset(g->model, n->domain))
+            PLN_TRY(pln_model_set_opset(g->model, n->domain, 1));
     return PLN_OK;
 }
 
 /* A file imports the domains that it uses. */
 static pln_status import_domains(pln_model *m, pln_error *err)
 {
-    bool fused = false;
-    pln_graph_walk(m->graph, find_fused, &fused);
-    if (!fused || pln_model_opset(m, "planish"))
-        return PLN_OK;
-    return pln_model_set_opset(m, "planish", 1) == PLN_OK ? PLN_OK : pln_oom(err);
+    return pln_graph_walk(m->graph, import_of_graph, NULL) == PLN_OK ? PLN_OK
+                                                                     : pln_oom(err);
 }
 
 /* Gradient names values of the graph, which passes may rename or remove: it goes first, or
@@ -88,13 +86,22 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
         .stats = o->stats,
         .explain = o->explain,
         .watch = o->watch,
+        .rules = o->rules,
+        .n_rules = o->n_rules,
     };
     const char *pipeline = o->passes ? o->passes : pln_pipeline_of_level(o->level, false);
     PLN_TRY(report_facts(report, "before", m, err));
     PLN_TRY(differentiate(m, &pipeline, err));
-    pln_text passes;
+    pln_text passes, with_rules;
     pln_text_init(&passes, m->alloc);
-    pln_status st = pln_model_run_passes(m, pipeline, &p, &passes, err);
+    pln_text_init(&with_rules, m->alloc);
+    if (o->n_rules) {
+        pln_pipeline_with_rules(&with_rules, pipeline, o->level, o->passes != NULL);
+        pipeline = with_rules.data;
+    }
+    pln_status st = with_rules.failed
+                        ? pln_oom(err)
+                        : pln_model_run_passes(m, pipeline, &p, &passes, err);
     if (st == PLN_OK)
         st = import_domains(m, err);
     if (st == PLN_OK && !o->no_stamp && *pipeline)
@@ -106,6 +113,7 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
         pln_text_str(report, "}");
     }
     pln_text_done(&passes);
+    pln_text_done(&with_rules);
     return st;
 }
 

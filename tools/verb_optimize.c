@@ -169,7 +169,7 @@ static int finish(const optimize_args *a, char **files, const pln_model *model,
 static int run(void *args, int n_files, char **files)
 {
     const optimize_args *a = args;
-    seeing s;
+    seeing s = { .n = 0 };
     if (a->list)
         return list_passes(&a->common);
     if (a->help_debug) {
@@ -182,8 +182,10 @@ static int run(void *args, int n_files, char **files)
     json_t *report = NULL;
     pln_optimize_options o;
     int rc = fill_options(a, &s, &o);
-    if (rc)
+    if (rc) {
+        seeing_free(&s);
         return rc;
+    }
     pln_env *env = report_env(&a->common, &rc);
     if (!rc)
         rc = model_open(env, files[0], &model);
@@ -203,6 +205,7 @@ static int run(void *args, int n_files, char **files)
     if (!rc)
         rc = finish(a, files, model, report);
     json_decref(report);
+    seeing_free(&s);
     pln_model_free(original);
     pln_model_free(model);
     pln_env_free(env);

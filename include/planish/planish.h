@@ -412,6 +412,12 @@ typedef enum pln_verify {
     PLN_VERIFY_REWRITE = 2 /**< every rewrite by itself */
 } pln_verify;
 
+/** Rules in text (docs/rules.md). */
+typedef struct pln_rules_source {
+    const char *name; /**< for messages: the file's */
+    const char *text; /**< NUL-terminated */
+} pln_rules_source;
+
 /** One rewrite, as pln_watch.on_rewrite is told of it. */
 typedef struct pln_rewrite {
     uint64_t number; /**< from 1, over the whole pipeline */
@@ -446,6 +452,8 @@ typedef struct pln_optimize_options {
     const char *explain; /**< a rule, pass, node or value: the report has "explain", how
                               near rules came there; may be NULL */
     pln_watch watch;
+    const pln_rules_source *rules; /**< rules of your own, whatever the level; may be NULL */
+    size_t n_rules;
 } pln_optimize_options;
 #define PLN_OPTIMIZE_OPTIONS_INIT \
     { .struct_size = sizeof(pln_optimize_options), .level = 2 }

@@ -5,7 +5,7 @@
  *
  *     fuse-matmul target=planish
  *
- * target=onnx|ort|planish, level=N (instead of the pipeline's contracts), approx,
+ * rules=FILE (beside the case), target=onnx|ort|planish, level=N (instead of the pipeline's contracts), approx,
  * disable=NAME. Comparison ignores blanks and comments. Each case runs twice: the second
  * time must change nothing. Every rewrite is validated while it is made: none may be refused
  * (but where `refused=N` says so). `--update` writes what comes out into the files.
@@ -24,6 +24,7 @@ typedef struct golden {
     char *line, *before, *after; /* parts of it, NUL-terminated */
     pln_optimize_options options;
     int refused; /* rewrites that must be refused */
+    pln_rules_source rules;
 } golden;
 
 static char *read_file(const char *path)
@@ -71,6 +72,19 @@ static bool split(golden *g)
     return true;
 }
 
+/* A file beside the case. */
+static void read_rules(golden *g, const char *name)
+{
+    char path[1024];
+    const char *slash = strrchr(g->path, '/');
+    snprintf(path, sizeof path, "%.*s%s", slash ? (int)(slash - g->path) + 1 : 0, g->path,
+             name);
+    char *text = read_file(path);
+    g->rules = (pln_rules_source){ "rules", text ? text : "no such file" };
+    g->options.rules = &g->rules;
+    g->options.n_rules = 1;
+}
+
 static void read_option(golden *g, char *word)
 {
     if (!strcmp(word, "target=planish"))
@@ -83,6 +97,8 @@ static void read_option(golden *g, char *word)
         g->options.disable = word + 8;
     else if (!strncmp(word, "growth=", 7))
         g->options.fold_growth = strtoull(word + 7, NULL, 10);
+    else if (!strncmp(word, "rules=", 6))
+        read_rules(g, word + 6);
     else if (!strncmp(word, "refused=", 8))
         g->refused = atoi(word + 8);
     else if (!strcmp(word, "approx"))

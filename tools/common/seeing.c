@@ -3,6 +3,7 @@
 #include "tools/common/seeing.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -36,11 +37,42 @@ static void on_pass(void *user, const char *pass, const pln_model *model)
     pln_error_free(err);
 }
 
+static int read_rules(seeing *s, const str_list *files)
+{
+    s->rules = calloc(files->n + 1, sizeof *s->rules);
+    if (!s->rules)
+        return fail(6, "out of memory");
+    for (size_t i = 0; i < files->n; i++) {
+        char *text = NULL;
+        size_t len = 0;
+        const int rc = read_file(files->v[i], &text, &len);
+        if (rc)
+            return rc;
+        s->rules[i] = (pln_rules_source){ files->v[i], text };
+        if (strlen(text) != len)
+            return fail(3, "no text (%s)", files->v[i]);
+    }
+    return 0;
+}
+
+void seeing_free(seeing *s)
+{
+    for (size_t i = 0; s->rules && s->rules[i].name; i++)
+        free((char *)(uintptr_t)s->rules[i].text);
+    free(s->rules);
+    s->rules = NULL;
+}
+
 int seeing_fill(seeing *s, const seeing_args *a, pln_optimize_options *o)
 {
     *s = (seeing){ .args = a };
     o->stats = a->stats;
     o->explain = a->explain;
+    const int rc = a->rules.n ? read_rules(s, &a->rules) : 0;
+    if (rc)
+        return rc;
+    o->rules = s->rules;
+    o->n_rules = a->rules.n;
     if (a->dump_dir) {
         if (mkdir(a->dump_dir, 0777) && errno != EEXIST)
             return fail(3, "%s (%s)", strerror(errno), a->dump_dir);

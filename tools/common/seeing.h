@@ -7,10 +7,13 @@
 
 typedef struct seeing_args {
     const char *verify_each, *explain, *dump_dir;
+    str_list rules;
     bool stats;
 } seeing_args;
 
 #define SEEING_OPTS(st, field)                                                           \
+    { "rules", 0, OPT_LIST, offsetof(st, field.rules), "FILE",                           \
+      "also rules of your own (repeatable)" },                                           \
     { "verify-each", 0, OPT_STR, offsetof(st, field.verify_each), "rewrite|pass|off",    \
       "run both sides of every rewrite, or the whole graph around every pass, and refuse " \
       "what differs (off)" },                                                            \
@@ -27,12 +30,14 @@ typedef struct seeing_args {
 typedef struct seeing {
     const seeing_args *args;
     unsigned n;
+    pln_rules_source *rules;
     int rc; /* exit code of what went wrong */
 } seeing;
 
 /* Fills what the library must know; `s` lives as long as the rewriting. 0, or an exit code
  * after an error was printed. */
 int seeing_fill(seeing *s, const seeing_args *a, pln_optimize_options *o);
+void seeing_free(seeing *s);
 /* What the report says of it: refusals as warnings, tables to `out`. */
 void seeing_print(const seeing_args *a, const json_t *report, FILE *out);
 

@@ -1,0 +1,96 @@
+#!/bin/sh
+# Seeing rules at work, from outside: rules of one's own, a wrong rule that is refused, named
+# and bisected, statistics, near misses, dumps. Speaks TAP.
+# usage: check_rules.sh PLANISH
+# SPDX-License-Identifier: Apache-2.0
+planish=$1
+. "$(dirname "$0")/tap.sh"
+
+cat >"$tmp/net.txt" <<'EOF'
+<ir_version: 8, opset_import: ["" : 18]>
+net (float[N, 4] x) => (float[N, 3] y)
+<float[4, 3] w = {1, -2, 3, 4, -5, 6, 7, 8, -9, 10, 11, -12}, float[3] b = {1, 2, 3}>
+{
+   i = Identity(x)
+   m = MatMul(i, w)
+   h = Add(m, b)
+   r = Relu(h)
+   s = Sigmoid(r)
+   y = Neg(s)
+}
+EOF
+cat >"$tmp/good.rules" <<'EOF'
+negative [exact]: Neg(x) => Mul(x, -1)
+dense: Add~(MatMul!(x, w#), b#) => com.example.Dense<units = dim(w, 1)>(x, w, b)
+EOF
+cat >"$tmp/wrong.rules" <<'EOF'
+harmless: Neg(x) => Mul(x, -1)
+deliberately-wrong: Relu(x) => Abs(x)
+EOF
+printf 'ok: Neg(x) => x\n\nbad: Relu(x) =>\n   Abs(z)\n' >"$tmp/mistake.rules"
+check "a model" 0 "$planish" parse "$tmp/net.txt" "$tmp/net.onnx"
+
+check "rules of one's own" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" \
+    --rules "$tmp/good.rules" --verify-each rewrite --json "$tmp/o.json"
+check "their operator is written" 0 "$planish" print "$tmp/out.onnx"
+holds "with its attribute" "$tmp/out" "com.example.Dense <units: int = 3>"
+holds "and the other rule's, too" "$tmp/out" " Mul (s, "
+holds "what nobody can run is told" "$tmp/o.json" "no reference kernel for com.example.Dense"
+holds "nothing is refused" "$tmp/o.json" '"refused": \[\]'
+
+rm -f "$tmp/no.onnx"
+check "a mistake in a rule" 3 "$planish" optimize "$tmp/net.onnx" "$tmp/no.onnx" \
+    --rules "$tmp/mistake.rules"
+one_line "one line for it"
+holds "with its place" "$tmp/err" "mistake.rules:4:8: no such name"
+absent "no file" "$tmp/no.onnx"
+check "no such file of rules" 3 "$planish" optimize "$tmp/net.onnx" "$tmp/no.onnx" \
+    --rules "$tmp/none.rules"
+
+check "a wrong rule, verified" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" \
+    --rules "$tmp/wrong.rules" --verify-each rewrite --verify 3
+holds "is refused by name" "$tmp/err" "refused: deliberately-wrong at r (Relu)"
+holds "the others are not" "$tmp/out" "1 refused"
+check "the file is right" 0 "$planish" print "$tmp/out.onnx"
+holds "it kept the operator" "$tmp/out" "Relu"
+check "a wrong rule, pass by pass" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" \
+    --rules "$tmp/wrong.rules" --verify-each pass --verify 3
+holds "the pass is refused" "$tmp/err" "refused: rules at graph"
+check "a wrong rule, not verified" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/bad.onnx" \
+    --rules "$tmp/wrong.rules"
+check "the models differ" 1 "$planish" compare --dim N=16 "$tmp/net.onnx" "$tmp/bad.onnx"
+
+rm -f "$tmp/no.onnx"
+check "bisect" 1 "$planish" optimize "$tmp/net.onnx" "$tmp/no.onnx" \
+    --rules "$tmp/wrong.rules" --bisect --bisect-out "$tmp/cut" --json "$tmp/b.json"
+one_line "one line for the culprit"
+holds "it names the rule" "$tmp/err" "rule deliberately-wrong of pass rules at r (Relu)"
+holds "in JSON, too" "$tmp/b.json" '"rule": "deliberately-wrong"'
+absent "nothing is written" "$tmp/no.onnx"
+check "the fragment before" 0 "$planish" print "$tmp/cut-before.onnx"
+holds "is the old node" "$tmp/out" "= Relu"
+check "the fragment after" 0 "$planish" print "$tmp/cut-after.onnx"
+holds "is the new node" "$tmp/out" "= Abs"
+check "the fragments are valid" 0 "$planish" check "$tmp/cut-after.onnx"
+check "and differ" 1 "$planish" compare --dim N=16 "$tmp/cut-before.onnx" "$tmp/cut-after.onnx"
+check "bisect where nothing is wrong" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" \
+    --bisect
+check "a rule switched off" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" \
+    --rules "$tmp/wrong.rules" --disable deliberately-wrong --verify 2
+
+check "statistics" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" -O3 \
+    --target planish --stats --json "$tmp/s.json"
+holds "of a rule that was applied" "$tmp/out" "^  identity  *noop  *1  *1  *1 "
+holds "in JSON" "$tmp/s.json" '"nodes_saved"'
+check "explain a rule" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" \
+    --rules "$tmp/good.rules" --explain dense
+holds "where it was applied" "$tmp/out" "dense: applied at h (Add)"
+check "explain a node" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" --explain h
+holds "a near miss and its reason" "$tmp/out" "operators at h (Add): .*'m' comes from MatMul"
+check "dumps" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" --dump-dir "$tmp/d"
+check "one for each pass that changed something" 0 grep -q MatMul "$tmp/d/001-noop.txt"
+check "unknown word for --verify-each" 2 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" \
+    --verify-each sometimes
+
+echo "1..$n"
+exit $failed
