@@ -50,49 +50,6 @@ static int64_t query_of(const block *k, int64_t c)
 /* ---- packing
  * --------------------------------------------------------------------------- */
 
-typedef float quad __attribute__((vector_size(16)));
-typedef float quad_u __attribute__((vector_size(16), aligned(4)));
-typedef int quad_i __attribute__((vector_size(16)));
-
-/* Four rows of four as columns, `step` apart. */
-static inline void transpose_4x4(float *out, int64_t step, const float *const *in)
-{
-    const quad a = *(const quad_u *)in[0], b = *(const quad_u *)in[1];
-    const quad c = *(const quad_u *)in[2], d = *(const quad_u *)in[3];
-    const quad ab = __builtin_shuffle(a, b, (quad_i){ 0, 4, 1, 5 });
-    const quad cd = __builtin_shuffle(c, d, (quad_i){ 0, 4, 1, 5 });
-    const quad ab2 = __builtin_shuffle(a, b, (quad_i){ 2, 6, 3, 7 });
-    const quad cd2 = __builtin_shuffle(c, d, (quad_i){ 2, 6, 3, 7 });
-    *(quad_u *)out = __builtin_shuffle(ab, cd, (quad_i){ 0, 1, 4, 5 });
-    *(quad_u *)(out + step) = __builtin_shuffle(ab, cd, (quad_i){ 2, 3, 6, 7 });
-    *(quad_u *)(out + 2 * step) = __builtin_shuffle(ab2, cd2, (quad_i){ 0, 1, 4, 5 });
-    *(quad_u *)(out + 3 * step) = __builtin_shuffle(ab2, cd2, (quad_i){ 2, 3, 6, 7 });
-}
-
-/* out[d][width] = the rows, zeros in the columns after them. */
-static void pack_rows(float *out, int64_t width, const float *const *rows, int64_t n,
-                      int64_t dim)
-{
-    int64_t r = 0;
-    for (; r + 4 <= n; r += 4) {
-        int64_t d = 0;
-        for (; d + 4 <= dim; d += 4) {
-            const float *in[4] = { rows[r] + d, rows[r + 1] + d, rows[r + 2] + d,
-                                   rows[r + 3] + d };
-            transpose_4x4(out + d * width + r, width, in);
-        }
-        for (; d < dim; d++)
-            for (int64_t i = r; i < r + 4; i++)
-                out[d * width + i] = rows[i][d];
-    }
-    for (; r < n; r++)
-        for (int64_t d = 0; d < dim; d++)
-            out[d * width + r] = rows[r][d];
-    for (; r < width; r++)
-        for (int64_t d = 0; d < dim; d++)
-            out[d * width + r] = 0;
-}
-
 static const float *part_row(const pln_attn_rows *r, int64_t b, int64_t h, int64_t j)
 {
     const pln_attn_rows *p = j < r[0].n ? &r[0] : &r[1];
@@ -109,7 +66,7 @@ static void pack_head(const job *j, int64_t b, int64_t kv, float *out)
         const int64_t n = a->total - at < mr ? a->total - at : mr;
         for (int64_t r = 0; r < n; r++)
             rows[r] = part_row(a->k, b, kv, at + r);
-        pack_rows(out + at * a->dim, mr, rows, n, a->dim);
+        pln_gemm_pack_rows(out + at * a->dim, mr, rows, n, a->dim);
     }
     float *v = out + j->k_size;
     for (int64_t key = 0; key < a->total; key++) {
@@ -136,7 +93,7 @@ static void open_block(block *k)
     for (int64_t c = 0; c < k->n; c++)
         rows[c] = a->q.p + k->b * a->q.batch + head_of(k, c) * a->q.head +
                   query_of(k, c) * a->q.row;
-    pack_rows(k->q, width, rows, k->n, a->dim);
+    pln_gemm_pack_rows(k->q, width, rows, k->n, a->dim);
     pln_vec()->linear(k->q, k->q, a->dim * width, a->scale, 0);
     k->first_all = a->total;
     k->end_all = 0;

@@ -81,6 +81,48 @@ void pln_gemm_pack(const pln_gemm_fns *f, float *out, const float *b, int64_t rs
     }
 }
 
+typedef float quad __attribute__((vector_size(16)));
+typedef float quad_u __attribute__((vector_size(16), aligned(4)));
+typedef int quad_i __attribute__((vector_size(16)));
+
+/* Four rows of four as columns, `step` apart. */
+static inline void transpose_4x4(float *out, int64_t step, const float *const *in)
+{
+    const quad a = *(const quad_u *)in[0], b = *(const quad_u *)in[1];
+    const quad c = *(const quad_u *)in[2], d = *(const quad_u *)in[3];
+    const quad ab = __builtin_shuffle(a, b, (quad_i){ 0, 4, 1, 5 });
+    const quad cd = __builtin_shuffle(c, d, (quad_i){ 0, 4, 1, 5 });
+    const quad ab2 = __builtin_shuffle(a, b, (quad_i){ 2, 6, 3, 7 });
+    const quad cd2 = __builtin_shuffle(c, d, (quad_i){ 2, 6, 3, 7 });
+    *(quad_u *)out = __builtin_shuffle(ab, cd, (quad_i){ 0, 1, 4, 5 });
+    *(quad_u *)(out + step) = __builtin_shuffle(ab, cd, (quad_i){ 2, 3, 6, 7 });
+    *(quad_u *)(out + 2 * step) = __builtin_shuffle(ab2, cd2, (quad_i){ 0, 1, 4, 5 });
+    *(quad_u *)(out + 3 * step) = __builtin_shuffle(ab2, cd2, (quad_i){ 2, 3, 6, 7 });
+}
+
+void pln_gemm_pack_rows(float *out, int64_t width, const float *const *rows, int64_t n,
+                      int64_t dim)
+{
+    int64_t r = 0;
+    for (; r + 4 <= n; r += 4) {
+        int64_t d = 0;
+        for (; d + 4 <= dim; d += 4) {
+            const float *in[4] = { rows[r] + d, rows[r + 1] + d, rows[r + 2] + d,
+                                   rows[r + 3] + d };
+            transpose_4x4(out + d * width + r, width, in);
+        }
+        for (; d < dim; d++)
+            for (int64_t i = r; i < r + 4; i++)
+                out[d * width + i] = rows[i][d];
+    }
+    for (; r < n; r++)
+        for (int64_t d = 0; d < dim; d++)
+            out[d * width + r] = rows[r][d];
+    for (; r < width; r++)
+        for (int64_t d = 0; d < dim; d++)
+            out[d * width + r] = 0;
+}
+
 /* rows x k of A as [k][mr]; missing rows stay as they are: their sums are not stored. */
 static void pack_a(float *out, const float *a, int64_t rs, int64_t cs, int64_t k, int rows,
                    int mr)

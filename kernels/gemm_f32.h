@@ -33,6 +33,10 @@ int64_t pln_gemm_packed_size(const pln_gemm_fns *f, int64_t k, int64_t n);
 void pln_gemm_pack(const pln_gemm_fns *f, float *out, const float *b, int64_t rs, int64_t cs,
                    int64_t k, int64_t n, int64_t p0, int64_t p1);
 
+/* out[k][width] = n <= width rows of k floats, zeros in the columns after them. */
+void pln_gemm_pack_rows(float *out, int64_t width, const float *const *rows, int64_t n,
+                        int64_t k);
+
 /* One product: rows and columns of C that are wanted, and what to do with finished rows. */
 typedef struct pln_gemm_job {
     const pln_gemm_fns *fns;
