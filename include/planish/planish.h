@@ -348,6 +348,11 @@ PLN_API const char *pln_model_metadata(const pln_model *model, const char *key,
 PLN_API pln_status pln_model_set_metadata(pln_model *model, const char *key,
                                           const char *value, pln_error *err);
 
+/** What is different between two models. `*json` (may be NULL) is a JSON object
+ * (docs/json.md); freed with pln_free(). The order of nodes does not count. */
+PLN_API pln_status pln_model_diff(const pln_model *a, const pln_model *b, bool *same,
+                                  char **json, pln_error *err);
+
 /* ---- editing ----------------------------------------------------------------------- */
 
 /* Each of these changes the model as a whole or, on failure, not at all. */
