@@ -25,7 +25,8 @@
  * Threads: an environment, a model that is no longer being changed, and a session may be
  * used by several threads at once. A run, an error and a tensor under construction
  * belong to one thread; reference counts are atomic. pln_run_cancel() may be called
- * from any thread.
+ * from any thread. A child of fork() may use what its parent has made, unless another
+ * thread was in a call on it.
  *
  * Structs that are passed in begin with `struct_size`; fill them from the PLN_..._INIT
  * macro, so that later versions can add fields.

@@ -3,6 +3,7 @@ SPDX-License-Identifier: Apache-2.0
 """
 import io
 import json
+import multiprocessing
 import os
 import pathlib
 import threading
@@ -236,6 +237,20 @@ def test_one_session_in_many_threads(session_of):
     for t in threads:
         t.join()
     assert not faults
+
+
+def test_processes_that_fork(session_of):
+    s = session_of("g (float[256, 256] x) => (float[256, 256] y) "
+                   "{ a = Sin(x) y = MatMul(a, a) }")
+    x = np.ones((256, 256), np.float32)
+    want = s.run(None, {"x": x})[0]
+    context = multiprocessing.get_context("fork")
+    results = context.Queue()
+    child = context.Process(target=lambda: results.put(s.run(None, {"x": x})[0].sum()))
+    child.start()
+    assert results.get(timeout=30) == want.sum()
+    child.join(30)
+    assert child.exitcode == 0
 
 
 SLOW = """g (float[256, 256] x, int64 n) => (float[256, 256] y) {

@@ -2,11 +2,24 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "src/util/parallel.h"
 
+#include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 
 #ifdef _OPENMP
 #include <omp.h>
+
+/* A child has none of its parent's threads, but the memory that says they wait for work: its
+ * first loop would wait for them forever. So the thread that forks lets its team go before. */
+static void let_team_go(void)
+{
+    omp_pause_resource_all(omp_pause_hard);
+}
+
+__attribute__((constructor)) static void watch_fork(void)
+{
+    pthread_atfork(let_team_go, NULL, NULL);
+}
 #endif
 
 void pln_parallel_for(int n_threads, int64_t n, int64_t grain, pln_range_fn fn, void *arg)
