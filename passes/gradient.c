@@ -132,6 +132,54 @@ static pln_node *copy_node(work *w, const pln_node *n, pln_value *const *in)
     return gr_done(&w->t, c) ? c : NULL;
 }
 
+/* Removes a node that was only built to see what it would give. */
+static void take_away(pln_node *n)
+{
+    if (n)
+        pln_graph_remove_node(n);
+}
+
+/* The node as the older operators that it stands for. *done: it was. */
+static pln_status take_apart(work *w, pln_node *n, pln_value *const *in, bool *done)
+{
+    pln_error why = { .code = PLN_OK };
+    pln_node *c = copy_node(w, n, in), *prev = c ? c->prev : NULL;
+    pln_node **held = PLN_NEW_ARRAY(w->t.arena, pln_node *, n->n_out + 1);
+    if (!c || !held)
+        return w->t.failed != PLN_OK ? w->t.failed : pln_oom(w->t.err);
+    for (uint32_t o = 0; o < n->n_out; o++) {
+        const char *name = pln_graph_fresh_name(n->graph, "gradient");
+        held[o] = n->out[o] ? gr_node(&w->t, "Identity", &c->out[o], 1, 1) : NULL;
+        if (!name || !pln_value_rename(c->out[o], name) || (n->out[o] && !held[o]))
+            return pln_oom(w->t.err);
+    }
+    const pln_status st = n->op->expand(c, n->op->since - 1, &why);
+    if (st != PLN_OK && st != PLN_E_UNSUPPORTED)
+        return pln_oom(w->t.err);
+    *done = st == PLN_OK;
+    for (pln_node *k = prev->next; *done && k != c; k = k->next) {
+        bool changed;
+        PLN_TRY(pln_node_infer(k, &changed, w->t.err));
+        if (!gr_keep(&w->t, k))
+            return w->t.failed;
+    }
+    for (uint32_t o = 0; o < n->n_out; o++) {
+        if (*done && held[o])
+            w->stand_in[n->out[o]->id] = held[o]->in[0];
+        take_away(held[o]);
+    }
+    take_away(c);
+    return PLN_OK;
+}
+
+static bool others_wanted(const work *w, const pln_node *n)
+{
+    for (uint32_t o = 1; o < n->n_out; o++)
+        if (n->out[o] && w->wanted[n->out[o]->id])
+            return true;
+    return false;
+}
+
 /* One node of the piece: itself, a copy on other inputs, or what it is made of. */
 static pln_status take_in(work *w, pln_node *n)
 {
@@ -144,8 +192,14 @@ static pln_status take_in(work *w, pln_node *n)
         in[i] = stand_in(w, n->in[i]);
         moved |= in[i] != n->in[i];
     }
+    if (!rule && !*n->domain && n->op && n->op->expand) {
+        bool done = false;
+        PLN_TRY(take_apart(w, n, in, &done));
+        if (done)
+            return w->t.failed;
+    }
     w->t.recording = true;
-    if (rule && (rule->same || rule->same_fn)) {
+    if (rule && (rule->same || rule->same_fn) && !others_wanted(w, n)) {
         pln_value *v = rule->same ? gr_text(&w->t, rule->same, n, in, NULL)
                                   : rule->same_fn(&w->t, n, in);
         w->stand_in[n->out[0]->id] = v;

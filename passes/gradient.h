@@ -43,27 +43,32 @@ typedef struct gr_rule {
 const gr_rule *gr_rule_of(const pln_node *n); /* NULL: none */
 
 /* Rules that are no texts, by file. */
-#define GR_RULES(X) \
-    X(transpose)    \
-    X(concat)       \
-    X(split)        \
-    X(slice)        \
-    X(gather)       \
-    X(pad)          \
-    X(cast)         \
-    X(sum)          \
-    X(extreme)      \
-    X(dropout)      \
-    X(matmul)       \
-    X(gemm)         \
-    X(conv)         \
-    X(max_pool)     \
+#define GR_RULES(X)    \
+    X(transpose)       \
+    X(concat)          \
+    X(split)           \
+    X(slice)           \
+    X(gather)          \
+    X(gather_elements) \
+    X(pad)             \
+    X(cast)            \
+    X(sum)             \
+    X(extreme)         \
+    X(dropout)         \
+    X(matmul)          \
+    X(gemm)            \
+    X(conv)            \
+    X(conv_transpose)  \
+    X(max_pool)        \
     X(average_pool)
 #define X(name) \
     pln_value *gr_##name(pln_grad *t, pln_node *n, pln_value *const *g, uint32_t i);
 GR_RULES(X)
 #undef X
 pln_value *gr_same_gelu(pln_grad *t, pln_node *n, pln_value *const *in);
+pln_value *gr_same_instance_norm(pln_grad *t, pln_node *n, pln_value *const *in);
+pln_value *gr_same_nll(pln_grad *t, pln_node *n, pln_value *const *in);
+pln_value *gr_same_cross_entropy(pln_grad *t, pln_node *n, pln_value *const *in);
 pln_value *gr_same_batch_norm(pln_grad *t, pln_node *n, pln_value *const *in);
 pln_value *gr_same_layer_norm(pln_grad *t, pln_node *n, pln_value *const *in);
 pln_value *gr_same_clip(pln_grad *t, pln_node *n, pln_value *const *in);

@@ -167,16 +167,16 @@ static pln_value *swap_groups(pln_grad *t, pln_value *v, int64_t b, bool keep)
 
 /* The weights' gradient is a convolution of the input with the gradient as weights, in
  * which images and channels change places, and strides and dilations do. */
-static pln_value *conv_weight(pln_grad *t, pln_node *n, pln_value *g, const window *w,
-                              int64_t group)
+static pln_value *conv_weight(pln_grad *t, pln_node *n, pln_value *x, pln_value *g,
+                              const window *w, int64_t group)
 {
     const int rank = w->n + 2;
     int64_t zero[PLN_MAX_RANK] = { 0 }, ends[PLN_MAX_RANK], axes[PLN_MAX_RANK];
     int64_t perm[PLN_MAX_RANK];
     for (int d = 0; d < rank; d++)
-        if (gr_dim(n->in[0], d) < 1 || gr_dim(g, d) < 1)
+        if (gr_dim(x, d) < 1 || gr_dim(g, d) < 1)
             return gr_refuse(t, n, "the sizes of its input are not known");
-    pln_value *in[2] = { swap_groups(t, n->in[0], group, false),
+    pln_value *in[2] = { swap_groups(t, x, group, false),
                          swap_groups(t, g, group, true) };
     pln_node *c = in[0] && in[1] ? gr_node(t, "Conv", in, 2, 1) : NULL;
     set_window(t, c, w, w->dilation, w->stride);
@@ -211,7 +211,33 @@ pln_value *gr_conv(pln_grad *t, pln_node *n, pln_value *const *g, uint32_t i)
     if (!read_window(t, n, n->in[1], &w))
         return NULL;
     return i == 0 ? unconvolve(t, g[0], n->in[1], &w, group)
-                  : conv_weight(t, n, g[0], &w, group);
+                  : conv_weight(t, n, n->in[0], g[0], &w, group);
+}
+
+/* A convolution back: input and output change places. */
+pln_value *gr_conv_transpose(pln_grad *t, pln_node *n, pln_value *const *g, uint32_t i)
+{
+    window w = { 0 }, back;
+    const int64_t group = gr_attr_int(n, "group", 1);
+    if (i == 2)
+        return gr_conv(t, n, g, i);
+    const pln_attr *pad = pln_node_find_attr(n, "auto_pad");
+    if (gr_attr_ints(n, "output_shape") ||
+        (pad && pad->type == PLN_ATTR_STRING && strcmp(pad->s, "NOTSET")))
+        return gr_refuse(t, n, "its pads are not given");
+    if (!read_window(t, n, n->in[1], &w))
+        return NULL;
+    back = w;
+    memcpy(back.x, w.y, sizeof back.x);
+    memcpy(back.y, w.x, sizeof back.y);
+    if (i == 1)
+        return conv_weight(t, n, g[0], n->in[0], &back, group);
+    pln_value *in[2] = { g[0], n->in[1] };
+    pln_node *c = gr_node(t, "Conv", in, 2, 1);
+    set_window(t, c, &back, back.stride, back.dilation);
+    gr_int(t, c, "group", group);
+    /* what the output was padded with no element of the input reaches */
+    return gr_done(t, c);
 }
 
 /* Each window's gradient goes to the element that it chose. */
@@ -292,6 +318,25 @@ pln_value *gr_same_batch_norm(pln_grad *t, pln_node *n, pln_value *const *in)
     for (int k = 0; k < 4; k++)
         v[k] = gr_op2(t, "Reshape", in[k + 1], gr_ints(t, shape, (size_t)rank));
     return normalized(t, n, gr_op2(t, "Sub", in[0], v[2]), v[3], v[0], v[1]);
+}
+
+pln_value *gr_same_instance_norm(pln_grad *t, pln_node *n, pln_value *const *in)
+{
+    int64_t axes[PLN_MAX_RANK], shape[PLN_MAX_RANK];
+    if (!known_rank(t, n, in[0]))
+        return NULL;
+    const int rank = gr_rank(in[0]);
+    for (int d = 1; d < rank; d++) {
+        axes[d - 1] = d + 1;
+        shape[d - 1] = d == 1 ? -1 : 1;
+    }
+    pln_value *list = gr_ints(t, axes, (size_t)rank - 2);
+    pln_value *form = gr_ints(t, shape, (size_t)rank - 1);
+    pln_value *centred = gr_op2(t, "Sub", in[0], gr_op2(t, "ReduceMean", in[0], list));
+    pln_value *variance =
+        gr_op2(t, "ReduceMean", gr_op2(t, "Mul", centred, centred), list);
+    return normalized(t, n, centred, variance, gr_op2(t, "Reshape", in[1], form),
+                      gr_op2(t, "Reshape", in[2], form));
 }
 
 pln_value *gr_same_layer_norm(pln_grad *t, pln_node *n, pln_value *const *in)

@@ -96,6 +96,7 @@ static const gr_rule rules[] = {
     D1("Unsqueeze", "Reshape(g, Shape(a))"),
     FN("Concat", gr_concat),
     FN("Gather", gr_gather),
+    FN("GatherElements", gr_gather_elements),
     FN("Pad", gr_pad),
     FN("Slice", gr_slice),
     FN("Split", gr_split),
@@ -118,10 +119,15 @@ static const gr_rule rules[] = {
     D1("LogSoftmax", "Sub(g, Mul(Exp(y), Along(g)))"),
     D1("Softmax", "Mul(y, Sub(g, Along(Mul(g, y))))"),
     { .op = "BatchNormalization", .same_fn = gr_same_batch_norm },
+    { .op = "InstanceNormalization", .same_fn = gr_same_instance_norm },
     { .op = "LayerNormalization", .same_fn = gr_same_layer_norm },
+    /* losses */
+    { .op = "NegativeLogLikelihoodLoss", .same_fn = gr_same_nll },
+    { .op = "SoftmaxCrossEntropyLoss", .same_fn = gr_same_cross_entropy },
     /* products and windows */
     FN("AveragePool", gr_average_pool),
     FN("Conv", gr_conv),
+    FN("ConvTranspose", gr_conv_transpose),
     FN("Gemm", gr_gemm),
     FN("MatMul", gr_matmul),
     FN("MaxPool", gr_max_pool),

@@ -129,6 +129,16 @@ pln_value *gr_gather(pln_grad *t, pln_node *n, pln_value *const *g, uint32_t i)
     return gr_permute(t, gr_done(t, scatter_add(t, "ScatterND", to, at, v)), back, rank);
 }
 
+pln_value *gr_gather_elements(pln_grad *t, pln_node *n, pln_value *const *g, uint32_t i)
+{
+    if (i != 0)
+        return NULL;
+    pln_node *s =
+        scatter_add(t, "ScatterElements", gr_fill(t, n->in[0], 0), n->in[1], g[0]);
+    gr_int(t, s, "axis", gr_attr_int(n, "axis", 0));
+    return gr_done(t, s);
+}
+
 pln_value *gr_pad(pln_grad *t, pln_node *n, pln_value *const *g, uint32_t i)
 {
     const pln_attr *mode = pln_node_find_attr(n, "mode");

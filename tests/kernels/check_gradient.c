@@ -155,6 +155,25 @@ static const gradient_case cases[] = {
                          "pads = [1, 1, 0, 0], count_include_pad = 1> (x)" },
     { "double[2,3,4]", "z = GlobalAveragePool (x)" },
     { "double[2,3,4]", "z = GlobalMaxPool (x)" },
+    { "double[2,3,2]", "z = InstanceNormalization (x, row, low3)" },
+    { "double[3]", "z = InstanceNormalization (pile, x, x)" },
+    /* of what their older operators say */
+    { "double[2,3,2]", "z = MeanVarianceNormalization <axes = [0, 2]> (x)" },
+    { "double[2,3]", "e = EyeLike (x)  f = CastLike (x, e)  z = Sin (f)" },
+    { "double[2,3,2]", "z = GatherElements <axis = 2> (x, picks)" },
+    /* losses */
+    { "double[2,3,2]", "z = NegativeLogLikelihoodLoss (x, classes)" },
+    { "double[2,3,2]",
+      "z = NegativeLogLikelihoodLoss <reduction = \"none\"> (x, classes, row)" },
+    { "double[2,3,2]",
+      "z = SoftmaxCrossEntropyLoss <reduction = \"sum\"> (x, classes, row)" },
+    { "double[2,3,2]",
+      "z = SoftmaxCrossEntropyLoss <ignore_index = 2> (x, classes, row)" },
+    { "double[1,2,3,2]", "z = ConvTranspose <strides = [2, 1], pads = [1, 0, 0, 1], "
+                         "output_padding = [1, 0]> (x, kernel)" },
+    { "double[4,2,2]",
+      "z = ConvTranspose <group = 2, strides = [2], dilations = [2]> (image, x)" },
+    { "double[2]", "z = ConvTranspose (image, tall4, x)" },
     /* a whole network, a value of several uses, one that is no function of x */
     { "double[2,3]", "h = MatMul (x, square)  b = Add (h, row)  r = Relu (b)  "
                      "i = Add (r, h)  s = Softmax (i)  l = Log (s)  z = Mul (l, x)" },
@@ -170,19 +189,28 @@ static const char constants[] =
     "double[3,3] square = {0.3, -0.8, 0.6, 0.9, 0.5, -0.2, -1.1, 0.4, 0.8},\n"
     "double[3,2] biases = {0.1, 0.2, 0.3, -0.1, -0.2, -0.3},\n"
     "double[3,2] scales = {1.1, 0.2, 0.3, -1.1, -0.2, 0.7},\n"
-    "double[2,3,2] pile = {0.3, -0.7, 0.2, 0.9, -0.5, 0.4, 1.3, 0.7, -0.2, 0.8, 0.5, -0.4}, double[2] wide = {0.6, -0.9}, double[2,3] tall = {0.3, -0.7, 0.2, 0.9, -0.5, 0.4},\n"
-    "double[2,2,2,2] kernel = {0.1,0.2,0.3,0.4,-0.5,0.6,0.7,-0.8,0.9,-0.1,0.2,0.3,0.4,0.5,-0.6,0.7},\n"
-    "double[4,2,2] kernel2 = {0.1,0.2,0.3,0.4,-0.5,0.6,0.7,-0.8,0.9,-0.1,0.2,0.3,0.4,0.5,-0.6,0.7},\n"
+    "double[2,3,2] pile = {0.3, -0.7, 0.2, 0.9, -0.5, 0.4, 1.3, 0.7, -0.2, 0.8, 0.5, "
+    "-0.4}, double[2] wide = {0.6, -0.9}, double[2,3] tall = {0.3, -0.7, 0.2, 0.9, -0.5, "
+    "0.4},\n"
+    "double[2,2,2,2] kernel = "
+    "{0.1,0.2,0.3,0.4,-0.5,0.6,0.7,-0.8,0.9,-0.1,0.2,0.3,0.4,0.5,-0.6,0.7},\n"
+    "double[4,2,2] kernel2 = "
+    "{0.1,0.2,0.3,0.4,-0.5,0.6,0.7,-0.8,0.9,-0.1,0.2,0.3,0.4,0.5,-0.6,0.7},\n"
     "double[2,4,3] kernel3 = {0.1,0.2,0.3,0.4,-0.5,0.6,0.7,-0.8,0.9,-0.1,0.2,0.3,\n"
     "                         0.4,0.5,-0.6,0.7,0.1,0.2,-0.3,0.4,0.5,0.6,-0.7,0.8},\n"
     "double[2,4,5] image = "
-    "{0.1,0.2,0.3,0.4,-0.5,0.6,0.7,-0.8,0.9,-0.1,0.2,0.3,0.4,0.5,-0.6,0.7,0.8,0.1,0.2,0.3,\n"
+    "{0.1,0.2,0.3,0.4,-0.5,0.6,0.7,-0.8,0.9,-0.1,0.2,0.3,0.4,0.5,-0.6,0.7,0.8,0.1,0.2,0."
+    "3,\n"
     "                       "
-    "0.3,0.1,-0.3,0.2,0.5,0.4,0.6,-0.8,0.7,0.1,0.3,0.2,-0.4,0.6,0.6,0.5,-0.8,0.2,0.1,0.4},\n"
+    "0.3,0.1,-0.3,0.2,0.5,0.4,0.6,-0.8,0.7,0.1,0.3,0.2,-0.4,0.6,0.6,0.5,-0.8,0.2,0.1,0.4}"
+    ",\n"
     "int64[1] zero = {0}, int64[1] one = {1}, int64[1] axis = {1}, int64[1] flat = "
     "{-1},\n"
     "int64[3] shape = {2, 2, 3}, int64[2] parts = {1, 2}, int64[1] starts = {-1},\n"
     "int64[1] ends = {-6}, int64[1] steps = {-2}, int64[2,2] index = {0, -1, 1, 0},\n"
+    "int64[2,3,1] picks = {0, 1, 1, 0, 0, -1}, int64[2,2] classes = {0, 2, 1, 2},\n"
+    "double[4,2,3] tall4 = {0.1,0.2,0.3,0.4,-0.5,0.6,0.7,-0.8,0.9,-0.1,0.2,0.3,\n"
+    "                       0.4,0.5,-0.6,0.7,0.1,0.2,-0.3,0.4,0.5,0.6,-0.7,0.8},\n"
     "int64[4] pads = {1, 0, 2, 1}";
 
 typedef struct rig {
@@ -359,7 +387,8 @@ static void refused(const char *body, const char *gradient, const char *why)
 
 START_TEST(refusals)
 {
-    refused("y = Hardmax (x)", "xs = [\"x\"], y = \"y\"", "y (Hardmax) can't be differentiated");
+    refused("y = Bernoulli (x)", "xs = [\"x\"], y = \"y\"",
+            "y (Bernoulli) can't be differentiated");
     refused("y = Neg (x)", "xs = [\"x\"], y = \"w\"", "there is no value 'w'");
     refused("y = Neg (x)", "xs = [\"v\"], y = \"y\"", "there is no value 'v'");
     refused("y = Neg (x)", "xs = [\"x\", \"y\"], y = \"y\"", "2 xs");
