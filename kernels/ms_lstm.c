@@ -111,12 +111,13 @@ static void add_product(const lstm *s, const weights *w, int64_t d, const float 
 /* ---- cells
  * ---------------------------------------------------------------------------------- */
 
+/* The cell's own activation (2) is not clipped: so ONNX Runtime has it. */
 static void gate(const lstm *s, int64_t d, int act, float *v)
 {
     const pln_rnn_act *a = &s->a->act[d * s->a->n_acts + act];
     const float m = s->a->clip;
     for (int64_t i = 0; i < s->hidden; i++) {
-        if (s->a->has_clip && m > 0)
+        if (s->a->has_clip && m > 0 && act < 2)
             v[i] = v[i] > m ? m : v[i] < -m ? -m : v[i];
         v[i] = (float)a->fn((double)v[i], (double)a->alpha, (double)a->beta);
     }
