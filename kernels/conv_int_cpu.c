@@ -22,7 +22,7 @@ typedef struct packed {
 typedef struct state {
     const pln_allocator *alloc;
     const pln_igemm_fns *fns;
-    const packed *w;
+    const packed *w; /* NULL: depthwise */
     const pln_q_inputs *q;
     pln_conv_geom g;
     pln_postop_list post;
@@ -47,6 +47,11 @@ static void release_state(void *p)
 static int64_t parts(int64_t n, int64_t step)
 {
     return n / step + (n % step != 0);
+}
+
+static bool is_depthwise(const pln_conv_geom *g)
+{
+    return g->cg == 1 && g->mg == 1 && (g->nd == 1 || g->nd == 2);
 }
 
 static void pack_weights(const pln_conv_geom *g, const pln_igemm_fns *f, const pln_tensor *w,
@@ -146,7 +151,7 @@ static pln_status prepare(pln_prep *p, pln_error *err)
 {
     pln_conv_geom g;
     pln_postop_list post = { .n = 0 };
-    void *w;
+    void *w = NULL;
     const pln_q_inputs *q = pln_q_inputs_of(p->node);
     if (!takes(p, q, &g))
         return PLN_E_UNSUPPORTED;
@@ -155,16 +160,18 @@ static pln_status prepare(pln_prep *p, pln_error *err)
                                   (int)q->operands, &post, err));
     if (!operands_flatten(p, &post))
         return PLN_E_UNSUPPORTED;
-    PLN_TRY(p->shared(p, SHARED_PACKED, make_packed, release_packed, &w, err));
+    if (!is_depthwise(&g))
+        PLN_TRY(p->shared(p, SHARED_PACKED, make_packed, release_packed, &w, err));
     state *s = pln_calloc(p->alloc, 1, sizeof *s);
     if (!s)
         return pln_oom(err);
     *s = (state){ .alloc = p->alloc, .fns = pln_igemm(), .w = w, .q = q, .g = g, .post = post };
-    const int64_t items = parts(g.out_size, s->fns->nr) * g.n * g.group;
+    const int64_t items = (w ? parts(g.out_size, s->fns->nr) : 1) * g.n * g.group;
     s->slots = p->n_threads > 1 && items > 1 && p->flops > 8e5 ? p->n_threads : 1;
-    s->each = work_size(s, NULL, NULL);
+    s->each = w ? work_size(s, NULL, NULL)
+                : pln_align_up((size_t)g.out[g.nd - 1] * sizeof(int32_t) + 1, 64);
     p->scratch = s->each * (size_t)s->slots;
-    p->packed[q->b] = true;
+    p->packed[q->b] = w != NULL;
     memset(p->layout_in, PLN_LAYOUT_PLAIN, p->n_in);
     p->layout_out[0] = PLN_LAYOUT_PLAIN;
     p->state = s;
@@ -173,7 +180,7 @@ static pln_status prepare(pln_prep *p, pln_error *err)
 
 typedef struct job {
     const state *s;
-    const uint8_t *x;
+    const uint8_t *x, *w; /* w: as it is, for depthwise ones */
     int x_flip, w_flip;
     int32_t x_zero;
     uint8_t x_pad;
@@ -190,47 +197,80 @@ typedef struct job {
     int64_t panels;
 } job;
 
-static void gather(const pln_conv_geom *g, const uint8_t *x, int64_t first, int cols, int nr,
-                   uint8_t pad, const work *w)
+/* Runs of columns that read neighbours, or padding (from < 0). */
+typedef struct segment {
+    int32_t from;
+    int16_t at, len;
+} segment;
+
+#define SEGMENTS 64 /* as wide as any panel */
+
+static int find_segments(const int32_t *off, int cols, segment *out)
 {
-    int64_t tap[PLN_CONV_MAX + 1] = { 0 };
-    int32_t *off = w->offsets;
-    for (int64_t t = 0; t < g->taps; t++, pln_conv_next(g->nd, tap, g->kernel)) {
-        const bool run = pln_conv_tap_offsets(g, tap, first, cols, off);
-        for (int64_t c = 0; c < g->cg; c++) {
-            uint8_t *o = w->bytes + (c * g->taps + t) * nr;
-            const uint8_t *from = x + c * g->in_size;
-            if (run) {
-                memcpy(o, from + off[0], (size_t)cols);
-                continue;
-            }
+    int n = 0;
+    for (int j = 0; j < cols;) {
+        int end = j + 1;
+        while (end < cols && (off[j] < 0 ? off[end] < 0 : off[end] == off[j] + (end - j)))
+            end++;
+        out[n++] = (segment){ off[j], (int16_t)j, (int16_t)(end - j) };
+        j = end;
+    }
+    return n;
+}
+
+static void gather_tap(const pln_conv_geom *g, const uint8_t *x, const int32_t *off, int cols,
+                       int nr, uint8_t pad, uint8_t *o)
+{
+    segment s[SEGMENTS];
+    /* With strides there are no runs; for few channels they are not worth being looked for. */
+    const bool runs = g->nd > 0 && g->stride[g->nd - 1] == 1 && g->cg > 4;
+    const int n = runs ? find_segments(off, cols, s) : 0;
+    const int64_t step = g->taps * nr;
+    for (int64_t c = 0; c < g->cg; c++, o += step, x += g->in_size) {
+        if (n == 0) {
             for (int j = 0; j < cols; j++)
-                o[j] = off[j] >= 0 ? from[off[j]] : pad;
+                o[j] = off[j] >= 0 ? x[off[j]] : pad;
+            continue;
+        }
+        for (int i = 0; i < n; i++) {
+            if (s[i].from >= 0)
+                memcpy(o + s[i].at, x + s[i].from, (size_t)s[i].len);
+            else
+                memset(o + s[i].at, pad, (size_t)s[i].len);
         }
     }
 }
 
-/* One channel's sums of a panel become what the node gives. */
-static void finish(const job *j, int32_t *row, int64_t plane, int64_t m, int64_t first, int cols,
-                   const int32_t *column_sums)
+static void gather(const pln_conv_geom *g, const uint8_t *x, int64_t first, int cols, int nr,
+                   uint8_t pad, const work *w)
+{
+    int64_t tap[PLN_CONV_MAX + 1] = { 0 };
+    for (int64_t t = 0; t < g->taps; t++, pln_conv_next(g->nd, tap, g->kernel)) {
+        pln_conv_tap_offsets(g, tap, first, cols, w->offsets);
+        gather_tap(g, x, w->offsets, cols, nr, pad, w->bytes + t * nr);
+    }
+}
+
+/* One channel's sums become what the node gives, once `fixed` and `az` of the columns' sums are
+ * taken from them. */
+static void finish(const job *j, int32_t *row, int64_t plane, int64_t m, int64_t first,
+                   int64_t cols, const int32_t *column_sums, uint32_t fixed, uint32_t az)
 {
     const state *s = j->s;
     const pln_conv_geom *g = &s->g;
-    const uint32_t az = (uint32_t)(pln_zero_at(&j->w_zero, 0, m) -
-                                   (j->w_flip ? 0 : s->fns->a_offset_u8));
-    const uint32_t bz = (uint32_t)(j->x_zero + (j->x_flip ? s->fns->b_offset_s8 : 0));
-    const uint32_t k = (uint32_t)(g->cg * g->taps);
-    const uint32_t fixed = bz * ((uint32_t)s->w->sums[m] - az * k) -
-                           (j->d.bias_int ? (uint32_t)j->d.bias_int[m * j->d.bias_step] : 0);
+    fixed -= j->d.bias_int ? (uint32_t)j->d.bias_int[m * j->d.bias_step] : 0;
+    float scale = j->to_float ? j->d.a_scale * j->d.b_scale[m * j->d.b_step] : 0;
+    if (s->q->once && j->bytes) {
+        s->fns->requant(j->bytes + plane * g->out_size + first, row, column_sums, fixed, az,
+                        scale / j->y_scale, j->zero, j->is_signed ? 0x80 : 0, cols);
+        return;
+    }
     s->fns->correct(row, column_sums, fixed, az, cols);
     if (!j->to_float) {
         memcpy(j->y + plane * g->out_size + first, row, (size_t)cols * sizeof *row);
         return;
     }
     float *f = (float *)(void *)row;
-    float scale = j->d.a_scale * j->d.b_scale[m * j->d.b_step];
-    if (s->q->once)
-        scale /= j->y_scale;
     pln_vec()->dequant_s32(f, row, cols, scale);
     if (j->d.bias)
         pln_vec()->add(f, f, 1, j->d.bias + m * j->d.bias_step, 0, cols);
@@ -245,6 +285,25 @@ static void finish(const job *j, int32_t *row, int64_t plane, int64_t m, int64_t
         pln_vec()->quant_u8(j->bytes + plane * g->out_size + first, f, cols, j->scale, j->zero);
 }
 
+/* What the zero points take from the sums of packed values of channel m. */
+static uint32_t zero_points(const job *j, int64_t m, uint32_t *az)
+{
+    const state *s = j->s;
+    const uint32_t k = (uint32_t)(s->g.cg * s->g.taps);
+    const uint32_t bz = (uint32_t)(j->x_zero + (j->x_flip ? s->fns->b_offset_s8 : 0));
+    *az = (uint32_t)(pln_zero_at(&j->w_zero, 0, m) - (j->w_flip ? 0 : s->fns->a_offset_u8));
+    return bz * ((uint32_t)s->w->sums[m] - *az * k);
+}
+
+/* One tap, no stride: the columns are read where they lie. */
+static bool is_pointwise(const pln_conv_geom *g)
+{
+    for (int d = 0; d < g->nd; d++)
+        if (g->stride[d] != 1 || g->pad_lo[d] != 0 || g->out[d] != g->in[d])
+            return false;
+    return g->taps == 1;
+}
+
 static void run_panel(const job *j, int64_t item, const work *w)
 {
     const state *s = j->s;
@@ -253,8 +312,13 @@ static void run_panel(const job *j, int64_t item, const work *w)
     const int64_t image = item / (j->panels * g->group), grp = item / j->panels % g->group;
     const int64_t first = item % j->panels * f->nr, k = g->cg * g->taps;
     const int cols = g->out_size - first < f->nr ? (int)(g->out_size - first) : f->nr;
-    gather(g, j->x + (image * g->c + grp * g->cg) * g->in_size, first, cols, f->nr, j->x_pad, w);
-    f->pack_b(w->panel, w->column_sums, w->bytes, f->nr, 1, k, f->nr, j->x_flip);
+    const uint8_t *x = j->x + (image * g->c + grp * g->cg) * g->in_size;
+    if (cols == f->nr && is_pointwise(g)) {
+        f->pack_b(w->panel, w->column_sums, x + first, g->in_size, 1, k, f->nr, j->x_flip);
+    } else {
+        gather(g, x, first, cols, f->nr, j->x_pad, w);
+        f->pack_b(w->panel, w->column_sums, w->bytes, f->nr, 1, k, f->nr, j->x_flip);
+    }
     const unsigned char *a = s->w->data + (size_t)(grp * parts(g->mg, f->mr)) * s->w->panel;
     for (int64_t m = 0; m < g->mg; m += f->mr, a += s->w->panel) {
         const int rows = g->mg - m < f->mr ? (int)(g->mg - m) : f->mr;
@@ -262,8 +326,10 @@ static void run_panel(const job *j, int64_t item, const work *w)
     }
     for (int64_t m = 0; m < g->mg; m++) {
         const int64_t channel = grp * g->mg + m;
+        uint32_t az;
+        const uint32_t fixed = zero_points(j, channel, &az);
         finish(j, w->sums + m * f->nr, image * g->m + channel, channel, first, cols,
-               w->column_sums);
+               w->column_sums, fixed, az);
     }
 }
 
@@ -277,6 +343,95 @@ static void run_slots(void *arg, int64_t begin, int64_t end)
         memset(w.bytes, 0, (size_t)(j->s->g.cg * j->s->g.taps * j->s->fns->nr));
         for (int64_t i = items * slot / j->s->slots; i < items * (slot + 1) / j->s->slots; i++)
             run_panel(j, i, &w);
+    }
+}
+
+/* ---- depthwise --------------------------------------------------------------------------- */
+
+#define MAX_TAPS 32 /* that are summed in one go */
+
+/* What one tap adds to outputs [from, to) of a row. */
+static void add_tap(const job *j, const uint8_t *row, int64_t at, int32_t w, int64_t from,
+                    int64_t to, int32_t *acc)
+{
+    const pln_conv_geom *g = &j->s->g;
+    const int64_t iw = g->in[g->nd - 1], stride = g->stride[g->nd - 1];
+    if (stride == 1) { /* the ends of a row */
+        for (int64_t o = from > -at ? from : -at; o < to && o + at < iw; o++)
+            acc[o] = (int32_t)((uint32_t)acc[o] +
+                               (uint32_t)(w * (pln_byte_value(row[o + at], j->x_flip) - j->x_zero)));
+        return;
+    }
+    int64_t lo = at < 0 ? (-at + stride - 1) / stride : 0;
+    int64_t hi = at >= iw ? 0 : (iw - 1 - at) / stride + 1;
+    lo = lo > from ? lo : from;
+    hi = hi < to ? hi : to;
+    if (lo < hi)
+        j->s->fns->axpy(acc + lo, row + at + lo * stride, stride, w, j->x_zero, j->x_flip,
+                        hi - lo);
+}
+
+/* Outputs [*lo, *hi) of a row meet no padding at its ends, and the taps can go in one go. */
+static void inner_columns(const pln_conv_geom *g, int64_t *lo, int64_t *hi)
+{
+    const int d = g->nd - 1;
+    const int64_t reach = (g->kernel[d] - 1) * g->dilation[d];
+    *lo = g->pad_lo[d] > 0 ? g->pad_lo[d] : 0;
+    *hi = g->in[d] - reach + g->pad_lo[d];
+    *hi = *hi < g->out[d] ? *hi : g->out[d];
+    if (g->stride[d] != 1 || g->taps > MAX_TAPS || *lo > *hi)
+        *lo = *hi = 0;
+}
+
+/* Sums of output row r of a plane. */
+static void depthwise_row(const job *j, const uint8_t *x, const uint8_t *w, int32_t wz,
+                          int64_t r, int32_t *acc)
+{
+    const pln_conv_geom *g = &j->s->g;
+    const int d = g->nd - 1;
+    const bool two = g->nd == 2;
+    const int64_t iw = g->in[d], ow = g->out[d], kw = g->kernel[d];
+    const uint8_t *from[MAX_TAPS];
+    int32_t weight[MAX_TAPS];
+    int64_t lo, hi;
+    int n = 0;
+    inner_columns(g, &lo, &hi);
+    memset(acc, 0, (size_t)ow * sizeof *acc);
+    for (int64_t i = 0; i < (two ? g->kernel[0] : 1); i++) {
+        const int64_t row = two ? r * g->stride[0] - g->pad_lo[0] + i * g->dilation[0] : 0;
+        if (row < 0 || row >= (two ? g->in[0] : 1))
+            continue;
+        for (int64_t q = 0; q < kw; q++) {
+            const int64_t at = q * g->dilation[d] - g->pad_lo[d];
+            const int32_t v = pln_byte_value(w[i * kw + q], j->w_flip) - wz;
+            add_tap(j, x + row * iw, at, v, 0, lo, acc);
+            add_tap(j, x + row * iw, at, v, hi, ow, acc);
+            if (lo < hi) {
+                from[n] = x + row * iw + at + lo;
+                weight[n++] = v;
+            }
+        }
+    }
+    if (lo < hi)
+        j->s->fns->taps(acc + lo, from, weight, n, j->x_zero, j->x_flip, hi - lo);
+}
+
+static void run_depthwise(void *arg, int64_t begin, int64_t end)
+{
+    const job *j = arg;
+    const pln_conv_geom *g = &j->s->g;
+    const int64_t ow = g->out[g->nd - 1], rows = g->out_size / ow;
+    const int64_t items = g->n * g->m;
+    for (int64_t slot = begin; slot < end; slot++) {
+        int32_t *acc = (int32_t *)(void *)(j->scratch + (size_t)slot * j->s->each);
+        for (int64_t p = items * slot / j->s->slots; p < items * (slot + 1) / j->s->slots; p++) {
+            const int64_t m = p % g->m;
+            const int32_t wz = pln_zero_at(&j->w_zero, 0, m);
+            for (int64_t r = 0; r < rows; r++) {
+                depthwise_row(j, j->x + p * g->in_size, j->w + m * g->taps, wz, r, acc);
+                finish(j, acc, p, m, r * ow, ow, acc, 0, 0);
+            }
+        }
     }
 }
 
@@ -320,7 +475,7 @@ static pln_status set_ending(pln_call *c, const state *s, job *j, pln_error *err
 static pln_status run(pln_call *c, pln_error *err)
 {
     const state *s = c->state;
-    job j = { .s = s, .x = c->in[0]->data, .scratch = c->scratch,
+    job j = { .s = s, .x = c->in[0]->data, .w = c->in[s->q->b]->data, .scratch = c->scratch,
               .x_flip = pln_byte_flip((pln_dtype)c->in[0]->dtype),
               .w_flip = pln_byte_flip((pln_dtype)c->in[s->q->b]->dtype),
               .panels = parts(s->g.out_size, s->fns->nr) };
@@ -328,7 +483,7 @@ static pln_status run(pln_call *c, pln_error *err)
     PLN_TRY(set_ending(c, s, &j, err));
     if (pln_tensor_size(c->out[0]) == 0)
         return PLN_OK;
-    pln_parallel_for(c->n_threads, s->slots, 1, run_slots, &j);
+    pln_parallel_for(c->n_threads, s->slots, 1, s->w ? run_slots : run_depthwise, &j);
     return PLN_OK;
 }
 

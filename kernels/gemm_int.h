@@ -24,6 +24,15 @@ typedef struct pln_igemm_fns {
                  int cols, bool add);
     /* row[j] -= fixed + az sums[j], wrapping. */
     void (*correct)(int32_t *row, const int32_t *sums, uint32_t fixed, uint32_t az, int64_t n);
+    /* The same, and on to bytes as pln_quantize_byte(row scale, 1, zero, flip) has them. */
+    void (*requant)(uint8_t *y, const int32_t *row, const int32_t *sums, uint32_t fixed,
+                    uint32_t az, float scale, int32_t zero, int flip, int64_t n);
+    /* acc[j] += w (x[j step] - zero), of bytes with that flip. */
+    void (*axpy)(int32_t *acc, const uint8_t *x, int64_t step, int32_t w, int32_t zero, int flip,
+                 int64_t n);
+    /* acc[j] = sum over t of w[t] (x[t][j] - zero). */
+    void (*taps)(int32_t *acc, const uint8_t *const *x, const int32_t *w, int n_taps,
+                 int32_t zero, int flip, int64_t n);
 } pln_igemm_fns;
 
 const pln_igemm_fns *pln_igemm(void);

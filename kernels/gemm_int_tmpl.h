@@ -180,9 +180,77 @@ static void correct(int32_t *row, const int32_t *sums, uint32_t fixed, uint32_t 
         row[j] = (int32_t)((uint32_t)row[j] - fixed - az * (uint32_t)sums[j]);
 }
 
+typedef float fvec __attribute__((vector_size(VL * 4)));
+typedef uint8_t bvec_u __attribute__((vector_size(VL), aligned(1)));
+
+/* The number is rounded by adding 1.5 x 2^23 to it, whose last bit is worth 1: it has been brought
+ * between lo and hi by then. */
+static void requant(uint8_t *y, const int32_t *row, const int32_t *sums, uint32_t fixed,
+                    uint32_t az, float scale, int32_t zero, int flip, int64_t n)
+{
+    const float lo = (float)(-flip - zero), hi = (float)(255 - flip - zero);
+    const fvec vlo = (fvec){ 0 } + lo, vhi = (fvec){ 0 } + hi;
+    int64_t j = 0;
+    for (; j + VL <= n; j += VL) {
+        const uvec v = (uvec)*(const ivec_u *)(const void *)(row + j) - fixed -
+                       (uvec)*(const ivec_u *)(const void *)(sums + j) * az;
+        fvec f = __builtin_convertvector((ivec)v, fvec) * scale;
+        const ivec above = f > vlo;
+        f = (fvec)(((ivec)f & above) | ((ivec)vlo & ~above));
+        const ivec below = f < vhi;
+        f = (fvec)(((ivec)f & below) | ((ivec)vhi & ~below));
+        const uvec r = (uvec)(f + 12582912.0f) - 0x4b400000u + (uint32_t)zero;
+        *(bvec_u *)(y + j) = __builtin_convertvector(r, bvec_u);
+    }
+    for (; j < n; j++) {
+        const int32_t v = (int32_t)((uint32_t)row[j] - fixed - az * (uint32_t)sums[j]);
+        const float r = __builtin_rintf((float)v * scale);
+        const float f = r > lo ? (r < hi ? r : hi) : lo;
+        y[j] = (uint8_t)((int32_t)f + zero);
+    }
+}
+
+static void axpy(int32_t *restrict acc, const uint8_t *restrict x, int64_t step, int32_t w,
+                 int32_t zero, int flip, int64_t n)
+{
+    if (step == 1) {
+        for (int64_t j = 0; j < n; j++)
+            acc[j] = (int32_t)((uint32_t)acc[j] + (uint32_t)(w * (((x[j] ^ flip) - flip) - zero)));
+        return;
+    }
+    for (int64_t j = 0; j < n; j++)
+        acc[j] = (int32_t)((uint32_t)acc[j] +
+                           (uint32_t)(w * (((x[j * step] ^ flip) - flip) - zero)));
+}
+
+typedef uint8_t bytes_u __attribute__((vector_size(VL), aligned(1)));
+
+static void taps(int32_t *acc, const uint8_t *const *x, const int32_t *w, int n_taps,
+                 int32_t zero, int flip, int64_t n)
+{
+    uint32_t fixed = 0;
+    for (int t = 0; t < n_taps; t++)
+        fixed += (uint32_t)(w[t] * (zero + flip));
+    int64_t j = 0;
+    for (; j + VL <= n; j += VL) {
+        uvec sum = (uvec){ 0 } - fixed;
+        for (int t = 0; t < n_taps; t++) {
+            const bytes_u b = *(const bytes_u *)(x[t] + j) ^ (uint8_t)flip;
+            sum += __builtin_convertvector(b, uvec) * (uint32_t)w[t];
+        }
+        *(ivec_u *)(void *)(acc + j) = (ivec)sum;
+    }
+    for (; j < n; j++) {
+        uint32_t sum = 0 - fixed;
+        for (int t = 0; t < n_taps; t++)
+            sum += (uint32_t)(w[t] * (x[t][j] ^ flip));
+        acc[j] = (int32_t)sum;
+    }
+}
+
 #define IGEMM_FNS                                                                          \
     {                                                                                      \
         .mr = MR, .nr = NV * VL, .group = GROUP, .a_offset_u8 = A_OFFSET,                  \
         .b_offset_s8 = B_OFFSET, .pack_a = pack_a, .pack_b = pack_b, .tile = tile,         \
-        .correct = correct                                                                 \
+        .correct = correct, .requant = requant, .axpy = axpy, .taps = taps                 \
     }
