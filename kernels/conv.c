@@ -54,7 +54,7 @@ pln_status pln_conv_posts(const pln_node *n, const void *attrs, pln_postop_list 
     *out = (pln_postop_list){ .n = 0 };
     if (strcmp(n->domain, "planish") == 0)
         return pln_postops_parse(n, &((const pln_conv_attrs *)attrs)->post, 3, out, err);
-    if (strcmp(n->domain, "com.microsoft") == 0)
+    if (strncmp(n->domain, "com.microsoft", 13) == 0) /* and com.microsoft.nchwc */
         return pln_ms_conv_posts(n, attrs, out);
     return PLN_OK;
 }

@@ -508,12 +508,12 @@ static pln_status run_global(pln_call *c, pool_kind kind, int64_t p, pln_error *
     return run_geo(c, kind, &g, err);
 }
 
-static pln_status global_average_run(pln_call *c, pln_error *err)
+pln_status pool_global_average_run(pln_call *c, pln_error *err)
 {
     return run_global(c, POOL_AVG, 0, err);
 }
 
-static pln_status global_max_run(pln_call *c, pln_error *err)
+pln_status pool_global_max_run(pln_call *c, pln_error *err)
 {
     return run_global(c, POOL_MAX, 0, err);
 }
@@ -738,9 +738,9 @@ const pln_op_desc pln_ops_pool[] = {
       .check = lp_check, .infer = pool_infer, .ref = lp_run, .cost = pool_cost,
       .versions = lp_versions },
     { ROW, FLOATS, .name = "GlobalAveragePool", .since = 22, .out = { 1, 1 },
-      .infer = pool_global_infer, .ref = global_average_run },
+      .infer = pool_global_infer, .ref = pool_global_average_run },
     { ROW, FLOATS, .name = "GlobalMaxPool", .since = 22, .out = { 1, 1 },
-      .infer = pool_global_infer, .ref = global_max_run },
+      .infer = pool_global_infer, .ref = pool_global_max_run },
     { ROW, FLOATS, .name = "GlobalLpPool", .since = 22, .out = { 1, 1 },
       .attrs = global_lp_spec, .check = lp_check, .infer = pool_global_infer,
       .ref = global_lp_run, .versions = global_lp_versions },

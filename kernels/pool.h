@@ -51,6 +51,8 @@ pln_status pool_infer(pln_infer *inf, pln_error *err);
 pln_status pool_global_infer(pln_infer *inf, pln_error *err);
 pln_status pool_max_run(pln_call *c, pln_error *err);
 pln_status pool_average_run(pln_call *c, pln_error *err);
+pln_status pool_global_max_run(pln_call *c, pln_error *err);
+pln_status pool_global_average_run(pln_call *c, pln_error *err);
 void pool_cost(const pln_infer *inf, pln_cost *cost);
 
 #endif
