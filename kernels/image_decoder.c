@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 #include <pthread.h>
+#include <stdio.h>
 
 #define MOST_PIXELS ((size_t)1 << 28)
 
@@ -26,11 +27,31 @@ static const pln_attr_spec decoder_spec[] = {
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static const pln_picture_format *module;
+static char reason[256]; /* why it is not there */
+
+/* The module that lies beside this library. */
+static void *open_beside(void)
+{
+    Dl_info here;
+    char path[4096];
+    if (!dladdr(&once, &here) || !here.dli_fname)
+        return NULL;
+    const char *slash = strrchr(here.dli_fname, '/');
+    const int dir = slash ? (int)(slash + 1 - here.dli_fname) : 0;
+    const int n =
+        snprintf(path, sizeof path, "%.*s%s", dir, here.dli_fname, PLN_PICTURE_MODULE);
+    return dir && n < (int)sizeof path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+}
 
 static void load_module(void)
 {
-    void *lib = dlopen(PLN_PICTURE_MODULE, RTLD_NOW | RTLD_LOCAL);
-    module = lib ? (const pln_picture_format *)dlsym(lib, PLN_PICTURE_SYMBOL) : NULL;
+    void *lib = open_beside();
+    if (!lib)
+        lib = dlopen(PLN_PICTURE_MODULE, RTLD_NOW | RTLD_LOCAL);
+    if (lib)
+        module = (const pln_picture_format *)dlsym(lib, PLN_PICTURE_SYMBOL);
+    const char *why = module ? "it was built without" : dlerror();
+    snprintf(reason, sizeof reason, "%s", why ? why : PLN_PICTURE_MODULE);
 }
 
 static pln_picture_fn from_module(const char *name)
@@ -157,8 +178,8 @@ static pln_status decoder_ref(pln_call *c, pln_error *err)
                                   : f->decode ? f->decode
                                               : from_module(f->name);
     if (f && !decode)
-        return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "no library for %s is here",
-                             f->name);
+        return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "%s can't be decoded here: %s",
+                             f->name, reason);
     if (decode && decode(&j.p)) {
         dims[0] = (int64_t)j.p.height;
         dims[1] = (int64_t)j.p.width;
