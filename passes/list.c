@@ -6,6 +6,8 @@
 
 #define PLN_PASSES(X) \
     X(noop)           \
+    X(reshape)        \
+    X(pieces)         \
     X(clamp)          \
     X(merge)          \
     X(fold)           \

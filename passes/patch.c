@@ -208,6 +208,9 @@ static bool order_holds(const pln_patch *p, const pln_value *old, const pln_valu
 {
     if (!old->def || old->def == p->before || !is_new(p, with))
         return true;
+    for (const pln_node *n = p->before; n; n = n->next)
+        if (n == old->def)
+            return true; /* whoever needs it stands behind the new nodes */
     for (const pln_node *n = old->def->next; n && n != p->before; n = n->next)
         for (const pln_use *u = old->uses; u; u = u->next)
             if (user_in(p->graph, u) == n)
