@@ -24,6 +24,7 @@ typedef struct lstm {
     pln_call *c;
     const pln_rnn_attrs *a;
     int64_t steps, batch, input, hidden, gates; /* gates: 4 hidden */
+    int64_t used; /* steps that some lane takes: their inputs share their levels */
     const int32_t *lens;
     weights w, r;
     const pln_igemm_fns *fns;
@@ -196,7 +197,7 @@ static void load_state(const lstm *s, uint32_t i, int64_t d, float *v)
 static void run_direction(const lstm *s, int64_t d)
 {
     const size_t state = (size_t)(s->batch * s->hidden) * sizeof(float);
-    const int64_t rows = s->steps * s->batch, n = s->gates;
+    const int64_t rows = s->used * s->batch, n = s->gates;
     const float *bias =
         pln_call_has(s->c, B) ? PLN_DATA(const float, s->c->in[B]) + d * 2 * n : NULL;
     for (int64_t i = 0; i < rows; i++)
@@ -276,11 +277,14 @@ static pln_status set_sizes(pln_call *c, lstm *s, pln_error *err)
     if (!has_dims(c, P, 2, (const int64_t[]){ dirs, 3 * s->hidden }))
         return fail_input(c, P, err);
     s->lens = pln_call_has(c, LENS) ? PLN_DATA(const int32_t, c->in[LENS]) : NULL;
-    for (int64_t b = 0; s->lens && b < s->batch; b++)
+    s->used = s->lens ? 0 : s->steps;
+    for (int64_t b = 0; s->lens && b < s->batch; b++) {
         if (s->lens[b] < 0 || s->lens[b] > s->steps)
             return pln_call_fail(c, err, PLN_E_RUN,
                                  "sequence_lens[%lld] is %d of %lld steps", (long long)b,
                                  s->lens[b], (long long)s->steps);
+        s->used = s->lens[b] > s->used ? s->lens[b] : s->used;
+    }
     return PLN_OK;
 }
 

@@ -52,8 +52,7 @@ def cases(rng):
                                node_model("DynamicQuantizeLSTM", fed, ["y", "yh", "yc"],
                                           inputs=order, **attrs), fed, tolerance=2e-3)
                 i += 1
-    # A sequence that ends earlier. ONNX Runtime's levels of the reversed one are those of the
-    # steps that there are, so they differ a little.
+    # A sequence that ends earlier, one lane: nothing else shares its levels.
     for length in (0, 3):
         w, ws, wz = weights(rng, np.int8, 2, 3, 20, False)
         r, rs, rz = weights(rng, np.int8, 2, 5, 20, False)
@@ -62,4 +61,4 @@ def cases(rng):
         yield Case("lens-%d" % length,
                    node_model("DynamicQuantizeLSTM", feeds, ["y", "yh", "yc"], const,
                               inputs=["x", "w", "r", "", "lens", "", "", "", "ws", "wz", "rs", "rz"],
-                              direction="bidirectional", hidden_size=5), feeds, tolerance=3e-2)
+                              direction="bidirectional", hidden_size=5), feeds, tolerance=2e-3)
