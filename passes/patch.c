@@ -310,12 +310,12 @@ static void take_name(pln_value *from, pln_value *to)
         pln_value_rename(to, name);
 }
 
-static void take_type(pln_model *m, pln_value *from, pln_value *to, bool output)
+static void take_type(pln_model *m, pln_value *from, pln_value *to, bool named)
 {
     pln_type_merge(m->arena, &to->type, &from->type, NULL);
     if (!to->sym)
         to->sym = from->sym;
-    if (!output)
+    if (!named) /* what the file says of a value goes on with its name */
         return;
     to->declared = from->declared;
     to->extra = from->extra;
@@ -325,7 +325,8 @@ static void apply_one(pln_patch *p, pln_value *old, pln_value *with)
 {
     const bool output = pln_value_is_output(old);
     const bool named = output || (is_new(p, with) && with->kind == PLN_VALUE_NODE);
-    take_type(p->graph->model, old, with, output);
+    take_type(p->graph->model, old, with,
+              output || (named && old->graph == with->graph && *old->name));
     pln_value_replace_uses(old, with);
     if (named && old->graph == with->graph)
         take_name(old, with);

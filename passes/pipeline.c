@@ -21,7 +21,7 @@ const char *pln_pipeline_of_level(int level, bool session)
 {
     static const char *const file[] = {
         "", CLEAN, "(" SIMPLE ",gemm)*",
-        "(" SIMPLE ",gemm)*," FUSE ",lower-qdq,dce,state-fused"
+        "(" SIMPLE ",gemm)*," FUSE ",lower-qdq,cse,dce,state-fused"
     };
     if (session)
         return "(" SIMPLE ")*," FUSE ",lower-qdq,unpack," FOLD "," FUSE ",cse,dce";

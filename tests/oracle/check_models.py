@@ -6,11 +6,13 @@ usage: check_models.py --planish COMMAND [--models DIR] [--way WAY]... [ID...]
 
 Ways: `plain` (--no-optimize), `default`, `onnx` and `planish` (run from the file that
 `optimize -O3 --target ...` writes), `standard` (the onnx target's file by itself: accepted by
-onnx.checker, official operators only, and right in ONNX Runtime too) and `integer` (each
+onnx.checker, official operators only, and right in ONNX Runtime too), `verified` (no rewrite breaks its
+contract, at any level and target, and a second run gives the same bytes) and `integer` (each
 MatMulInteger, ConvInteger and DynamicQuantizeLinear by itself, bit for bit). How near a run must
 come is said in tools/models.json. Prints TAP.
 """
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -22,7 +24,7 @@ import harness
 import integer_nodes
 from harness import Fault
 
-WAYS = ("plain", "default", "onnx", "planish", "standard", "integer")
+WAYS = ("plain", "default", "onnx", "planish", "standard", "verified", "integer")
 OFFICIAL = {"", "ai.onnx", "ai.onnx.ml"}
 
 
@@ -112,6 +114,27 @@ class Model:
                                                       if k in wanted})))
         except Exception as e:  # onnxruntime's own types: one for each of its codes
             raise Fault("onnxruntime: %s" % str(e).splitlines()[0]) from None
+
+    def verified(self):
+        """Each rewrite by itself, both sides run by the reference kernels."""
+        checked = unknown = 0
+        for options in (["-O1"], ["-O3"], ["-O3", "--target", "ort"],
+                        ["-O3", "--target", "planish"]):
+            once = os.path.join(self.tmp, "once.onnx")
+            again = os.path.join(self.tmp, "again.onnx")
+            done = harness.command([self.planish, "optimize", self.path, once, *options,
+                                    "--verify-each", "rewrite", "--json", "-"])
+            report = json.loads(done.stdout)["verify"]
+            for r in report["refused"]:
+                raise Fault("%s: %s at %s: %s" % (" ".join(options), r["rule"], r["node"],
+                                                  r["why"]))
+            checked += report["checked"]
+            unknown += sum(u["count"] for u in report["unverified"])
+            harness.command([self.planish, "optimize", once, again, *options])
+            with open(once, "rb") as a, open(again, "rb") as b:
+                if a.read() != b.read():
+                    raise Fault("%s: a second run gives other bytes" % " ".join(options))
+        return "%d rewrites, %d others can't be run" % (checked, unknown)
 
     def integer(self):
         """The integer nodes, each by itself, bit for bit, with and without optimization and
