@@ -50,6 +50,9 @@ const gr_rule *gr_rule_of(const pln_node *n); /* NULL: none */
     X(slice)           \
     X(gather)          \
     X(gather_elements) \
+    X(cum_sum)         \
+    X(top_k)           \
+    X(trilu)           \
     X(pad)             \
     X(cast)            \
     X(sum)             \

@@ -139,6 +139,40 @@ pln_value *gr_gather_elements(pln_grad *t, pln_node *n, pln_value *const *g, uin
     return gr_done(t, s);
 }
 
+pln_value *gr_top_k(pln_grad *t, pln_node *n, pln_value *const *g, uint32_t i)
+{
+    if (i != 0)
+        return NULL;
+    if (n->n_out < 2 || !n->out[1])
+        return gr_refuse(t, n, "its indices have no name");
+    pln_node *s =
+        scatter_add(t, "ScatterElements", gr_fill(t, n->in[0], 0), n->out[1], g[0]);
+    gr_int(t, s, "axis", gr_attr_int(n, "axis", -1));
+    return gr_done(t, s);
+}
+
+/* Each element counts in the sums from its own on: they are summed from the other end. */
+pln_value *gr_cum_sum(pln_grad *t, pln_node *n, pln_value *const *g, uint32_t i)
+{
+    pln_value *in[2] = { g[0], n->in[1] };
+    if (i != 0)
+        return NULL;
+    pln_node *c = gr_node(t, "CumSum", in, 2, 1);
+    gr_int(t, c, "reverse", !gr_attr_int(n, "reverse", 0));
+    gr_int(t, c, "exclusive", gr_attr_int(n, "exclusive", 0));
+    return gr_done(t, c);
+}
+
+pln_value *gr_trilu(pln_grad *t, pln_node *n, pln_value *const *g, uint32_t i)
+{
+    pln_value *in[2] = { g[0], n->n_in > 1 ? n->in[1] : NULL };
+    if (i != 0)
+        return NULL;
+    pln_node *c = gr_node(t, "Trilu", in, in[1] ? 2 : 1, 1);
+    gr_int(t, c, "upper", gr_attr_int(n, "upper", 1));
+    return gr_done(t, c);
+}
+
 pln_value *gr_pad(pln_grad *t, pln_node *n, pln_value *const *g, uint32_t i)
 {
     const pln_attr *mode = pln_node_find_attr(n, "mode");

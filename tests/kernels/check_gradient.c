@@ -161,6 +161,11 @@ static const gradient_case cases[] = {
     { "double[2,3,2]", "z = MeanVarianceNormalization <axes = [0, 2]> (x)" },
     { "double[2,3]", "e = EyeLike (x)  f = CastLike (x, e)  z = Sin (f)" },
     { "double[2,3,2]", "z = GatherElements <axis = 2> (x, picks)" },
+    { "double[2,3,2]", "z = CumSum (x, first)" },
+    { "double[2,3,2]", "z = CumSum <reverse = 1, exclusive = 1> (x, first)" },
+    { "double[2,3,2]", "z = Trilu (x)" },
+    { "double[2,3,2]", "z = Trilu <upper = 0> (x, first)" },
+    { "double[2,5]", "z, k = TopK <largest = 0> (x, pair)" },
     /* losses */
     { "double[2,3,2]", "z = NegativeLogLikelihoodLoss (x, classes)" },
     { "double[2,3,2]",
@@ -211,7 +216,7 @@ static const char constants[] =
     "int64[2,3,1] picks = {0, 1, 1, 0, 0, -1}, int64[2,2] classes = {0, 2, 1, 2},\n"
     "double[4,2,3] tall4 = {0.1,0.2,0.3,0.4,-0.5,0.6,0.7,-0.8,0.9,-0.1,0.2,0.3,\n"
     "                       0.4,0.5,-0.6,0.7,0.1,0.2,-0.3,0.4,0.5,0.6,-0.7,0.8},\n"
-    "int64[4] pads = {1, 0, 2, 1}";
+    "int64 first = {1}, int64[1] pair = {2}, int64[4] pads = {1, 0, 2, 1}";
 
 typedef struct rig {
     pln_error *err;
