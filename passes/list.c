@@ -18,6 +18,8 @@
     X(sink_transpose) \
     X(fold_conv_bn)   \
     X(gemm)           \
+    X(fold_pad)       \
+    X(reassoc)        \
     X(fuse_norm)      \
     X(fuse_act)       \
     X(fuse_matmul)    \

@@ -20,8 +20,8 @@
 const char *pln_pipeline_of_level(int level, bool session)
 {
     static const char *const file[] = {
-        "", CLEAN, "(" SIMPLE ",gemm)*",
-        "(" SIMPLE ",gemm)*," FUSE ",lower-qdq,cse,dce,state-fused"
+        "", CLEAN, "(" SIMPLE ",fold-pad,reassoc,gemm)*",
+        "(" SIMPLE ",fold-pad,reassoc,gemm)*," FUSE ",lower-qdq,cse,dce,state-fused"
     };
     if (session)
         return "(" SIMPLE ")*," FUSE ",lower-qdq,unpack," FOLD "," FUSE ",cse,dce";
