@@ -8,6 +8,7 @@
 #include "src/ir/convert_opset.h"
 #include "src/ir/edit.h"
 #include "src/ir/optimize.h"
+#include "src/ir/reduce.h"
 
 static pln_status finish(pln_model *model, pln_model *copy, pln_status st)
 {
@@ -86,5 +87,38 @@ pln_status pln_model_convert_opset(pln_model *model, int64_t version, char **blo
     if (st == PLN_E_UNSUPPORTED && blockers)
         *blockers = pln_text_take(&list);
     pln_text_done(&list);
+    return finish(model, copy, st);
+}
+
+static pln_status report_reduced(const pln_model *m, const pln_reducer *r, char **report,
+                                 pln_error *err)
+{
+    pln_text t;
+    pln_text_init(&t, m->alloc);
+    pln_text_printf(&t, "{\"schema\":1,\"checks\":%zu,\"smaller\":%zu,\"stopped\":%s}",
+                    r->n_asked, r->n_kept, r->stopped ? "true" : "false");
+    *report = pln_text_take(&t);
+    pln_text_done(&t);
+    return *report ? PLN_OK : pln_oom(err);
+}
+
+pln_status pln_model_reduce(pln_model *model, const pln_reduce_options *options,
+                            char **report, pln_error *err)
+{
+    pln_model *copy;
+    pln_error_clear(err);
+    if (report)
+        *report = NULL;
+    if (!model || !options || !options->check)
+        return pln_fail(err, PLN_E_USAGE, "pln_model_reduce: NULL argument");
+    pln_reducer r = { .ask = options->check, .user = options->user };
+    PLN_TRY(pln_model_clone(model, &copy, err));
+    pln_status st = pln_model_make_small(&copy, &r, err);
+    if (st == PLN_E_NOMEM)
+        pln_oom(err);
+    else if (st == PLN_E_CANCELLED)
+        pln_fail(err, st, "stopped by the check");
+    if (st == PLN_OK && report)
+        st = report_reduced(copy, &r, report, err);
     return finish(model, copy, st);
 }

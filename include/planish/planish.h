@@ -400,6 +400,22 @@ typedef struct pln_dtype_options {
 PLN_API pln_status pln_model_convert_dtype(pln_model *model, const pln_dtype_options *options,
                                            char **report, pln_error *err);
 
+typedef struct pln_reduce_options {
+    size_t struct_size;
+    /** Does this candidate still show what is sought? 1: yes, 0: no, -1: stop with the best
+     * so far. */
+    int (*check)(void *user, const pln_model *candidate);
+    void *user;
+} pln_reduce_options;
+#define PLN_REDUCE_OPTIONS_INIT { .struct_size = sizeof(pln_reduce_options) }
+
+/** Makes the model as small as it gets while options->check says yes: nodes, weights, inputs,
+ * outputs and attributes are left out, the same way every time. A candidate is as valid as
+ * the model was. PLN_E_USAGE when the check says no to the model itself. `*report` (may be
+ * NULL): JSON (docs/json.md); freed with pln_free(). */
+PLN_API pln_status pln_model_reduce(pln_model *model, const pln_reduce_options *options,
+                                    char **report, pln_error *err);
+
 /* ---- rewriting --------------------------------------------------------------------- */
 
 /** What a rewritten file may contain (contract: levels and targets). */

@@ -48,7 +48,7 @@ holds "a verb is suggested" "$tmp/err" "did you mean 'run'"
 one_line "one line for a misspelt verb"
 check "misspelt option" 2 "$planish" run --inptus a b
 holds "an option is suggested" "$tmp/err" "did you mean '--inputs'"
-for verb in info check print parse run optimize convert quantize compare diff bench test; do
+for verb in info check print parse run optimize convert quantize compare diff reduce bench test; do
     check "$verb --help" 0 "$planish" $verb --help
 done
 check "missing file" 3 "$planish" info "$tmp/none.onnx"

@@ -190,8 +190,11 @@ void progress_step(progress *p, size_t done, size_t total)
     if (!p->on || t - p->start < 1.0 || t - p->last < 0.1)
         return;
     const int width = 24, filled = total ? (int)(done * (size_t)width / total) : 0;
-    fprintf(stderr, "\r%s %zu/%zu [%.*s%*s]", p->what, done, total, filled,
-            "========================", width - filled, "");
+    if (total)
+        fprintf(stderr, "\r%s %zu/%zu [%.*s%*s]", p->what, done, total, filled,
+                "========================", width - filled, "");
+    else
+        fprintf(stderr, "\r%s %zu", p->what, done);
     p->last = t;
     p->shown = true;
 }

@@ -1,0 +1,71 @@
+#!/bin/sh
+# planish reduce from outside. Speaks TAP.
+# usage: check_reduce.sh PLANISH
+# SPDX-License-Identifier: Apache-2.0
+planish=$1
+. "$(dirname "$0")/tap.sh"
+
+cat >"$tmp/m.txt" <<'END'
+<ir_version: 8, opset_import: ["" : 17], metadata_props: ["k" : "v"]>
+m (float[2, 8] x, float[2, 8] other) => (float[2, 8] y, float[2, 8] z)
+<float[8] w = {1, 2, 3, 4, 5, 6, 7, 8}, float[8] b = {1, 2, 3, 4, 5, 6, 7, 8}>
+{
+   a = Relu(x)
+   c = Mul(a, w)
+   d = Add(c, b)
+   e = Tanh(d)
+   f = Sigmoid(e)
+   g = Mul(f, other)
+   h = LeakyRelu <alpha = 0.3> (g)
+   y = Neg(h)
+   z = Abs(other)
+}
+END
+cat >"$tmp/has" <<END
+#!/bin/sh
+"$planish" print "\$2" >"$tmp/printed" || exit 77
+grep -q "\$1" "$tmp/printed" && exit 3
+exit 0
+END
+chmod +x "$tmp/has"
+check "parse" 0 "$planish" parse "$tmp/m.txt" "$tmp/m.onnx"
+
+check "one operator" 0 "$planish" reduce "$tmp/m.onnx" "$tmp/one.onnx" --check "$tmp/has Sigmoid"
+holds "it says what it did" "$tmp/out" "smaller and still failing"
+check "print it" 0 "$planish" print "$tmp/one.onnx"
+cp "$tmp/out" "$tmp/one.txt"
+holds "the operator is there" "$tmp/one.txt" "= Sigmoid"
+check "nothing else is" 0 test "$(grep -c ' = [A-Z]' "$tmp/one.txt")" = 1
+check "no metadata either" 1 grep -q '"k"' "$tmp/one.txt"
+check "it is valid" 0 "$planish" check "$tmp/one.onnx"
+check "it runs" 0 "$planish" run -q "$tmp/one.onnx"
+check "again" 0 "$planish" reduce -q "$tmp/m.onnx" "$tmp/two.onnx" --check "$tmp/has Sigmoid {}"
+check "the same bytes" 0 cmp "$tmp/one.onnx" "$tmp/two.onnx"
+check "a chain" 0 "$planish" reduce -q "$tmp/m.onnx" "$tmp/chain.onnx" \
+    --check "$tmp/has Tanh %s && exit 0; $tmp/has Neg %s" --json "$tmp/r.json"
+holds "the report" "$tmp/r.json" '"checks"'
+
+cat >"$tmp/differs" <<END
+#!/bin/sh
+"$planish" convert -q "\$1" "$tmp/half.onnx" --dtype f16 --keep-io || exit 0
+"$planish" compare -q "\$1" "$tmp/half.onnx" --rtol 0 --atol 0 --range other=1:2
+END
+chmod +x "$tmp/differs"
+check "what makes half precision differ" 0 "$planish" reduce -q "$tmp/m.onnx" "$tmp/half.out.onnx" \
+    --check "$tmp/differs"
+check "print that" 0 "$planish" print "$tmp/half.out.onnx"
+check "one node does" 0 test "$(grep -c ' = [A-Z]' "$tmp/out")" = 1
+
+check "a command that does not fail" 2 "$planish" reduce "$tmp/m.onnx" "$tmp/none.onnx" --check true
+one_line "one line for it"
+check "the output does not match" 2 "$planish" reduce "$tmp/m.onnx" "$tmp/none.onnx" \
+    --check "$tmp/has Sigmoid" --match "no such text"
+check "a command that hangs" 2 "$planish" reduce "$tmp/m.onnx" "$tmp/none.onnx" \
+    --check "sleep 20; : {}" --timeout 0.2
+check "no command" 2 "$planish" reduce "$tmp/m.onnx" "$tmp/none.onnx"
+check "a missing file" 3 "$planish" reduce "$tmp/gone.onnx" "$tmp/none.onnx" --check false
+check "an unwritable place" 3 "$planish" reduce "$tmp/m.onnx" "$tmp/no/such.onnx" --check "$tmp/has Neg"
+absent "nothing is written by any of these" "$tmp/none.onnx"
+
+echo "1..$n"
+exit $failed
