@@ -108,6 +108,70 @@ def causal(rng):
                        inputs=["x", "w", "", "p"], channels_last=1, kinds=("float",))
 
 
+INPUTS = ["q", "k", "v", "cu", "d", "b", "s", "a_log", "dt", "count", "active"]
+
+
+def net_case(name, feeds, outputs=("y", "last"), kinds=("float",), **more):
+    order = [i if i in feeds else "" for i in INPUTS]
+    while not order[-1]:
+        order.pop()
+    return by_type(name, "GatedDeltaNet", feeds, {o: F for o in outputs}, inputs=order,
+                   kinds=kinds, native=("float16",),
+                   keep=("s", "a_log", "dt"), keep_outputs=("last", "taken"), **more)
+
+
+def net(rng):
+    for n, (batch, length, q_heads, heads, k_dim, v_dim) in enumerate(
+            [(2, 5, 2, 2, 8, 6), (1, 1, 1, 3, 16, 8), (3, 20, 2, 4, 8, 16)]):
+        tokens = batch * length
+        feeds = {"q": normal(rng, tokens, q_heads, k_dim), "k": keys(rng, tokens, q_heads, k_dim),
+                 "v": normal(rng, tokens, heads, v_dim),
+                 "s": normal(rng, batch, heads, v_dim, k_dim)}
+        b = rng.random((tokens, heads)).astype(np.float32)
+        d = -np.abs(normal(rng, tokens, heads))
+        wide = -np.abs(normal(rng, tokens, heads, k_dim))
+        cu = np.sort(rng.choice(np.arange(1, tokens), batch - 1, replace=False)) if batch > 1 \
+            else np.array([], int)
+        cu = np.concatenate([[0], cu, [tokens]]).astype(np.int32)
+        name = "net-%d-" % n
+        kinds = KINDS if n == 0 else ("float",)
+        yield from net_case(name + "linear", feeds, update_rule="linear", kinds=kinds)
+        yield from net_case(name + "gated", {**feeds, "d": d}, update_rule="gated")
+        yield from net_case(name + "delta", {**feeds, "b": b}, update_rule="delta", scale=0.3)
+        yield from net_case(name + "both", {**feeds, "d": d, "b": b}, kinds=kinds)
+        yield from net_case(name + "wide", {**feeds, "d": wide, "b": b})
+        yield from net_case(name + "ragged", {**feeds, "d": d, "b": b, "cu": cu})
+        raw = {"d": normal(rng, tokens, heads), "b": normal(rng, tokens, heads),
+               "a_log": normal(rng, heads, scale=0.5), "dt": normal(rng, heads)}
+        for gate in ("softplus", "qwen", "sigmoid", "kda"):
+            yield from net_case(name + gate, {**feeds, **raw}, gate_activation=gate,
+                                beta_activation="sigmoid", qk_l2_norm=1,
+                                kinds=kinds if gate == "softplus" else ("float",))
+        split = {k: v.reshape(batch, length, *v.shape[1:]) if k in "qkv" else v
+                 for k, v in feeds.items()}
+        yield from net_case(name + "split",
+                            {**split, "d": d.reshape(batch, length, heads),
+                             "b": b.reshape(batch, length, heads)})
+        one = np.concatenate([feeds[i].reshape(tokens, -1) for i in "qkv"], 1)
+        yield from net_case(name + "packed", {"q": one, "s": feeds["s"], "d": d, "b": b})
+        count = rng.integers(0, 4, batch).astype(np.int32)
+        for what, decay in (("taken", d), ("taken-wide", wide)):
+            parts = [decay[0].size, q_heads * k_dim, heads * v_dim]
+            mask = np.zeros((batch, 3 * sum(parts)), bool)
+            for i in range(batch):
+                at = 0
+                for width in parts:
+                    mask[i, at:at + min(count[i], length) * width] = True
+                    at += 3 * width
+            yield from net_case(name + what, {**feeds, "d": decay, "b": b, "count": count},
+                                ("y", "last", "taken"), state_update_capacity=3,
+                                compared={"taken": mask})
+        yield from net_case(name + "idle", {**feeds, "d": d, "b": b, "count": count,
+                                            "active": np.array([0], np.int32)},
+                            ("y", "last", "taken"), state_update_capacity=3)
+
+
 def cases(rng):
     yield from linear(rng)
     yield from causal(rng)
+    yield from net(rng)
