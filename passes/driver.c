@@ -21,6 +21,41 @@ static pln_status run_on_graph(pln_graph *g, void *user)
     return pln_rules_run(w->ctx, g, w->err);
 }
 
+/* ---- model-local functions -------------------------------------------------------- */
+
+static pln_status find_reference(pln_graph *g, void *user)
+{
+    for (const pln_node *n = g->first; n; n = n->next)
+        for (uint32_t i = 0; i < n->n_attrs; i++)
+            *(bool *)user |= n->attrs[i]->ref != NULL;
+    return PLN_OK;
+}
+
+static pln_status run_on_body(pln_graph *g, void *user)
+{
+    pass_walk *w = user;
+    return w->ctx->pass->run ? w->ctx->pass->run(w->ctx, g, w->err)
+                             : pln_rules_run(w->ctx, g, w->err);
+}
+
+/* By the function's own operator set. Bodies that refer to attributes of their callers are
+ * left alone: rules read attributes as numbers. So are those that state our fused operators. */
+static pln_status run_on_function(pass_walk *w, const pln_function *f)
+{
+    bool refers = false;
+    int64_t opset = 0;
+    if (!f->body || !strcmp(f->domain, "planish") || w->ctx->options->session)
+        return PLN_OK;
+    pln_graph_walk(f->body, find_reference, &refers);
+    for (size_t i = 0; i < f->n_opsets; i++)
+        if (!*f->opsets[i].domain)
+            opset = f->opsets[i].version;
+    if (refers || !opset)
+        return PLN_OK;
+    w->ctx->opset = opset;
+    return pln_graph_walk(f->body, run_on_body, w);
+}
+
 static bool pass_is_on(const pln_pass_ctx *ctx, const pln_pass *p)
 {
     if (pln_pass_is_disabled(ctx, p->name))
@@ -68,6 +103,8 @@ pln_status pln_pass_run(pln_pass_ctx *ctx, const pln_pass *pass, pln_error *err)
     PLN_TRY(pln_verify_before(ctx, &before, err));
     pass_walk w = { ctx, err };
     pln_status st = pln_graph_walk(ctx->model->graph, run_on_graph, &w);
+    for (size_t i = 0; st == PLN_OK && i < ctx->model->n_functions; i++)
+        st = run_on_function(&w, ctx->model->functions[i]);
     ctx->stat->runs++;
     ctx->stat->seconds += pln_clock() - start;
     ctx->stat->nodes += model_nodes(ctx->model) - nodes;

@@ -250,6 +250,21 @@ static bool is_too_new(const pln_patch *p, const pln_node *n)
            pln_op_first_version(n->op_type) > opset;
 }
 
+/* A rule writes what its target says, and what the file has anyway. */
+static bool is_beyond_target(const pln_patch *p, const pln_node *n)
+{
+    const pln_pass_ctx *ctx = p->ctx;
+    const pln_rule *r = ctx->rule;
+    const pln_target target = !r          ? ctx->pass->target
+                              : r->stated ? ctx->options->target
+                                          : r->target;
+    const pln_target wants = !strcmp(n->domain, "planish")         ? PLN_TARGET_PLANISH
+                             : !strcmp(n->domain, "com.microsoft") ? PLN_TARGET_ORT
+                                                                   : PLN_TARGET_ONNX;
+    return wants > target && !p->opaque && !ctx->options->session &&
+           !pln_model_opset(p->graph->model, n->domain);
+}
+
 static pln_status check_node(const pln_patch *p, pln_node *n, char *why, size_t size,
                              pln_error *err)
 {
@@ -261,6 +276,8 @@ static pln_status check_node(const pln_patch *p, pln_node *n, char *why, size_t 
         return PLN_OK;
     if (!n->op)
         return no(why, size, "no such operator here", n->out[0]);
+    if (is_beyond_target(p, n))
+        return no(why, size, "the rule's target has no such operator", n->out[0]);
     if (is_too_new(p, n))
         return no(why, size, "the file's operator set is too old for it", n->out[0]);
     st = pln_node_attrs(n, &attrs, &local);
@@ -275,6 +292,20 @@ static pln_status check_node(const pln_patch *p, pln_node *n, char *why, size_t 
     return PLN_OK;
 }
 
+/* A function has no initializers, and imports what it came with. */
+static bool fits_function(const pln_patch *p)
+{
+    const pln_graph *g = p->graph;
+    while (g->parent)
+        g = g->parent;
+    if (g == p->graph->model->graph)
+        return true;
+    for (int i = 0; i < p->n_nodes; i++)
+        if (*p->node[i]->domain)
+            return false;
+    return !p->n_csts;
+}
+
 pln_status pln_patch_check(pln_patch *p, char *why, size_t why_size, pln_error *err)
 {
     if (p->failed == PLN_E_NOMEM)
@@ -282,6 +313,8 @@ pln_status pln_patch_check(pln_patch *p, char *why, size_t why_size, pln_error *
     if (p->failed != PLN_OK || !p->n_replaced)
         return no(why, why_size, "the builder gave up", NULL);
     bool used = false;
+    if (!fits_function(p))
+        return no(why, why_size, "a function can't hold it", p->old[0]);
     for (int i = 0; i < p->n_nodes; i++)
         PLN_TRY(check_node(p, p->node[i], why, why_size, err));
     for (int i = 0; i < p->n_replaced; i++) {
