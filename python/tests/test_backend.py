@@ -31,6 +31,11 @@ def test_it_is_a_backend(model):
         rep.run([x, x])
 
 
+def test_the_module_is_a_backend_as_well():
+    wanted = [n for n in dir(onnx.backend.base.Backend) if not n.startswith("_")]
+    assert all(callable(getattr(backend, n)) for n in wanted)
+
+
 def test_devices(model):
     assert backend.supports_device("CPU") and backend.supports_device("CPU:0")
     assert not backend.supports_device("CUDA") and not backend.supports_device("MOON")

@@ -99,7 +99,7 @@ def test_strings():
         assert back.dtype == object and back.tolist() == array.tolist()
     raw = np.array([b"ab", b"c"])
     assert _values.array_of(_values.tensor_of(raw)).tolist() == ["ab", "c"]
-    if hasattr(np.dtypes, "StringDType"):
+    if hasattr(getattr(np, "dtypes", None), "StringDType"):
         variable = np.array(words[:3], dtype=np.dtypes.StringDType())
         assert _values.array_of(_values.tensor_of(variable)).tolist() == words[:3]
     with pytest.raises(planish.InvalidInput, match="element of type int"):
