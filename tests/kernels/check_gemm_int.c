@@ -150,6 +150,47 @@ START_TEST(dynamic_quantization)
 }
 END_TEST
 
+/* Rows of sums to bytes, and what depthwise convolutions are made of. */
+START_TEST(rows_at_every_isa)
+{
+    enum { N = 77 };
+    static const int isas[] = { PLN_ISA_C, PLN_ISA_AVX2, PLN_ISA_AVX512, PLN_ISA_AVX512_VNNI };
+    int32_t row[N], sums[N], acc[N], want[N];
+    uint8_t x[4 * N], y[N];
+    uint64_t r = 7;
+    for (int i = 0; i < 4 * N; i++)
+        x[i] = (uint8_t)((r = r * 6364136223846793005u + 1442695040888963407u) >> 56);
+    for (int i = 0; i < N; i++)
+        row[i] = (int32_t)x[i] * 37 - 4000, sums[i] = (int32_t)x[i + N] - 99;
+    for (int k = 0; k < 8; k++) {
+        const pln_igemm_fns *f = pln_igemm_for(isas[k / 2]);
+        const int flip = k % 2 ? 0x80 : 0, zero = k % 2 ? -5 : 130;
+        const uint8_t *from[3] = { x, x + 5, x + 2 * N };
+        const int32_t w[3] = { -255, 7, 128 };
+        if (!f)
+            continue;
+        f->requant(y, row, sums, 11u, 3u, 0.0625f, zero, flip, N);
+        for (int i = 0; i < N; i++)
+            ck_assert_uint_eq(y[i], pln_quantize_byte((float)(row[i] - 11 - 3 * sums[i]) * 0.0625f,
+                                                      1.0f, zero, flip));
+        f->taps(acc, from, w, 3, zero, flip, N);
+        for (int i = 0; i < N; i++) {
+            want[i] = 0;
+            for (int t = 0; t < 3; t++)
+                want[i] += w[t] * (pln_byte_value(from[t][i], flip) - zero);
+            ck_assert_int_eq(acc[i], want[i]);
+        }
+        for (int step = 1; step < 3; step++) {
+            f->axpy(acc, x, step, -200, zero, flip, N);
+            for (int i = 0; i < N; i++) {
+                want[i] += -200 * (pln_byte_value(x[i * step], flip) - zero);
+                ck_assert_int_eq(acc[i], want[i]);
+            }
+        }
+    }
+}
+END_TEST
+
 static void bench(void)
 {
     static const int64_t s[][3] = { { 1, 512, 512 }, { 1, 2048, 512 }, { 30, 512, 512 },
@@ -177,6 +218,7 @@ int main(int argc, char **argv)
     TCase *t = tcase_create("gemm_int");
     tcase_set_timeout(t, 60);
     tcase_add_test(t, exact_at_every_isa);
+    tcase_add_test(t, rows_at_every_isa);
     tcase_add_test(t, fused_units);
     tcase_add_test(t, dynamic_quantization);
     suite_add_tcase(s, t);
