@@ -5,6 +5,7 @@
 
 #include "passes/pass.h"
 #include "src/ir/env.h"
+#include "src/ir/inline.h"
 #include "src/ir/optimize.h"
 #include "src/util/text.h"
 
@@ -73,6 +74,27 @@ static pln_status differentiate(pln_model *m, const char **pipeline, pln_error *
     return PLN_OK;
 }
 
+static pln_status find_ours(pln_graph *g, void *user)
+{
+    for (const pln_node *n = g->first; n; n = n->next)
+        *(bool *)user |= !strcmp(n->domain, "planish");
+    return PLN_OK;
+}
+
+/* A target without our operators gets the plain ones back, and no import of the domain. */
+static pln_status unfuse(pln_model *m, pln_error *err)
+{
+    bool fused = false;
+    size_t n = 0;
+    PLN_TRY(pln_model_unfuse(m, err));
+    pln_graph_walk(m->graph, find_ours, &fused);
+    for (size_t i = 0; i < m->n_opsets; i++)
+        if (fused || strcmp(m->opsets[i].domain, "planish") != 0)
+            m->opsets[n++] = m->opsets[i];
+    m->n_opsets = n;
+    return PLN_OK;
+}
+
 static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text *report,
                           pln_error *err)
 {
@@ -91,6 +113,8 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
     };
     const char *pipeline = o->passes ? o->passes : pln_pipeline_of_level(o->level, false);
     PLN_TRY(report_facts(report, "before", m, err));
+    if (o->target != PLN_TARGET_PLANISH && *pipeline)
+        PLN_TRY(unfuse(m, err));
     PLN_TRY(differentiate(m, &pipeline, err));
     pln_text passes, with_rules;
     pln_text_init(&passes, m->alloc);

@@ -319,6 +319,46 @@ bool pln_node_is_inlinable(const pln_node *n)
     return function_of(n) || (n->op && n->op->expansion);
 }
 
+/* What the file says that an operator of our own means. */
+static const pln_function *statement_of(const pln_node *n)
+{
+    if (!n->op || strcmp(n->domain, "planish") != 0 || !pln_name_len(n->overload))
+        return NULL;
+    return pln_model_find_function(n->graph->model, n->domain, n->op_type, n->overload);
+}
+
+static pln_status inline_as(pln_node *n, const pln_function *f, pln_error *err)
+{
+    inliner in = { .m = n->graph->model, .call = n, .f = f, .err = err };
+    pln_map_init(&in.values, in.m->alloc);
+    const pln_status st = inline_call(&in);
+    pln_map_done(&in.values);
+    return st;
+}
+
+static pln_status unfuse_graph(pln_graph *g, void *err)
+{
+    for (pln_node *n = g->first, *next; n; n = next) {
+        const pln_function *f = statement_of(n);
+        next = n->next;
+        if (f)
+            PLN_TRY(inline_as(n, f, err));
+    }
+    return PLN_OK;
+}
+
+pln_status pln_model_unfuse(pln_model *m, pln_error *err)
+{
+    size_t n = 0;
+    PLN_TRY(pln_graph_walk(m->graph, unfuse_graph, err));
+    for (size_t i = 0; i < m->n_functions; i++)
+        if (strcmp(m->functions[i]->domain, "planish") != 0 ||
+            !pln_name_len(m->functions[i]->overload))
+            m->functions[n++] = m->functions[i];
+    m->n_functions = n;
+    return PLN_OK;
+}
+
 pln_status pln_node_inline(pln_node *n, pln_error *err)
 {
     inliner in = { .m = n->graph->model, .call = n, .f = function_of(n), .err = err };
@@ -330,10 +370,7 @@ pln_status pln_node_inline(pln_node *n, pln_error *err)
     }
     if (!in.f)
         return fail(&in, "there is no function", n->op_type);
-    pln_map_init(&in.values, in.m->alloc);
-    const pln_status st = inline_call(&in);
-    pln_map_done(&in.values);
-    return st;
+    return inline_as(n, in.f, err);
 }
 
 /* ---- the model --------------------------------------------------------------------- */

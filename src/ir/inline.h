@@ -15,4 +15,8 @@ pln_status pln_node_inline(pln_node *n, pln_error *err);
  * then dropped. A function that calls itself, at whatever remove, is PLN_E_FORMAT. */
 pln_status pln_model_inline(pln_model *m, pln_error *err);
 
+/* Operators of our own become the standard operators that the file states for them; those
+ * that it states nothing for stay. */
+pln_status pln_model_unfuse(pln_model *m, pln_error *err);
+
 #endif

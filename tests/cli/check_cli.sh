@@ -98,6 +98,31 @@ check "external data elsewhere" 2 "$planish" optimize "$tmp/add.onnx" "$tmp/away
     --external-data ../away.bin --external-threshold 1
 absent "nothing is written then" "$tmp/away.onnx"
 check "compare before and after" 0 "$planish" compare "$tmp/add.onnx" "$tmp/opt3.onnx"
+cat >"$tmp/mm.txt" <<'EOF'
+<ir_version: 8, opset_import: ["" : 17]>
+mm (float[N, 2] x) => (float[N, 2] y)
+<float[2, 2] w = {1, -2, 3, 4}, float[2] b = {1, -2}>
+{
+   t = MatMul(x, w)
+   u = Add(t, b)
+   y = Relu(u)
+}
+EOF
+check "parse a product" 0 "$planish" parse "$tmp/mm.txt" "$tmp/mm.onnx"
+check "fuse it" 0 "$planish" optimize -q -O3 --target planish --no-stamp "$tmp/mm.onnx" "$tmp/fused.onnx"
+check "info of the fused" 0 "$planish" info "$tmp/fused.onnx"
+holds "it is fused" "$tmp/out" "planish.Fused"
+check "fuse it again" 0 "$planish" optimize -q -O3 --target planish --no-stamp "$tmp/fused.onnx" \
+    "$tmp/fused2.onnx"
+check "the same bytes" 0 cmp "$tmp/fused.onnx" "$tmp/fused2.onnx"
+check "plain operators again" 0 "$planish" optimize -q --no-stamp "$tmp/fused.onnx" "$tmp/plain.onnx" \
+    --verify 2
+check "info of the plain" 0 "$planish" info "$tmp/plain.onnx"
+check "optimize without the way round" 0 "$planish" optimize -q --no-stamp "$tmp/mm.onnx" "$tmp/mm2.onnx"
+check "the same operators" 0 sh -c "
+    '$planish' info '$tmp/mm2.onnx' | sed -n 's/ nodes.*//p' >'$tmp/n1'
+    '$planish' info '$tmp/plain.onnx' | sed -n 's/ nodes.*//p' | cmp - '$tmp/n1'"
+check "none is ours" 1 grep -q planish "$tmp/plain.onnx"
 check "bench as JSON" 0 "$planish" bench "$tmp/add.onnx" --seconds 0.1 --json -
 holds "bench has p50" "$tmp/out" '"p50_ms"'
 check "a model from stdin" 0 sh -c "'$planish' info - <'$tmp/add.onnx'"
