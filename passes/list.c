@@ -16,6 +16,7 @@
     X(dce)            \
     X(control)        \
     X(sink_transpose) \
+    X(sink_axes)      \
     X(fold_conv_bn)   \
     X(gemm)           \
     X(fold_pad)       \

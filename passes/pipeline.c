@@ -14,7 +14,7 @@
 #define CLEAN  "(noop,merge,reshape,pieces,clamp,fold,shape,control,cse,dce)*"
 #define FOLD   "dequantize,fold-conv-bn,fuse-norm,fuse-act"
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv"
-#define SIMPLE CLEAN ",sink-transpose," FOLD
+#define SIMPLE CLEAN ",sink-transpose,sink-axes," FOLD
 
 /* A file keeps the form in which its weights are stored; a session unpacks them. */
 const char *pln_pipeline_of_level(int level, bool session)
