@@ -221,7 +221,7 @@ static const pln_rule rules[] = {
       .match = "Pad(inner=Pad!(x, a#, ...), b#, ...)",
       .build = one_pad },
     { .name = "log-softmax",
-      .match = "Log(s=Softmax!(x))",
+      .match = "Log(s=Softmax!<pln_flatten=0>(x))",
       .build = log_softmax,
       .contract = PLN_REASSOC },
     { .name = "arg-softmax",

@@ -153,7 +153,7 @@ static pln_status padded(pln_match *m, pln_patch *p)
 
 static const pln_rule rules[] = {
     { .name = "softmax",
-      .match = "Softmax|LogSoftmax(t=Transpose!(x))",
+      .match = "Softmax|LogSoftmax<pln_flatten=0>(t=Transpose!(x))",
       .build = along_one,
       .contract = PLN_REASSOC },
     { .name = "concat", .match = "Concat(Transpose!(x), ...)", .build = of_parts },
