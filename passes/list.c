@@ -27,6 +27,7 @@
     X(fuse_gemm)      \
     X(fuse_conv)      \
     X(dequantize)     \
+    X(uniform)        \
     X(lower_qdq)      \
     X(unpack)         \
     X(state_fused)

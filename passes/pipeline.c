@@ -12,7 +12,7 @@
 #define MAX_DEPTH  8
 
 #define CLEAN  "(noop,merge,reshape,pieces,clamp,fold,shape,control,cse,dce)*"
-#define FOLD   "dequantize,fold-conv-bn,fuse-norm,fuse-act"
+#define FOLD   "dequantize,uniform,fold-conv-bn,fuse-norm,fuse-act"
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv"
 #define SIMPLE CLEAN ",sink-transpose,sink-axes," FOLD
 
