@@ -74,6 +74,8 @@ pln_node *pln_patch_copy(pln_patch *p, const pln_node *n, pln_value *const *in,
                          uint32_t n_in)
 {
     pln_node *copy = pln_patch_add_in(p, n->domain, n->op_type, in, n_in, n->n_out);
+    if (copy)
+        p->copied[p->n_nodes - 1] = true;
     for (uint32_t i = 0; copy && i < n->n_attrs; i++)
         if (pln_node_set_attr(copy, n->attrs[i]) != PLN_OK)
             return failed(p, PLN_E_NOMEM);
@@ -250,6 +252,14 @@ static bool is_too_new(const pln_patch *p, const pln_node *n)
            pln_op_first_version(n->op_type) > opset;
 }
 
+static bool is_copy(const pln_patch *p, const pln_node *n)
+{
+    for (int i = 0; i < p->n_nodes; i++)
+        if (p->node[i] == n)
+            return p->copied[i];
+    return false;
+}
+
 /* A rule writes what its target says, and what the file has anyway. */
 static bool is_beyond_target(const pln_patch *p, const pln_node *n)
 {
@@ -261,7 +271,7 @@ static bool is_beyond_target(const pln_patch *p, const pln_node *n)
     const pln_target wants = !strcmp(n->domain, "planish")         ? PLN_TARGET_PLANISH
                              : !strcmp(n->domain, "com.microsoft") ? PLN_TARGET_ORT
                                                                    : PLN_TARGET_ONNX;
-    return wants > target && !p->opaque && !ctx->options->session &&
+    return wants > target && !p->opaque && !ctx->options->session && !is_copy(p, n) &&
            !pln_model_opset(p->graph->model, n->domain);
 }
 

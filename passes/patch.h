@@ -15,6 +15,7 @@ typedef struct pln_patch {
     pln_graph *graph;
     pln_node *before; /* new nodes go here */
     pln_node *node[PLN_PATCH_MAX];
+    bool copied[PLN_PATCH_MAX]; /* the node is like one that is there */
     int n_nodes;
     pln_value *cst[PLN_PATCH_MAX];
     int n_csts;
