@@ -100,7 +100,8 @@ pln_status pln_match_refuse(pln_match *m, const char *fmt, ...)
 
 /* ---- questions that checks ask -------------------------------------------------- */
 
-/* A constant all of whose elements are the same number. */
+/* A constant all of whose elements are the same number (of more than 4 M elements: not
+ * looked at). */
 bool pln_value_is_splat(const pln_value *v, double *out);
 /* Contents of an integer constant of rank 0 or 1, at most cap of them. */
 bool pln_value_get_ints(const pln_value *v, int64_t *out, size_t cap, size_t *n);

@@ -5,11 +5,15 @@
 
 #include <string.h>
 
+/* Larger constants lie in a file of which a run may need a few rows: looking through one would
+ * read it all. */
+#define SPLAT_MAX (INT64_C(1) << 22)
+
 static bool splat_of(pln_tensor *t, double *out)
 {
     const int64_t n = pln_tensor_size(t);
     if (t->kind != PLN_KIND_TENSOR || t->dtype == PLN_DT_STRING ||
-        pln_dtype_is_complex((pln_dtype)t->dtype) || n < 1)
+        pln_dtype_is_complex((pln_dtype)t->dtype) || n < 1 || n > SPLAT_MAX)
         return false;
     if (pln_tensor_materialize(t, NULL) != PLN_OK)
         return false;
