@@ -83,21 +83,20 @@ void pln_gemm_pack(const pln_gemm_fns *f, float *out, const float *b, int64_t rs
 
 typedef float quad __attribute__((vector_size(16)));
 typedef float quad_u __attribute__((vector_size(16), aligned(4)));
-typedef int quad_i __attribute__((vector_size(16)));
 
 /* Four rows of four as columns, `step` apart. */
 static inline void transpose_4x4(float *out, int64_t step, const float *const *in)
 {
     const quad a = *(const quad_u *)in[0], b = *(const quad_u *)in[1];
     const quad c = *(const quad_u *)in[2], d = *(const quad_u *)in[3];
-    const quad ab = __builtin_shuffle(a, b, (quad_i){ 0, 4, 1, 5 });
-    const quad cd = __builtin_shuffle(c, d, (quad_i){ 0, 4, 1, 5 });
-    const quad ab2 = __builtin_shuffle(a, b, (quad_i){ 2, 6, 3, 7 });
-    const quad cd2 = __builtin_shuffle(c, d, (quad_i){ 2, 6, 3, 7 });
-    *(quad_u *)out = __builtin_shuffle(ab, cd, (quad_i){ 0, 1, 4, 5 });
-    *(quad_u *)(out + step) = __builtin_shuffle(ab, cd, (quad_i){ 2, 3, 6, 7 });
-    *(quad_u *)(out + 2 * step) = __builtin_shuffle(ab2, cd2, (quad_i){ 0, 1, 4, 5 });
-    *(quad_u *)(out + 3 * step) = __builtin_shuffle(ab2, cd2, (quad_i){ 2, 3, 6, 7 });
+    const quad ab = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    const quad cd = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const quad ab2 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const quad cd2 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    *(quad_u *)out = __builtin_shufflevector(ab, cd, 0, 1, 4, 5);
+    *(quad_u *)(out + step) = __builtin_shufflevector(ab, cd, 2, 3, 6, 7);
+    *(quad_u *)(out + 2 * step) = __builtin_shufflevector(ab2, cd2, 0, 1, 4, 5);
+    *(quad_u *)(out + 3 * step) = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
 }
 
 void pln_gemm_pack_rows(float *out, int64_t width, const float *const *rows, int64_t n,

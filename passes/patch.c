@@ -383,6 +383,17 @@ static void take_node_name(pln_patch *p)
     p->node[0]->name = p->old[0]->def->name;
 }
 
+/* A user's rule may write operators of a domain that the file knows nothing of. */
+static pln_status import_domains(const pln_patch *p, pln_error *err)
+{
+    pln_model *m = p->graph->model;
+    for (int i = 0; i < p->n_nodes; i++)
+        if (!p->node[i]->op && !pln_model_opset(m, p->node[i]->domain) &&
+            pln_model_set_opset(m, p->node[i]->domain, 1) != PLN_OK)
+            return pln_oom(err);
+    return PLN_OK;
+}
+
 pln_status pln_patch_apply(pln_patch *p, void (*dead)(void *user, pln_node *n),
                            void *user, pln_error *err)
 {
@@ -410,7 +421,7 @@ pln_status pln_patch_apply(pln_patch *p, void (*dead)(void *user, pln_node *n),
                 return pln_oom(err);
         }
     }
-    return PLN_OK;
+    return p->opaque ? import_domains(p, err) : PLN_OK;
 }
 
 void pln_patch_abort(pln_patch *p)

@@ -254,8 +254,10 @@ static int finish(const convert_args *a, char **files, const pln_model *model,
     before_after_size(before, files[0]);
     if (!rc)
         rc = model_save(model, files[1], &a->save);
-    if (rc)
+    if (rc) {
+        json_decref(after);
         return rc;
+    }
     before_after_size(after, files[1]);
     if (strcmp(files[1], "-"))
         before_after_print(report_out(&a->common), before, after, a->common.verbose);

@@ -25,6 +25,7 @@ typedef struct golden {
     pln_optimize_options options;
     int refused; /* rewrites that must be refused */
     pln_rules_source rules;
+    char *rules_text; /* owned */
 } golden;
 
 static char *read_file(const char *path)
@@ -80,6 +81,8 @@ static void read_rules(golden *g, const char *name)
     snprintf(path, sizeof path, "%.*s%s", slash ? (int)(slash - g->path) + 1 : 0, g->path,
              name);
     char *text = read_file(path);
+    free(g->rules_text);
+    g->rules_text = text;
     g->rules = (pln_rules_source){ "rules", text ? text : "no such file" };
     g->options.rules = &g->rules;
     g->options.n_rules = 1;
@@ -226,6 +229,7 @@ static bool check_file(const char *path, int n, bool write)
     }
     pln_free(NULL, out);
     free(g.text);
+    free(g.rules_text);
     return !fault;
 }
 
