@@ -1,5 +1,5 @@
-/* The engine's own state: the rules of the passes, compiled once for each model that is
- * rewritten. Passes don't include this.
+/* The engine's own state: the rules of the passes, compiled at most once for each model
+ * that is rewritten. Passes don't include this.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLN_PASSES_ENGINE_H
 #define PLN_PASSES_ENGINE_H
@@ -8,9 +8,10 @@
 #include "passes/template.h"
 #include "src/util/map.h"
 
-/* A rule that is switched on, ready to be matched. */
+/* A rule that is switched on. The rest is there once it is ready. */
 typedef struct pln_rule_state {
     const pln_rule *rule;
+    bool ready;
     pln_pattern pattern;
     pln_ex *where;           /* NULL: no condition */
     pln_template *replace;   /* NULL: the rule builds by itself */
@@ -20,7 +21,7 @@ typedef struct pln_rule_state {
 
 /* Rules with the same operator at their root, in the order of the table. */
 typedef struct pln_root_rules {
-    const pln_rule_state *rule;
+    pln_rule_state *rule;
     struct pln_root_rules *next;
 } pln_root_rules;
 
@@ -32,8 +33,11 @@ typedef struct pln_ruleset {
     struct pln_ruleset *next;
 } pln_ruleset;
 
-/* The rules of the pass that runs now; compiled when it is first asked for. */
+/* The rules of the pass that runs now, found by their roots. */
 pln_status pln_ruleset_get(pln_pass_ctx *ctx, pln_ruleset **out, pln_error *err);
+/* Compiles a rule of that pass, once, when a node is there that may be its root: most
+ * rules of most runs never meet one. */
+pln_status pln_rule_make_ready(pln_pass_ctx *ctx, pln_rule_state *c, pln_error *err);
 void pln_rulesets_free(pln_pass_ctx *ctx);
 
 /* A rule's name for reports. */

@@ -72,6 +72,10 @@ pln_status pln_pattern_read(const char *text, pln_names *names, pln_arena *arena
                             pln_pattern *out, const char **at, const char **what,
                             pln_error *err);
 
+/* The operators that the root of a pattern may be, without compiling the rest: at most
+ * PLN_PAT_OPS, interned. 0: no memory, or the pattern is faulty. */
+int pln_pattern_roots(const char *text, pln_names *names, const char **ops);
+
 /* A match: what the names of the pattern stand for. */
 typedef struct pln_match pln_match;
 struct pln_match {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define MAX_PATS 64
+#define WORD     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 
 typedef struct parser {
     const char *text, *at;
@@ -291,6 +292,30 @@ static pln_status parse_pattern(parser *p, int *out, int depth)
     }
     const bool is_op = isupper((unsigned char)*word) || *after == '.';
     return is_op ? parse_op_pattern(p, out, depth) : parse_variable(p, len, out);
+}
+
+int pln_pattern_roots(const char *text, pln_names *names, const char **ops)
+{
+    int n = 0;
+    for (const char *at = text; n < PLN_PAT_OPS; at++) {
+        at += strspn(at, " \n\t");
+        const size_t len = strspn(at, WORD ".");
+        const char *after = at + len + strspn(at + len, " \n\t");
+        if (*after == '=' && !n) { /* a name that binds the root */
+            at = after;
+            continue;
+        }
+        const char *word = at + len;
+        while (word > at && word[-1] != '.')
+            word--;
+        ops[n] = pln_name_intern(names, word, (size_t)(at + len - word));
+        if (!len || !ops[n++])
+            return 0;
+        if (*after != '|')
+            break;
+        at = after;
+    }
+    return n;
 }
 
 pln_status pln_pattern_compile(const char *text, pln_names *names, pln_arena *arena,

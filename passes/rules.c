@@ -167,9 +167,9 @@ static pln_status try_rule(worklist *w, const pln_rule_state *c, pln_node *n, pl
 }
 
 /* The time is the rule's, whatever comes of it. */
-static pln_status try_timed(worklist *w, const pln_rule_state *c, pln_node *n,
-                            pln_error *err)
+static pln_status try_timed(worklist *w, pln_rule_state *c, pln_node *n, pln_error *err)
 {
+    PLN_TRY(pln_rule_make_ready(w->ctx, c, err));
     if (!w->ctx->options->stats)
         return try_rule(w, c, n, err);
     const double start = pln_clock();
@@ -182,9 +182,9 @@ static pln_status try_timed(worklist *w, const pln_rule_state *c, pln_node *n,
 static void warn_of_loop(const pln_pass_ctx *ctx, const pln_ruleset *s, const pln_graph *g,
                          uint64_t applied)
 {
-    const pln_rule_state *most = &s->rules[0];
-    for (size_t i = 1; i < s->n; i++)
-        if (s->rules[i].stat->applied > most->stat->applied)
+    const pln_rule_state *most = NULL;
+    for (size_t i = 0; i < s->n; i++)
+        if (s->rules[i].ready && (!most || s->rules[i].stat->applied > most->stat->applied))
             most = &s->rules[i];
     pln_log(g->model->env, PLN_LOG_WARN,
             "pass %s: stopped after %llu rewrites: rule %s goes on and on",

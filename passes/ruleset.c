@@ -1,5 +1,4 @@
-/* Rulesets: the rules of a pass that are switched on, compiled and found by the operator
- * at their root.
+/* Rulesets: the rules of a pass that are switched on, found by the operator at their root.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/watch.h"
 
@@ -33,27 +32,23 @@ static pln_status compile_texts(pln_pass_ctx *ctx, pln_rule_state *c, pln_error 
                   : PLN_OK;
 }
 
-static pln_status compile(pln_pass_ctx *ctx, pln_ruleset *s, pln_error *err)
+pln_status pln_rule_make_ready(pln_pass_ctx *ctx, pln_rule_state *c, pln_error *err)
 {
-    for (size_t i = 0; i < s->pass->n_rules; i++) {
-        const pln_rule *r = &s->pass->rules[i];
-        if (!is_on(ctx, r))
-            continue;
-        pln_rule_state *c = &s->rules[s->n++];
-        c->rule = r;
-        c->stat = pln_rule_stat_get(ctx, r);
-        if (!c->stat)
-            return pln_oom(err);
-        PLN_TRY(pln_pattern_compile(r->match, ctx->model->names, ctx->keep, &c->pattern,
-                                    err));
-        PLN_TRY(compile_texts(ctx, c, err));
-        for (int k = 0; k < c->pattern.n; k++)
-            c->n_ops += c->pattern.pat[k].kind == PLN_PAT_OP;
-    }
+    if (c->ready)
+        return PLN_OK;
+    c->stat = pln_rule_stat_get(ctx, c->rule);
+    if (!c->stat)
+        return pln_oom(err);
+    PLN_TRY(pln_pattern_compile(c->rule->match, ctx->model->names, ctx->keep, &c->pattern,
+                                err));
+    PLN_TRY(compile_texts(ctx, c, err));
+    for (int k = 0; k < c->pattern.n; k++)
+        c->n_ops += c->pattern.pat[k].kind == PLN_PAT_OP;
+    c->ready = true;
     return PLN_OK;
 }
 
-static pln_status add_root(pln_pass_ctx *ctx, pln_ruleset *s, const pln_rule_state *c,
+static pln_status add_root(pln_pass_ctx *ctx, pln_ruleset *s, pln_rule_state *c,
                            const char *op, pln_error *err)
 {
     pln_root_rules *e = PLN_NEW(ctx->keep, pln_root_rules);
@@ -70,13 +65,15 @@ static pln_status add_root(pln_pass_ctx *ctx, pln_ruleset *s, const pln_rule_sta
     return PLN_OK;
 }
 
-static pln_status index_roots(pln_pass_ctx *ctx, pln_ruleset *s, pln_error *err)
+static pln_status index_rule(pln_pass_ctx *ctx, pln_ruleset *s, pln_rule_state *c,
+                             pln_error *err)
 {
-    for (size_t i = 0; i < s->n; i++) {
-        const pln_pat *root = &s->rules[i].pattern.pat[s->rules[i].pattern.root];
-        for (int k = 0; k < root->n_ops; k++)
-            PLN_TRY(add_root(ctx, s, &s->rules[i], root->op[k], err));
-    }
+    const char *ops[PLN_PAT_OPS];
+    const int n = pln_pattern_roots(c->rule->match, ctx->model->names, ops);
+    if (!n)
+        return pln_rule_make_ready(ctx, c, err) == PLN_OK ? pln_oom(err) : err->code;
+    for (int k = 0; k < n; k++)
+        PLN_TRY(add_root(ctx, s, c, ops[k], err));
     return PLN_OK;
 }
 
@@ -98,8 +95,13 @@ pln_status pln_ruleset_get(pln_pass_ctx *ctx, pln_ruleset **out, pln_error *err)
     ctx->rulesets = s;
     if (!s->rules)
         return pln_oom(err);
-    PLN_TRY(compile(ctx, s, err));
-    return index_roots(ctx, s, err);
+    for (size_t i = 0; i < ctx->pass->n_rules; i++) {
+        if (!is_on(ctx, &ctx->pass->rules[i]))
+            continue;
+        s->rules[s->n].rule = &ctx->pass->rules[i];
+        PLN_TRY(index_rule(ctx, s, &s->rules[s->n++], err));
+    }
+    return PLN_OK;
 }
 
 void pln_rulesets_free(pln_pass_ctx *ctx)
