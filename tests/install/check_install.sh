@@ -56,10 +56,16 @@ LD_LIBRARY_PATH=$libdir "$tmp/main" >"$tmp/log" 2>&1
 ok $? "it runs"
 "$dir/bin/planish" --version >"$tmp/log" 2>&1
 ok $? "the installed command finds its library"
+printf '<ir_version: 8, opset_import: ["" : 13]> g (float[2] x) => (float[2] y) { y = Abs(x) }' \
+    >"$tmp/m.txt"
+"$dir/bin/planish" parse "$tmp/m.txt" "$tmp/m.onnx" >"$tmp/log" 2>&1 &&
+    "$dir/bin/planish" run "$tmp/m.onnx" --outputs "$tmp/y.npz" >"$tmp/log" 2>&1 &&
+    test -s "$tmp/y.npz"
+ok $? "it finds the module of archives"
 
 # No path of the build or source tree is left in a binary.
 : >"$tmp/log"
-for f in "$dir/bin/planish" "$libdir"/libplanish.so.*.*; do
+for f in "$dir/bin/planish" "$libdir"/libplanish-archive.so "$libdir"/libplanish.so.*.*; do
     if readelf -d "$f" | grep -E 'RPATH|RUNPATH' | grep -F -e "$source" -e "$build" >>"$tmp/log"; then
         echo "$f" >>"$tmp/log"
     fi

@@ -2,52 +2,71 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "tools/common/npz.h"
 
+#include <dlfcn.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <zip.h>
 
+#include "tools/common/archive.h"
 #include "tools/common/report.h"
+
+/* ---- the module ------------------------------------------------------------------------- */
+
+/* NULL after an error was printed. It stays loaded. */
+static const archive_fns *archives(void)
+{
+    static const archive_fns *fns;
+    if (!fns) {
+        void *lib = dlopen(ARCHIVE_MODULE, RTLD_NOW | RTLD_LOCAL); /* along the run path */
+        fns = lib ? (const archive_fns *)dlsym(lib, ARCHIVE_SYMBOL) : NULL;
+    }
+    if (!fns)
+        fail(3, "no module that reads and writes archives: %s", dlerror());
+    return fns;
+}
 
 /* ---- reading ---------------------------------------------------------------------------- */
 
-static int read_member(zip_t *z, zip_uint64_t i, const char *path, npz_item *item)
+/* Takes what the member owns. */
+static int take_member(archive_member *m, const char *path, npz_item *item)
 {
-    zip_stat_t st;
-    if (zip_stat_index(z, i, 0, &st) || !(st.valid & ZIP_STAT_SIZE) || !st.name)
-        return fail(3, "a member can't be read (%s)", path);
-    const size_t len = strlen(st.name);
-    item->key = strdup(st.name);
-    item->bytes = malloc(st.size ? st.size : 1);
-    if (!item->key || !item->bytes)
-        return fail(6, "out of memory (%s)", path);
-    if (len > 4 && !strcmp(st.name + len - 4, ".npy"))
+    const size_t len = strlen(m->name);
+    *item = (npz_item){ .key = m->name, .bytes = m->bytes };
+    const size_t size = m->len;
+    *m = (archive_member){ 0 };
+    if (len > 4 && !strcmp(item->key + len - 4, ".npy"))
         item->key[len - 4] = '\0';
-    zip_file_t *f = zip_fopen_index(z, i, 0);
-    const bool ok = f && zip_fread(f, item->bytes, st.size) == (zip_int64_t)st.size;
-    if (f)
-        zip_fclose(f);
-    if (!ok)
-        return fail(3, "member '%s' can't be unpacked (%s)", item->key, path);
     const char *why;
-    if (!npy_parse(item->bytes, st.size, &item->array, &why))
+    if (!npy_parse(item->bytes, size, &item->array, &why))
         return fail(3, "array '%s': %s (%s)", item->key, why, path);
     return 0;
 }
 
-static int read_zip(zip_t *z, const char *path, npz *out)
+static int read_zip(const char *path, npz *out)
 {
-    const zip_int64_t n = zip_get_num_entries(z, 0);
-    out->items = calloc(n > 0 ? (size_t)n : 1, sizeof *out->items);
+    const archive_fns *fns = archives();
+    archive_member *members = NULL;
+    size_t n = 0;
+    char why[160];
+    if (!fns)
+        return 3;
+    int rc = fns->read(path, &members, &n, why, sizeof why);
+    if (rc)
+        return fail(rc, "%s (%s)", why, path);
+    out->items = calloc(n ? n : 1, sizeof *out->items);
     if (!out->items)
-        return fail(6, "out of memory (%s)", path);
-    for (zip_int64_t i = 0; i < n; i++) {
+        rc = fail(6, "out of memory (%s)", path);
+    for (size_t i = 0; !rc && i < n; i++) {
         out->n++;
-        const int rc = read_member(z, (zip_uint64_t)i, path, &out->items[i]);
-        if (rc)
-            return rc;
+        rc = take_member(&members[i], path, &out->items[i]);
     }
-    return 0;
+    for (size_t i = 0; i < n; i++) {
+        free(members[i].name);
+        free(members[i].bytes);
+    }
+    free(members);
+    return rc;
 }
 
 static int read_npy(const char *path, npz *out)
@@ -82,17 +101,7 @@ int npz_read(const char *path, npz *out)
         if (got == 4 && memcmp(magic, "PK\3\4", 4) && memcmp(magic, "PK\5\6", 4))
             return read_npy(path, out);
     }
-    int code;
-    zip_t *z = zip_open(path, ZIP_RDONLY, &code);
-    if (!z) {
-        zip_error_t e;
-        zip_error_init_with_code(&e, code);
-        const int rc = fail(3, "can't read: %s (%s)", zip_error_strerror(&e), path);
-        zip_error_fini(&e);
-        return rc;
-    }
-    const int rc = read_zip(z, path, out);
-    zip_discard(z);
+    const int rc = read_zip(path, out);
     if (rc)
         npz_free(out);
     return rc;
@@ -118,14 +127,8 @@ const npz_item *npz_find(const npz *z, const char *key)
 
 /* ---- writing ------------------------------------------------------------------------------ */
 
-typedef struct member {
-    char *name; /* with .npy */
-    unsigned char *bytes;
-    size_t len;
-} member;
-
 struct npz_writer {
-    member *members;
+    archive_member *members; /* names with .npy */
     size_t n;
 };
 
@@ -147,11 +150,11 @@ void npz_writer_free(npz_writer *w)
 
 static int add_dense(npz_writer *w, const char *name, const pln_tensor *t)
 {
-    member *grown = realloc(w->members, (w->n + 1) * sizeof *grown);
+    archive_member *grown = realloc(w->members, (w->n + 1) * sizeof *grown);
     if (!grown)
         return fail(6, "out of memory");
     w->members = grown;
-    member *m = &grown[w->n];
+    archive_member *m = &grown[w->n];
     const size_t size = strlen(name) + 5;
     m->name = malloc(size);
     m->bytes = npy_from_tensor(t, &m->len);
@@ -221,28 +224,13 @@ int npz_writer_save(npz_writer *w, const char *path)
 {
     const size_t size = strlen(path) + 32;
     char *tmp = malloc(size);
-    int code = 0;
-    if (!tmp)
-        return fail(6, "out of memory");
+    const archive_fns *fns = archives();
+    if (!tmp || !fns) {
+        free(tmp);
+        return fns ? fail(6, "out of memory") : 3;
+    }
     snprintf(tmp, size, "%s.%ld.part", path, (long)getpid());
-    zip_t *z = zip_open(tmp, ZIP_CREATE | ZIP_TRUNCATE, &code);
-    bool ok = z != NULL;
-    for (size_t i = 0; ok && i < w->n; i++) {
-        zip_source_t *s = zip_source_buffer(z, w->members[i].bytes, w->members[i].len, 0);
-        const zip_int64_t at =
-            s ? zip_file_add(z, w->members[i].name, s, ZIP_FL_ENC_UTF_8 | ZIP_FL_OVERWRITE)
-              : -1;
-        if (s && at < 0)
-            zip_source_free(s);
-        ok = at >= 0 && !zip_set_file_compression(z, (zip_uint64_t)at, ZIP_CM_STORE, 0);
-    }
-    if (z && (!ok || zip_close(z))) {
-        zip_discard(z);
-        ok = false;
-    }
-    /* An archive without members is not written at all; NumPy reads this end record. */
-    if (ok && w->n == 0)
-        ok = write_file(tmp, "PK\5\6\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 22) == 0;
+    bool ok = fns->write(tmp, w->members, w->n);
     ok = ok && rename(tmp, path) == 0;
     if (!ok)
         unlink(tmp);
