@@ -40,6 +40,43 @@ static float zero_at(const pln_nbits *w, int64_t row, int64_t b)
     return (float)bits_at(w->zeros + row * w->zero_bytes, w->bits, b);
 }
 
+/* Elements [k0, k1), all of block b, whose bits fill bytes: 8 bits, or 2 from a byte on. */
+static void whole_values(const pln_nbits *w, const uint8_t *q, float scale, float zero,
+                         int64_t k0, int64_t k1, float *out)
+{
+    if (w->bits == 8) {
+        pln_vec()->dequant_u8(out, q + k0, k1 - k0, scale, (int32_t)zero);
+        return;
+    }
+    const float level[4] = { -zero * scale, (1 - zero) * scale, (2 - zero) * scale,
+                             (3 - zero) * scale };
+    for (int64_t i = k0; i < k1; i += 4) {
+        const uint8_t v = q[i / 4];
+        *out++ = level[v & 3];
+        *out++ = level[v >> 2 & 3];
+        *out++ = level[v >> 4 & 3];
+        *out++ = level[v >> 6];
+    }
+}
+
+/* The same as pln_nbits_values() where weights are bytes or pairs of bits: a block at a
+ * time. */
+static bool block_values(const pln_nbits *w, int64_t row, int64_t k0, int64_t k1, float *out)
+{
+    const bool bytes = w->bits == 8 && !w->float_zeros;
+    const bool pairs = w->bits == 2 && w->block % 4 == 0 && k0 % 4 == 0 && k1 % 4 == 0;
+    if (w->groups || (!bytes && !pairs))
+        return false;
+    const uint8_t *q = w->data + row * w->row_bytes;
+    for (int64_t i = k0; i < k1;) {
+        const int64_t b = i / w->block, end = (b + 1) * w->block < k1 ? (b + 1) * w->block : k1;
+        whole_values(w, q, w->scales[row * w->blocks + b], zero_at(w, row, b), i, end,
+                     out + (i - k0));
+        i = end;
+    }
+    return true;
+}
+
 void pln_nbits_values(const pln_nbits *w, int64_t row, int64_t k0, int64_t k1, float *out)
 {
     const uint8_t *q = w->data + row * w->row_bytes;
@@ -169,7 +206,8 @@ static void values(const job *t, int64_t n, int64_t k0, int64_t k1, float *out)
 {
     const pln_nbits *w = t->j->w;
     if (!t->nibbles) {
-        pln_nbits_values(w, n, k0, k1, out);
+        if (!block_values(w, n, k0, k1, out))
+            pln_nbits_values(w, n, k0, k1, out);
         return;
     }
     const int64_t b1 = k1 / w->block;
@@ -209,7 +247,8 @@ static void byte_row(const job *t, int64_t n)
     float part[1024];
     for (int64_t k = 0; k < w->k; k += 1024) {
         const int64_t k1 = k + 1024 < w->k ? k + 1024 : w->k;
-        pln_nbits_values(w, n, k, k1, part);
+        if (!block_values(w, n, k, k1, part))
+            pln_nbits_values(w, n, k, k1, part);
         for (int64_t m = 0; m < j->m; m++)
             j->y[m * w->n + n] += pln_vec()->dot(j->a + m * w->k + k, part, k1 - k);
     }
