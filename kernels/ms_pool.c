@@ -303,9 +303,9 @@ static pln_status mask_ref(pln_call *c, pln_error *err)
 #define Q .types = "T:uint8,int8", .sig = "T,float,T?,float,T?->T"
 
 const pln_op_desc pln_ops_ms_pool[] = {
-    { MS, Q, .name = "QLinearAveragePool", .in = { 2, 5 }, .attrs = average_spec,
+    { MS, Q, .name = "QLinearAveragePool", .in = { 4, 5 }, .attrs = average_spec,
       .infer = average_infer, .ref = average_ref },
-    { MS, Q, .name = "QLinearGlobalAveragePool", .in = { 2, 5 }, .attrs = global_spec,
+    { MS, Q, .name = "QLinearGlobalAveragePool", .in = { 5, 5 }, .attrs = global_spec,
       .infer = global_infer, .ref = global_ref },
     { MS, .name = "NhwcMaxPool", .in = { 1, 1 }, .types = "T:int8,uint8", .sig = "T->T",
       .attrs = max_spec, .infer = nhwc_infer, .ref = nhwc_max_ref },

@@ -389,16 +389,16 @@ static pln_status where_ref(pln_call *c, pln_error *err)
 #define MS    .domain = "com.microsoft", .since = 1, .out = { 1, 1 }
 #define BYTES "uint8,int8"
 #define PAIR                                                                             \
-    MS, .in = { 2, 8 }, .types = "T:" BYTES, .sig = "T,float,T?,T,float,T?,float,T?->T", \
+    MS, .in = { 7, 8 }, .types = "T:" BYTES, .sig = "T,float,T?,T,float,T?,float,T?->T", \
         .infer = pair_infer
 #define UNARY                                                                 \
-    MS, .in = { 2, 5 }, .types = "T:" BYTES, .sig = "T,float,T?,float,T?->T", \
+    MS, .in = { 4, 5 }, .types = "T:" BYTES, .sig = "T,float,T?,float,T?->T", \
         .infer = pln_infer_same
 
 const pln_op_desc pln_ops_ms_qlinear[] = {
     { PAIR, .name = "QLinearAdd", .ref = add_ref, .cpu = &add_cpu },
     { PAIR, .name = "QLinearMul", .ref = mul_ref, .cpu = &mul_cpu },
-    { MS, .name = "MulInteger", .in = { 1, 4 }, .types = "T:" BYTES,
+    { MS, .name = "MulInteger", .in = { 3, 4 }, .types = "T:" BYTES,
       .sig = "T,T?,T,T?->int32", .infer = mul_int_infer, .ref = mul_int_ref },
     { UNARY, .name = "QLinearSigmoid", .ref = sigmoid_ref },
     { UNARY, .name = "QLinearLeakyRelu", .attrs = leaky_spec,

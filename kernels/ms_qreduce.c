@@ -221,10 +221,10 @@ static pln_status sum_ref(pln_call *c, pln_error *err)
 #define BYTES "T:uint8,int8"
 
 const pln_op_desc pln_ops_ms_qreduce[] = {
-    { MS, .name = "QLinearSoftmax", .in = { 2, 5 }, .types = BYTES,
+    { MS, .name = "QLinearSoftmax", .in = { 5, 5 }, .types = BYTES,
       .sig = "T,float,T?,float,T->T", .attrs = softmax_spec,
       .attrs_size = sizeof(softmax_attrs), .infer = softmax_infer, .ref = softmax_ref },
-    { MS, .name = "QLinearReduceMean", .in = { 2, 5 }, .types = BYTES,
+    { MS, .name = "QLinearReduceMean", .in = { 4, 5 }, .types = BYTES,
       .sig = "T,float,T?,float,T?->T", .attrs = reduce_spec,
       .attrs_size = sizeof(reduce_attrs), .infer = mean_infer, .ref = mean_ref },
     { MS, .name = "ReduceSumInteger", .in = { 1, 1 }, .types = BYTES ";T2:int32,uint32",
