@@ -152,7 +152,60 @@ typedef struct job {
     float *y;
     pln_axis a;
     bool log;
+    pln_dtype half; /* what is kept between the steps is rounded to it; NONE: not at all */
 } job;
+
+/* v[n] as its type keeps it. */
+static void round_half(const job *j, float *v, int64_t n)
+{
+    const pln_vec_fns *f = pln_vec();
+    uint16_t half[COLUMNS];
+    for (int64_t i = 0; j->half != PLN_DT_NONE && i < n; i += COLUMNS) {
+        const int64_t k = n - i < COLUMNS ? n - i : COLUMNS;
+        if (j->half == PLN_DT_F16) {
+            f->f32_f16(half, v + i, k);
+            f->f16_f32(v + i, half, k);
+        } else {
+            f->f32_bf16(half, v + i, k);
+            f->bf16_f32(v + i, half, k);
+        }
+    }
+}
+
+/* y = x less its maximum m, and the sum of exp(y) or its logarithm. */
+static float half_row(const job *j, float *y, const float *x, float m, float *t, int64_t n)
+{
+    const pln_vec_fns *f = pln_vec();
+    float sum = 0;
+    f->linear(y, x, n, 1.0f, -m);
+    round_half(j, y, n);
+    for (int64_t i = 0; i < n; i += COLUMNS) {
+        const int64_t k = n - i < COLUMNS ? n - i : COLUMNS;
+        float *e = j->log ? t : y + i;
+        f->exp(e, y + i, k, 0, 0);
+        round_half(j, e, k);
+        sum += f->sum(e, k);
+    }
+    round_half(j, &sum, 1);
+    if (j->log) {
+        f->log(&sum, &sum, 1, 0, 0);
+        round_half(j, &sum, 1);
+    }
+    return sum;
+}
+
+static void half_rows(void *arg, int64_t begin, int64_t end)
+{
+    const job *j = (const job *)arg;
+    const pln_vec_fns *f = pln_vec();
+    const int64_t n = j->a.n;
+    float t[COLUMNS];
+    for (int64_t r = begin; r < end; r++) {
+        float *y = j->y + r * n;
+        const float sum = half_row(j, y, j->x + r * n, f->max_of(j->x + r * n, n), t, n);
+        (j->log ? f->sub : f->div)(y, y, 1, &sum, 0, n);
+    }
+}
 
 static void rows_f32(void *arg, int64_t begin, int64_t end)
 {
@@ -174,6 +227,33 @@ static void rows_f32(void *arg, int64_t begin, int64_t end)
     }
 }
 
+/* Maxima and sums of `w` neighbouring columns. */
+static void column_sums(const job *j, const float *x, float *y, int64_t w, float *m,
+                        float *sum)
+{
+    const pln_vec_fns *f = pln_vec();
+    const int64_t n = j->a.n, inner = j->a.inner;
+    float t[COLUMNS];
+    f->linear(m, x, w, 1.0f, 0.0f);
+    for (int64_t i = 1; i < n; i++)
+        f->max(m, m, 1, x + i * inner, 1, w);
+    for (int64_t i = 0; i < w; i++)
+        sum[i] = 0;
+    for (int64_t i = 0; i < n; i++) {
+        f->sub(t, x + i * inner, 1, m, 1, w);
+        round_half(j, t, w);
+        float *e = j->log ? t : y + i * inner;
+        f->exp(e, t, w, 0, 0);
+        round_half(j, e, w);
+        f->add_to(sum, e, w);
+    }
+    round_half(j, sum, w);
+    if (j->log) {
+        f->log(sum, sum, w, 0, 0);
+        round_half(j, sum, w);
+    }
+}
+
 /* Columns side by side: the axis is not the last. */
 static void columns_f32(void *arg, int64_t begin, int64_t end)
 {
@@ -181,29 +261,18 @@ static void columns_f32(void *arg, int64_t begin, int64_t end)
     const pln_vec_fns *f = pln_vec();
     const int64_t n = j->a.n, inner = j->a.inner;
     const int64_t blocks = (inner + COLUMNS - 1) / COLUMNS;
-    float m[COLUMNS], sum[COLUMNS], t[COLUMNS];
+    float m[COLUMNS], sum[COLUMNS];
     for (int64_t b = begin; b < end; b++) {
         const int64_t at = b / blocks * n * inner + b % blocks * COLUMNS;
         const int64_t left = inner - b % blocks * COLUMNS;
         const int64_t w = left < COLUMNS ? left : COLUMNS;
         const float *x = j->x + at;
         float *y = j->y + at;
-        f->linear(m, x, w, 1.0f, 0.0f);
-        for (int64_t i = 1; i < n; i++)
-            f->max(m, m, 1, x + i * inner, 1, w);
-        for (int64_t i = 0; i < w; i++)
-            sum[i] = 0;
-        for (int64_t i = 0; i < n; i++) {
-            f->sub(t, x + i * inner, 1, m, 1, w);
-            float *e = j->log ? t : y + i * inner;
-            f->exp(e, t, w, 0, 0);
-            f->add_to(sum, e, w);
-        }
-        if (j->log)
-            f->log(sum, sum, w, 0, 0);
+        column_sums(j, x, y, w, m, sum);
         for (int64_t i = 0; i < n; i++) {
             if (j->log) {
                 f->sub(y + i * inner, x + i * inner, 1, m, 1, w);
+                round_half(j, y + i * inner, w);
                 f->sub(y + i * inner, y + i * inner, 1, sum, 1, w);
             } else {
                 f->div(y + i * inner, y + i * inner, 1, sum, 1, w);
@@ -212,35 +281,56 @@ static void columns_f32(void *arg, int64_t begin, int64_t end)
     }
 }
 
-static pln_status run_f32(pln_call *c, bool log, pln_error *err)
+/* Short floats become floats for the time of the call. */
+static pln_status load_half(pln_call *c, job *j, pln_error *err)
 {
-    job j = { PLN_DATA(const float, c->in[0]), PLN_DATA(float, c->out[0]), { 0 }, log };
+    size_t bytes;
+    const pln_tensor *x = c->in[0];
+    j->half = (pln_dtype)x->dtype;
+    if (!pln_size_mul(&bytes, (size_t)pln_tensor_size(x), sizeof(float)) ||
+        !(j->y = (float *)pln_call_scratch(c, bytes + 64)))
+        return pln_oom(err);
+    pln_block_load(PLN_DT_F32, j->y, x, 0, 1, pln_tensor_size(x));
+    j->x = j->y;
+    return PLN_OK;
+}
+
+static pln_status run_float(pln_call *c, bool log, pln_error *err)
+{
+    job j = { PLN_DATA(const float, c->in[0]), PLN_DATA(float, c->out[0]), { 0 }, log,
+              PLN_DT_NONE };
     PLN_TRY(find_axis(c, &j.a, err));
     if (j.a.outer == 0 || j.a.n == 0 || j.a.inner == 0)
         return PLN_OK;
+    if (c->in[0]->dtype != PLN_DT_F32)
+        PLN_TRY(load_half(c, &j, err));
     const int64_t grain = 1 + 8192 / j.a.n;
     if (j.a.inner == 1)
-        pln_parallel_for(c->n_threads, j.a.outer, grain, rows_f32, &j);
+        pln_parallel_for(c->n_threads, j.a.outer, grain,
+                         j.half == PLN_DT_NONE ? rows_f32 : half_rows, &j);
     else
         pln_parallel_for(c->n_threads, j.a.outer * ((j.a.inner + COLUMNS - 1) / COLUMNS),
                          1, columns_f32, &j);
+    if (j.half != PLN_DT_NONE)
+        pln_block_store(c->out[0], 0, 1, PLN_DT_F32, j.y, pln_tensor_size(c->out[0]));
     return PLN_OK;
 }
 
 static pln_status Softmax_run(pln_call *c, pln_error *err)
 {
-    return run_f32(c, false, err);
+    return run_float(c, false, err);
 }
 
 static pln_status LogSoftmax_run(pln_call *c, pln_error *err)
 {
-    return run_f32(c, true, err);
+    return run_float(c, true, err);
 }
 
 static pln_status prepare(pln_prep *p, pln_error *err)
 {
     (void)err;
-    if (p->in[0]->dtype != PLN_DT_F32)
+    const pln_dtype dt = (pln_dtype)p->in[0]->dtype;
+    if (dt != PLN_DT_F32 && dt != PLN_DT_F16 && dt != PLN_DT_BF16)
         return PLN_E_UNSUPPORTED;
     p->layout_in[0] = PLN_LAYOUT_PLAIN;
     return PLN_OK;

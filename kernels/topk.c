@@ -4,6 +4,7 @@
 
 #include "kernels/move.h"
 #include "kernels/raise.h"
+#include "kernels/topk.h"
 
 /* ---- an order for elements of any type
  * ------------------------------------------------------- */
@@ -175,7 +176,7 @@ static void select_best(const pln_tensor *x, int64_t base, int64_t step, int64_t
     }
 }
 
-static pln_status topk_run(pln_call *c, pln_error *err)
+static pln_status topk_any(pln_call *c, bool fast, pln_error *err)
 {
     const topk_attrs *a = c->attrs;
     const pln_tensor *x = c->in[0];
@@ -193,6 +194,8 @@ static pln_status topk_run(pln_call *c, pln_error *err)
         PLN_TRY(pln_move_output(c, 0, x->dtype, x->rank, dims, err));
     if (pln_call_wants(c, 1))
         PLN_TRY(pln_move_output(c, 1, PLN_DT_S64, x->rank, dims, err));
+    if (fast && n <= UINT32_MAX)
+        return pln_topk_keys(c, axis, k, a->largest != 0, err);
     order_key *heap = pln_call_scratch(c, (size_t)(k + 1) * sizeof *heap);
     if (!heap)
         return pln_oom(err);
@@ -212,6 +215,27 @@ static pln_status topk_run(pln_call *c, pln_error *err)
     }
     return PLN_OK;
 }
+
+static pln_status topk_ref(pln_call *c, pln_error *err)
+{
+    return topk_any(c, false, err);
+}
+
+static pln_status topk_run(pln_call *c, pln_error *err)
+{
+    return topk_any(c, true, err);
+}
+
+static pln_status topk_prepare(pln_prep *p, pln_error *err)
+{
+    (void)err;
+    if (!pln_topk_can((pln_dtype)p->in[0]->dtype))
+        return PLN_E_UNSUPPORTED;
+    p->layout_in[0] = PLN_LAYOUT_PLAIN;
+    return PLN_OK;
+}
+
+static const pln_impl topk_cpu = { "topk_keys", topk_prepare, topk_run, NULL };
 
 static pln_status topk_raise_10(pln_node *n, pln_error *err)
 {
@@ -459,7 +483,8 @@ const pln_op_desc pln_ops_topk[] = {
       .attrs = topk_spec,
       .attrs_size = sizeof(topk_attrs),
       .infer = topk_infer,
-      .ref = topk_run,
+      .ref = topk_ref,
+      .cpu = &topk_cpu,
       .versions = topk_versions },
     { .name = "Unique",
       .domain = "",

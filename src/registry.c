@@ -23,10 +23,13 @@ static const pln_op_desc *const families[] = {
 extern const pln_device pln_device_dnnl;
 #endif
 
+extern const pln_device pln_device_wide;
+
 static const pln_device *const devices[] = {
 #if PLN_DNNL
     &pln_device_dnnl,
 #endif
+    &pln_device_wide,
     NULL,
 };
 

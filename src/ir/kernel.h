@@ -147,6 +147,7 @@ typedef struct pln_device {
     /* Loads what it needs; PLN_E_UNSUPPORTED: not on this machine. Idempotent, thread-safe. */
     pln_status (*open)(pln_error *err);
     double min_flops; /* a plan with less work for it does not open it */
+    bool is_cpu; /* no library: what our own kernels do, tried behind the operator's own */
 } pln_device;
 
 #endif
