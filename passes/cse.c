@@ -176,8 +176,8 @@ static bool is_small_const(const pln_value *v)
 {
     size_t bytes;
     const pln_tensor *t = v->cst;
-    return v->kind == PLN_VALUE_INITIALIZER && t && !v->is_sparse && v->n_uses &&
-           !v->tensor_extra.len && t->kind == PLN_KIND_TENSOR &&
+    return v->kind != PLN_VALUE_NODE && pln_value_is_const(v) && !v->is_sparse &&
+           v->n_uses && !v->tensor_extra.len && t->kind == PLN_KIND_TENSOR &&
            t->dtype != PLN_DT_STRING && !pln_value_is_output(v) &&
            pln_dims_bytes((pln_dtype)t->dtype, t->rank, t->dims, &bytes) &&
            bytes <= MAX_CONST_BYTES;

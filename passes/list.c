@@ -18,6 +18,7 @@
     X(sink_transpose) \
     X(sink_axes)      \
     X(fold_conv_bn)   \
+    X(fold_made)      \
     X(gemm)           \
     X(fold_pad)       \
     X(reassoc)        \
@@ -30,7 +31,8 @@
     X(uniform)        \
     X(lower_qdq)      \
     X(unpack)         \
-    X(state_fused)
+    X(state_fused)    \
+    X(absorb_made)
 
 #define X(name) extern const pln_pass pln_pass_##name;
 PLN_PASSES(X)

@@ -12,7 +12,7 @@
 #define MAX_DEPTH  8
 
 #define CLEAN  "(noop,merge,reshape,pieces,clamp,fold,shape,control,cse,dce)*"
-#define FOLD   "dequantize,uniform,fold-conv-bn,fuse-norm,fuse-act"
+#define FOLD   "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-act"
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv"
 #define SIMPLE CLEAN ",sink-transpose,sink-axes," FOLD
 
@@ -21,7 +21,7 @@ const char *pln_pipeline_of_level(int level, bool session)
 {
     static const char *const file[] = {
         "", CLEAN, "(" SIMPLE ",fold-pad,reassoc,gemm)*",
-        "(" SIMPLE ",fold-pad,reassoc,gemm)*," FUSE ",lower-qdq,cse,dce,state-fused"
+        "(" SIMPLE ",fold-pad,reassoc,gemm)*," FUSE ",lower-qdq,cse,dce,state-fused,absorb-made"
     };
     if (session)
         return "(" SIMPLE ")*," FUSE ",lower-qdq,unpack," FOLD "," FUSE ",cse,dce";

@@ -73,6 +73,8 @@ pln_status pln_write_stated_head(pln_saver *s, const pln_function *f)
     caller_search c = { f, NULL };
     write_name(&s->w, 1, f->name, f->overload);
     pln_graph_walk(s->model->graph, find_caller, &c);
+    for (size_t i = 0; i < s->model->n_functions && !c.found; i++)
+        pln_graph_walk(s->model->functions[i]->body, find_caller, &c);
     for (uint32_t i = 0; i < f->body->n_inputs; i++)
         if (!c.found || (i < c.found->n_in && c.found->in[i]))
             pln_write_name(&s->w, 4, f->body->inputs[i]->name);

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "proto/writer.h"
+#include "src/ir/inline.h"
 #include "src/ir/op.h"
 #include "src/ir/version.h"
 
@@ -437,11 +438,51 @@ static void put_weights(facts *f)
     pln_text_str(f->out, "}");
 }
 
+static pln_status add_flops(pln_graph *g, void *user)
+{
+    facts *f = user;
+    pln_arena *scratch = pln_arena_new(f->alloc);
+    for (pln_node *n = g->first; n && scratch; n = n->next)
+        f->flops += flops_of(f, n, scratch);
+    pln_arena_free(scratch);
+    return scratch ? PLN_OK : PLN_E_NOMEM;
+}
+
+/* Of what the functions do that it calls. */
+static pln_status flops_of_functions(facts *f)
+{
+    pln_model *copy = NULL;
+    PLN_TRY(pln_model_clone(f->model, &copy, NULL));
+    pln_status st = pln_model_inline(copy, NULL);
+    if (st == PLN_OK)
+        st = pln_graph_infer(copy->graph, NULL, NULL);
+    if (st == PLN_OK)
+        st = pln_graph_walk(copy->graph, concrete_graph, copy);
+    if (st == PLN_OK) {
+        f->flops = 0;
+        st = pln_graph_walk(copy->graph, add_flops, f);
+    }
+    pln_model_free(copy);
+    return st == PLN_E_NOMEM ? st : PLN_OK; /* others: what is known of it is counted */
+}
+
+static pln_status find_call(pln_graph *g, void *user)
+{
+    for (const pln_node *n = g->first; n; n = n->next)
+        *(bool *)user |= !n->op && pln_node_is_inlinable(n);
+    return PLN_OK;
+}
+
 static pln_status measure(facts *f, double *peak)
 {
     pln_model *m = f->model;
+    bool calls = false;
     PLN_TRY(pln_graph_walk(m->graph, concrete_graph, m));
     PLN_TRY(pln_graph_walk(m->graph, count_graph, f));
+    if (m->n_functions)
+        pln_graph_walk(m->graph, find_call, &calls);
+    if (calls)
+        PLN_TRY(flops_of_functions(f));
     uint32_t *order = pln_calloc(f->alloc, (size_t)m->n_nodes + 1, sizeof *order);
     if (!order)
         return PLN_E_NOMEM;

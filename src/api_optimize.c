@@ -26,20 +26,42 @@ static pln_status report_facts(pln_text *out, const char *key, const pln_model *
 
 static const char *const target_names[] = { "onnx", "ort", "planish" };
 
-/* What was done, so that a file tells it of itself. */
+#define RECIPE "planish.recipe"
+
+/* What is done, so that a file tells it of itself. */
+static void write_recipe(pln_text *t, const pln_optimize_options *o, const char *pipeline)
+{
+    pln_text_printf(t, "{\"version\":\"%s\",\"level\":%d,\"target\":\"%s\",\"passes\":",
+                    pln_version_string(), o->level, target_names[o->target]);
+    pln_text_json(t, pipeline, strlen(pipeline));
+    pln_text_str(t, "}");
+}
+
 static pln_status stamp(pln_model *m, const pln_optimize_options *o, const char *pipeline,
                         pln_error *err)
 {
     pln_text t;
     pln_text_init(&t, m->alloc);
-    pln_text_printf(&t, "{\"version\":\"%s\",\"level\":%d,\"target\":\"%s\",\"passes\":",
-                    pln_version_string(), o->level, target_names[o->target]);
-    pln_text_json(&t, pipeline, strlen(pipeline));
-    pln_text_str(&t, "}");
-    pln_status st = t.failed ? pln_oom(err)
-                             : pln_model_set_metadata(m, "planish.recipe", t.data, err);
+    write_recipe(&t, o, pipeline);
+    pln_status st =
+        t.failed ? pln_oom(err) : pln_model_set_metadata(m, RECIPE, t.data, err);
     pln_text_done(&t);
     return st;
+}
+
+/* The same was done to it before: what could be folded at a price has been, since another
+ * run must change nothing. */
+static bool was_done_before(const pln_model *m, const pln_optimize_options *o,
+                            const char *pipeline)
+{
+    pln_text t;
+    bool same = false;
+    pln_text_init(&t, m->alloc);
+    write_recipe(&t, o, pipeline);
+    for (size_t i = 0; i < m->n_metadata && !t.failed; i++)
+        same |= !strcmp(m->metadata[i].key, RECIPE) && !strcmp(m->metadata[i].value, t.data);
+    pln_text_done(&t);
+    return same;
 }
 
 static pln_status import_of_graph(pln_graph *g, void *user)
@@ -98,7 +120,7 @@ static pln_status unfuse(pln_model *m, pln_error *err)
 static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text *report,
                           pln_error *err)
 {
-    const pln_pass_options p = {
+    pln_pass_options p = {
         .contract = pln_contract_of_level(o->passes ? 2 : o->level, o->allow_approx),
         .target = o->target,
         .disable = o->disable,
@@ -113,6 +135,8 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
     };
     const char *pipeline = o->passes ? o->passes : pln_pipeline_of_level(o->level, false);
     PLN_TRY(report_facts(report, "before", m, err));
+    if (*pipeline)
+        PLN_TRY(pln_model_free_makers(m, err));
     if (o->target != PLN_TARGET_PLANISH && *pipeline)
         PLN_TRY(unfuse(m, err));
     PLN_TRY(differentiate(m, &pipeline, err));
@@ -123,6 +147,8 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
         pln_pipeline_with_rules(&with_rules, pipeline, o->level, o->passes != NULL);
         pipeline = with_rules.data;
     }
+    if (!p.fold_growth && !with_rules.failed && was_done_before(m, o, pipeline))
+        p.fold_growth = 1;
     pln_status st = with_rules.failed
                         ? pln_oom(err)
                         : pln_model_run_passes(m, pipeline, &p, &passes, err);

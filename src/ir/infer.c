@@ -6,6 +6,7 @@
 #include "src/ir/env.h"
 #include "src/ir/eval.h"
 #include "src/ir/infer_impl.h"
+#include "src/ir/version.h"
 
 #define DEFAULT_VALUE_LIMIT 1024
 /* Bodies may be asked for more than once; past this many visits of their nodes (beside a
@@ -26,6 +27,8 @@ typedef struct driver {
     pln_map facts;    /* value -> fact; without one, what the value itself says holds */
     uint64_t visits;
     unsigned depth, in_function;
+    const pln_node *call; /* of the function that is being looked at; NULL */
+    const pln_function *called;
     size_t value_limit;
 } driver;
 
@@ -277,9 +280,66 @@ static void known_contents(driver *d, pln_infer *inf, pln_tensor **cst)
     }
 }
 
+/* ---- attributes that refer to those of a function's call -------------------------------- */
+
+static bool has_references(const pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_attrs; i++)
+        if (n->attrs[i]->ref)
+            return true;
+    return false;
+}
+
+static const pln_attr *meant(const driver *d, const char *name)
+{
+    const pln_attr *a = pln_node_find_attr(d->call, name);
+    for (size_t i = 0; !a && i < d->called->n_attr_defaults; i++)
+        if (d->called->attr_defaults[i]->name == name)
+            a = d->called->attr_defaults[i];
+    return a && a->type != PLN_ATTR_GRAPH && a->type != PLN_ATTR_GRAPHS ? a : NULL;
+}
+
+/* Nodes with references are not raised, so they must mean today what they meant then. */
+static bool means_the_same_today(const driver *d, const pln_node *n)
+{
+    for (size_t i = 0; i < d->called->n_opsets; i++)
+        if (!strcmp(pln_domain_normal(d->called->opsets[i].domain),
+                    pln_domain_normal(n->domain)))
+            return !pln_node_changes_between(n, d->called->opsets[i].version, INT64_MAX);
+    return false;
+}
+
+/* The node as this call means it; n itself where it refers to nothing. */
+static pln_node *as_called(driver *d, pln_node *n)
+{
+    if (!d->call || !n->op || !has_references(n) || !means_the_same_today(d, n))
+        return n;
+    pln_node *now = pln_arena_dup(d->arena, n, sizeof *n);
+    pln_attr **attrs = PLN_NEW_ARRAY(d->arena, pln_attr *, n->n_attrs);
+    if (!now || !attrs)
+        return NULL;
+    now->attrs = attrs;
+    now->n_attrs = 0;
+    now->typed = NULL;
+    for (uint32_t i = 0; i < n->n_attrs; i++) {
+        const pln_attr *a = n->attrs[i]->ref ? meant(d, n->attrs[i]->ref) : n->attrs[i];
+        if (!a)
+            continue;
+        pln_attr *copy = pln_arena_dup(d->arena, a, sizeof *a);
+        if (!copy)
+            return NULL;
+        copy->name = n->attrs[i]->name;
+        attrs[now->n_attrs++] = copy;
+    }
+    return now;
+}
+
 static pln_status infer_node(driver *d, pln_node *n, pln_error *err)
 {
     pln_infer inf;
+    n = as_called(d, n);
+    if (!n)
+        return pln_oom(err);
     PLN_TRY(open_infer(d, n, &inf, err));
     pln_status st = ask_row(d, &inf, err);
     if (st != PLN_OK) {
@@ -369,7 +429,7 @@ static pln_status infer_body(pln_infer *inf, const pln_graph *g, const pln_type 
 }
 
 /* A function is inferred anew for each call, since its values have no types of their own.
- * What fails in it (attributes are still references there) leaves the outputs unknown. */
+ * What fails in it leaves the outputs unknown. */
 static pln_status infer_function(driver *d, pln_infer *inf, const pln_function *f,
                                  pln_error *err)
 {
@@ -387,7 +447,13 @@ static pln_status infer_function(driver *d, pln_infer *inf, const pln_function *
     d->depth++;
     d->in_function++;
     pln_error inner = { .code = PLN_OK };
+    const pln_node *call = d->call;
+    const pln_function *called = d->called;
+    d->call = inf->node;
+    d->called = f;
     const pln_status st = walk(d, g, &inner);
+    d->call = call;
+    d->called = called;
     d->in_function--;
     d->depth--;
     if (st == PLN_OK)

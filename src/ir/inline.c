@@ -336,6 +336,8 @@ static pln_status inline_as(pln_node *n, const pln_function *f, pln_error *err)
     return st;
 }
 
+static pln_status check_recursion(const pln_model *m, pln_error *err);
+
 static pln_status unfuse_graph(pln_graph *g, void *err)
 {
     for (pln_node *n = g->first, *next; n; n = next) {
@@ -356,6 +358,82 @@ pln_status pln_model_unfuse(pln_model *m, pln_error *err)
             !pln_name_len(m->functions[i]->overload))
             m->functions[n++] = m->functions[i];
     m->n_functions = n;
+    return PLN_OK;
+}
+
+/* ---- operators that carry what makes their constants ------------------------------- */
+
+/* "Conv_w3", whose body ends with a Conv that gives all of its outputs. */
+static bool carries_makers(const pln_function *f)
+{
+    const pln_node *last = f->body ? f->body->last : NULL;
+    const size_t len = last ? strlen(last->op_type) : 0;
+    if (!last || strcmp(f->domain, "planish") != 0 || pln_name_len(f->overload) ||
+        f->body->n_outputs != last->n_out || strncmp(f->name, last->op_type, len) != 0 ||
+        strncmp(f->name + len, "_w", 2) != 0 ||
+        strspn(f->name + len + 2, "0123456789") != strlen(f->name + len + 2))
+        return false;
+    for (uint32_t i = 0; i < last->n_out; i++)
+        if (f->body->outputs[i] != last->out[i])
+            return false;
+    return true;
+}
+
+static pln_status free_makers(pln_graph *g, void *err)
+{
+    for (pln_node *n = g->first, *next; n; n = next) {
+        const pln_function *f = n->op ? NULL : function_of(n);
+        const char *name = n->name;
+        const pln_blob extra = n->extra;
+        next = n->next;
+        if (!f || !carries_makers(f))
+            continue;
+        PLN_TRY(inline_as(n, f, err));
+        pln_node *last = next ? next->prev : g->last;
+        last->name = name;
+        last->extra = extra;
+    }
+    return PLN_OK;
+}
+
+typedef struct caller {
+    const pln_function *f;
+    bool found;
+} caller;
+
+static pln_status find_call(pln_graph *g, void *user)
+{
+    caller *c = user;
+    for (const pln_node *n = g->first; n && !c->found; n = n->next)
+        c->found = !n->op && function_of(n) == c->f;
+    return PLN_OK;
+}
+
+/* Other functions may call it; those stay as they are. */
+static bool is_called_in_functions(pln_model *m, const pln_function *f)
+{
+    caller c = { f, false };
+    for (size_t i = 0; i < m->n_functions; i++)
+        pln_graph_walk(m->functions[i]->body, find_call, &c);
+    return c.found;
+}
+
+pln_status pln_model_free_makers(pln_model *m, pln_error *err)
+{
+    bool any = false;
+    for (size_t i = 0; i < m->n_functions; i++)
+        any |= carries_makers(m->functions[i]);
+    if (!any)
+        return PLN_OK;
+    PLN_TRY(check_recursion(m, err));
+    PLN_TRY(pln_graph_walk(m->graph, free_makers, err));
+    for (size_t i = m->n_functions; i-- > 0;) {
+        if (!carries_makers(m->functions[i]) || is_called_in_functions(m, m->functions[i]))
+            continue;
+        m->n_functions--;
+        memmove(&m->functions[i], &m->functions[i + 1],
+                (m->n_functions - i) * sizeof m->functions[0]);
+    }
     return PLN_OK;
 }
 

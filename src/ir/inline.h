@@ -19,4 +19,8 @@ pln_status pln_model_inline(pln_model *m, pln_error *err);
  * that it states nothing for stay. */
 pln_status pln_model_unfuse(pln_model *m, pln_error *err);
 
+/* Functions of domain `planish` that are one operator and the nodes that make its constants
+ * (passes/absorb_made.c) become those nodes; the operator has the name of the call. */
+pln_status pln_model_free_makers(pln_model *m, pln_error *err);
+
 #endif

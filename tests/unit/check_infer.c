@@ -116,6 +116,23 @@ START_TEST(goes_through_functions)
 }
 END_TEST
 
+START_TEST(functions_refer_to_attributes_of_the_call)
+{
+    pln_model *m = inferred(
+        "<ir_version: 10, opset_import: [\"\" : 25, \"l\" : 1]>\n"
+        "g (float[N] x, float[2, 3] s) => (y, z, u) {"
+        " y = l.f <to = 7> (x) z = l.f <to = 6> (x) u = l.t (s) }\n"
+        "<domain: \"l\", opset_import: [\"\" : 25]> f <to> (a) => (b) {"
+        " b = Cast <to: int = @to> (a) }\n"
+        "<domain: \"l\", opset_import: [\"\" : 25]> t <perm> (a) => (b) {"
+        " b = Transpose <perm: ints = @perm> (a) }");
+    expect_type(m, "y", "int64[N]");
+    expect_type(m, "z", "int32[N]");
+    expect_type(m, "u", "float[3,2]");
+    pln_model_free(m);
+}
+END_TEST
+
 START_TEST(contradictions_fail_when_strict)
 {
     pln_model *m = model_of("g (float[2, 3] x) => (float[2, 4] y) { y = Relu (x) }");
@@ -177,6 +194,7 @@ int main(void)
     tcase_add_test(t, knows_which_branch);
     tcase_add_test(t, unnamed_sizes_are_told_apart);
     tcase_add_test(t, goes_through_functions);
+    tcase_add_test(t, functions_refer_to_attributes_of_the_call);
     tcase_add_test(t, contradictions_fail_when_strict);
     tcase_add_test(t, bad_shapes_fail_with_the_node);
     tcase_add_test(t, one_node_says_what_is_new);

@@ -130,6 +130,53 @@ START_TEST(refuses)
 }
 END_TEST
 
+#define MAKER "<ir_version: 10, opset_import: [\"\" : 21, \"planish\" : 1, \"l\" : 1]>\n"
+#define ADD                                                                             \
+    "<domain: \"planish\", opset_import: [\"\" : 21]> Add_w0 <v> (x, s) => (y) {"         \
+    " w = ConstantOfShape <value: tensor = @v> (s) y = Add (x, w) }\n"
+
+START_TEST(makers_become_nodes)
+{
+    pln_model *m = model_of(MAKER "g (float[1] x) => (y) <int64[1] one = {1}> {"
+                                  " [a] y = planish.Add_w0 <v = float[1] {3}> (x, one) }\n" ADD);
+    ck_assert_int_eq(pln_model_free_makers(m, NULL), PLN_OK);
+    ck_assert_uint_eq(m->n_functions, 0);
+    ck_assert_uint_eq(m->graph->n_nodes, 2);
+    ck_assert_str_eq(m->graph->last->name, "a");
+    ck_assert_str_eq(m->graph->last->op_type, "Add");
+    ck_assert_str_eq(m->graph->last->out[0]->name, "y");
+    ck_assert_float_eq(run(m), 5);
+    pln_model_free(m);
+}
+END_TEST
+
+START_TEST(makers_that_functions_call_stay)
+{
+    pln_model *m = model_of(
+        MAKER "g (float[1] x) => (y) <int64[1] one = {1}> { y = l.f (x, one) }\n" ADD
+              "<domain: \"l\", opset_import: [\"\" : 21, \"planish\" : 1]> f (x, s) => (y) {"
+              " y = planish.Add_w0 <v = float[1] {3}> (x, s) }");
+    ck_assert_int_eq(pln_model_free_makers(m, NULL), PLN_OK);
+    ck_assert_uint_eq(m->n_functions, 2);
+    ck_assert_int_eq(pln_model_inline(m, NULL), PLN_OK);
+    ck_assert_float_eq(run(m), 5);
+    pln_model_free(m);
+}
+END_TEST
+
+START_TEST(functions_of_others_stay_calls)
+{
+    pln_model *m = model_of(
+        MAKER "g (float[1] x) => (y) { y = planish.Neg_wide (x) }\n"
+              "<domain: \"planish\", opset_import: [\"\" : 21]> Neg_wide (x) => (y) {"
+              " y = Neg (x) }");
+    ck_assert_int_eq(pln_model_free_makers(m, NULL), PLN_OK);
+    ck_assert_uint_eq(m->n_functions, 1);
+    ck_assert_str_eq(m->graph->first->op_type, "Neg_wide");
+    pln_model_free(m);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("inline");
@@ -140,6 +187,9 @@ int main(void)
     tcase_add_test(t, functions_call_functions_and_hold_bodies);
     tcase_add_test(t, older_sets_are_raised_after_substitution);
     tcase_add_test(t, absent_inputs_and_passed_values);
+    tcase_add_test(t, makers_become_nodes);
+    tcase_add_test(t, makers_that_functions_call_stay);
+    tcase_add_test(t, functions_of_others_stay_calls);
     tcase_add_loop_test(t, refuses, 0, sizeof bad / sizeof *bad);
     suite_add_tcase(s, t);
     return unit_main(s);
