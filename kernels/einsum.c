@@ -1,5 +1,6 @@
 /* Einsum: sums of products over named dimensions.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/einsum.h"
 #include "kernels/product.h"
 #include "src/ir/numeric.h"
 #include "src/util/parallel.h"
@@ -7,8 +8,8 @@
 
 #include <string.h>
 
-#define TERMS_MAX  8                        /* inputs */
-#define LABELS_MAX (52 + PLN_MAX_RANK)      /* letters, then the dimensions of "..." */
+#define TERMS_MAX  PLN_EINSUM_TERMS
+#define LABELS_MAX PLN_EINSUM_LABELS
 #define NONE       0xff
 
 typedef struct einsum_attrs {
@@ -190,15 +191,7 @@ static pln_status einsum_infer(pln_infer *inf, pln_error *err)
 
 /* ---- kernel ---------------------------------------------------------------------------- */
 
-/* Loops: the result's dimensions, then those that are summed. */
-typedef struct einsum {
-    int n_in, n_out, n_sum;
-    int64_t size[LABELS_MAX];            /* by loop */
-    int64_t step[TERMS_MAX][LABELS_MAX]; /* of each input, by loop */
-    int64_t n_elements, n_terms;         /* of the result; in each sum */
-    const void *in[TERMS_MAX];
-    void *out;
-} einsum;
+typedef pln_einsum einsum;
 
 #define PLN_TMPL "kernels/einsum_tmpl.h"
 #include "kernels/each_float.h"
@@ -267,22 +260,28 @@ static bool set_loops(einsum *s, const equation *e, const pln_call *c)
     return true;
 }
 
-static pln_status einsum_ref(pln_call *c, pln_error *err)
+static pln_status einsum_of(pln_call *c, einsum *s, pln_error *err)
 {
     const einsum_attrs *at = c->attrs;
     equation e;
-    einsum s;
     parse(at->equation, &e);
-    if (!set_loops(&s, &e, c))
+    if (!set_loops(s, &e, c))
         return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "equation '%s': a label occurs twice in "
                              "the result", at->equation);
-    s.out = c->out[0]->data;
-    s.n_elements = pln_tensor_size(c->out[0]);
-    s.n_terms = 1;
-    for (int l = s.n_out; l < s.n_out + s.n_sum; l++) {
-        if (!pln_i64_mul(&s.n_terms, s.n_terms, s.size[l]))
+    s->out = c->out[0]->data;
+    s->n_elements = pln_tensor_size(c->out[0]);
+    s->n_terms = 1;
+    for (int l = s->n_out; l < s->n_out + s->n_sum; l++) {
+        if (!pln_i64_mul(&s->n_terms, s->n_terms, s->size[l]))
             return pln_call_fail(c, err, PLN_E_LIMIT, "the sums are too long");
     }
+    return PLN_OK;
+}
+
+static pln_status einsum_ref(pln_call *c, pln_error *err)
+{
+    einsum s;
+    PLN_TRY(einsum_of(c, &s, err));
     const job j = { fns[c->in[0]->dtype], &s };
     if (!j.fn)
         return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "no sums of %s",
@@ -291,6 +290,26 @@ static pln_status einsum_ref(pln_call *c, pln_error *err)
                      (void *)&j);
     return PLN_OK;
 }
+
+static pln_status einsum_run(pln_call *c, pln_error *err)
+{
+    einsum s;
+    PLN_TRY(einsum_of(c, &s, err));
+    if (s.n_elements == 0 || s.n_terms == 0)
+        return einsum_ref(c, err);
+    return pln_einsum_f32(c, &s, err);
+}
+
+static pln_status einsum_prepare(pln_prep *p, pln_error *err)
+{
+    (void)err;
+    if (p->in[0]->dtype != PLN_DT_F32)
+        return PLN_E_UNSUPPORTED;
+    memset(p->layout_in, PLN_LAYOUT_PLAIN, p->n_in);
+    return PLN_OK;
+}
+
+static const pln_impl einsum_cpu = { "einsum_f32", einsum_prepare, einsum_run, NULL };
 
 static void einsum_cost(const pln_infer *inf, pln_cost *cost)
 {
@@ -321,6 +340,6 @@ const pln_op_desc pln_ops_einsum[] = {
     { .name = "Einsum", .domain = "", .since = 28, .in = { 1, PLN_VARIADIC }, .out = { 1, 1 },
       .types = "T:" PLN_PRODUCT_TYPES ",uint8,int8,uint16,int16", .sig = "T*->T",
       .attrs = einsum_spec, .attrs_size = sizeof(einsum_attrs), .check = check,
-      .infer = einsum_infer, .ref = einsum_ref, .cost = einsum_cost },
+      .infer = einsum_infer, .ref = einsum_ref, .cpu = &einsum_cpu, .cost = einsum_cost },
     { .name = NULL },
 };
