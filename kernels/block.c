@@ -4,6 +4,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/block.h"
 
+#include "kernels/typed.h"
 #include "kernels/vec.h"
 #include "src/ir/numeric.h"
 
@@ -258,6 +259,27 @@ static void convert_middle(const conversions *d, void *dst, size_t dst_size,
     }
 }
 
+/* Bytes to short floats, and short floats to double: exact in float, which has vectors. */
+static bool short_through_float(pln_dtype dst, pln_dtype src)
+{
+    const bool to_half = dst == PLN_DT_F16 || dst == PLN_DT_BF16;
+    return (to_half && (src == PLN_DT_BOOL || src == PLN_DT_U8 || src == PLN_DT_S8)) ||
+           (dst == PLN_DT_F64 && (src == PLN_DT_F16 || src == PLN_DT_BF16));
+}
+
+static void through_float(const conversions *d, void *dst, size_t dst_size, pln_dtype src_dt,
+                          const void *src, size_t src_size, int64_t n)
+{
+    const convert_fn typed = pln_typed()->convert[PLN_DT_F32][src_dt];
+    const convert_fn to_f32 = typed ? typed : table[src_dt].to_f32;
+    float m[MIDDLE];
+    for (int64_t i = 0; i < n; i += MIDDLE) {
+        const int64_t k = n - i < MIDDLE ? n - i : MIDDLE;
+        to_f32(m, (const char *)src + (size_t)i * src_size, k);
+        d->from_f32((char *)dst + (size_t)i * dst_size, m, k);
+    }
+}
+
 bool pln_block_convert(pln_dtype dst_dt, void *dst, pln_dtype src_dt, const void *src,
                        int64_t n)
 {
@@ -280,8 +302,15 @@ bool pln_block_convert(pln_dtype dst_dt, void *dst, pln_dtype src_dt, const void
         direct = d->from_f32;
     else if (src_dt == PLN_DT_F64)
         direct = d->from_f64;
+    const convert_fn typed = pln_typed()->convert[dst_dt][src_dt];
+    if (short_through_float(dst_dt, src_dt)) {
+        through_float(d, dst, dst_size, src_dt, src, src_size, n);
+        return true;
+    }
     if (dst_dt == src_dt)
         memmove(dst, src, (size_t)n * dst_size);
+    else if (typed)
+        typed(dst, src, n);
     else if (direct)
         direct(dst, src, n);
     else if (src_dt == PLN_DT_U64 && d->via != S64)

@@ -2,10 +2,12 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/block.h"
 #include "kernels/type_sets.h"
+#include "kernels/typed.h"
 #include "src/ir/op.h"
 #include "src/util/parallel.h"
 
 #include <math.h>
+#include <string.h>
 
 #define RUN 256
 
@@ -82,8 +84,7 @@ static void scan_line(const pln_call *c, const pln_axis *a, int64_t at, scan_fn 
     }
 }
 
-static pln_status cumulate(pln_call *c, scan_fn f64, scan_fn s64, number start,
-                           pln_error *err)
+static pln_status cum_axis(const pln_call *c, pln_axis *out, pln_error *err)
 {
     const pln_tensor *x = c->in[0];
     int axis = 0;
@@ -95,8 +96,16 @@ static pln_status cumulate(pln_call *c, scan_fn f64, scan_fn s64, number start,
                      : !pln_axis_normal(given, x->rank, &axis))
         return pln_call_fail(c, err, PLN_E_RUN, "axis %lld with rank %d",
                              (long long)given, x->rank);
-    const pln_axis a = pln_axis_of(x, axis, axis + 1);
-    const bool floats = pln_dtype_is_float((pln_dtype)x->dtype);
+    *out = pln_axis_of(x, axis, axis + 1);
+    return PLN_OK;
+}
+
+static pln_status cumulate(pln_call *c, scan_fn f64, scan_fn s64, number start,
+                           pln_error *err)
+{
+    pln_axis a;
+    PLN_TRY(cum_axis(c, &a, err));
+    const bool floats = pln_dtype_is_float((pln_dtype)c->in[0]->dtype);
     for (int64_t o = 0; o < a.outer; o++)
         for (int64_t j = 0; j < a.inner; j++)
             scan_line(c, &a, o * a.n * a.inner + j, floats ? f64 : s64,
@@ -113,6 +122,58 @@ static pln_status CumProd_ref(pln_call *c, pln_error *err)
 {
     return cumulate(c, prod_f64, prod_s64, (number){ 1, 1 }, err);
 }
+
+/* Rows of the axis one behind the other, COLUMNS of them side by side. */
+#define COLUMNS 256
+
+typedef struct cum_job {
+    const pln_call *c;
+    pln_axis a;
+    int64_t blocks;
+} cum_job;
+
+static void cum_blocks(void *arg, int64_t begin, int64_t end)
+{
+    const cum_job *j = (const cum_job *)arg;
+    const cum_attrs *attrs = (const cum_attrs *)j->c->attrs;
+    const pln_dtype dt = (pln_dtype)j->c->in[0]->dtype;
+    const int64_t size = (int64_t)pln_dtype_size(dt), n = j->a.n, inner = j->a.inner;
+    for (int64_t b = begin; b < end; b++) {
+        uint64_t acc[COLUMNS] = { 0 };
+        const int64_t first = b % j->blocks * COLUMNS;
+        const int64_t w = inner - first < COLUMNS ? inner - first : COLUMNS;
+        const int64_t at = (b / j->blocks * n * inner + first) * size;
+        for (int64_t i = 0; i < n; i++) {
+            const int64_t row = at + (attrs->reverse ? n - 1 - i : i) * inner * size;
+            pln_typed()->cum_sum[dt]((char *)j->c->out[0]->data + row,
+                                     (const char *)j->c->in[0]->data + row, acc, w,
+                                     attrs->exclusive != 0);
+        }
+    }
+}
+
+static pln_status CumSum_run(pln_call *c, pln_error *err)
+{
+    cum_job j = { .c = c };
+    PLN_TRY(cum_axis(c, &j.a, err));
+    if (j.a.inner < 4)
+        return CumSum_ref(c, err);
+    j.blocks = (j.a.inner + COLUMNS - 1) / COLUMNS;
+    if (j.a.n > 0)
+        pln_parallel_for(c->n_threads, j.a.outer * j.blocks, 1 + 128 / j.a.n, cum_blocks, &j);
+    return PLN_OK;
+}
+
+static pln_status cum_prepare(pln_prep *p, pln_error *err)
+{
+    (void)err;
+    if (!pln_typed()->cum_sum[p->in[0]->dtype])
+        return PLN_E_UNSUPPORTED;
+    p->layout_in[0] = PLN_LAYOUT_PLAIN;
+    return PLN_OK;
+}
+
+static const pln_impl CumSum_cpu = { "cum_sum", cum_prepare, CumSum_run, NULL };
 
 /* ---- ArgMax, ArgMin ---------------------------------------------------------------- */
 
@@ -183,7 +244,7 @@ static void arg_lines(void *arg, int64_t begin, int64_t end)
         y[l] = find_best(j, l / j->a.inner * j->a.n * j->a.inner + l % j->a.inner);
 }
 
-static pln_status arg_ref(pln_call *c, bool max, pln_error *err)
+static pln_status arg_job_of(const pln_call *c, bool max, arg_job *j, pln_error *err)
 {
     const arg_attrs *attrs = (const arg_attrs *)c->attrs;
     const pln_tensor *x = c->in[0];
@@ -191,13 +252,19 @@ static pln_status arg_ref(pln_call *c, bool max, pln_error *err)
     if (x->rank > 0 && !pln_axis_normal(attrs->axis, x->rank, &axis))
         return pln_call_fail(c, err, PLN_E_RUN, "axis %lld with rank %d",
                              (long long)attrs->axis, x->rank);
-    arg_job j = { c, pln_axis_of(x, axis, axis + 1), max };
-    if (j.a.outer * j.a.inner == 0)
-        return PLN_OK;
-    if (j.a.n == 0)
+    *j = (arg_job){ c, pln_axis_of(x, axis, axis + 1), max };
+    if (j->a.outer * j->a.inner > 0 && j->a.n == 0)
         return pln_call_fail(c, err, PLN_E_RUN, "axis %d has no elements", axis);
-    pln_parallel_for(c->n_threads, j.a.outer * j.a.inner, 1 + 32768 / j.a.n, arg_lines,
-                     &j);
+    return PLN_OK;
+}
+
+static pln_status arg_ref(pln_call *c, bool max, pln_error *err)
+{
+    arg_job j;
+    PLN_TRY(arg_job_of(c, max, &j, err));
+    if (j.a.outer * j.a.inner > 0)
+        pln_parallel_for(c->n_threads, j.a.outer * j.a.inner, 1 + 32768 / j.a.n, arg_lines,
+                         &j);
     return PLN_OK;
 }
 
@@ -210,6 +277,83 @@ static pln_status ArgMin_ref(pln_call *c, pln_error *err)
 {
     return arg_ref(c, false, err);
 }
+
+/* ---- the fast version ---- */
+
+/* Outputs next to each other: the axis is not the last. */
+static void arg_blocks(void *arg, int64_t begin, int64_t end)
+{
+    const arg_job *j = (const arg_job *)arg;
+    const arg_attrs *attrs = (const arg_attrs *)j->c->attrs;
+    const pln_tensor *x = j->c->in[0];
+    const int64_t size = (int64_t)pln_dtype_size((pln_dtype)x->dtype);
+    const int64_t inner = j->a.inner, blocks = (inner + COLUMNS - 1) / COLUMNS;
+    uint64_t best[COLUMNS], at[COLUMNS];
+    for (int64_t b = begin; b < end; b++) {
+        const int64_t first = b % blocks * COLUMNS, o = b / blocks;
+        const int64_t w = inner - first < COLUMNS ? inner - first : COLUMNS;
+        int64_t *y = PLN_DATA(int64_t, j->c->out[0]) + o * inner + first;
+        for (int64_t i = 0; i < j->a.n; i++)
+            pln_typed()->arg_rows[x->dtype]((const char *)x->data +
+                                                ((o * j->a.n + i) * inner + first) * size,
+                                            i, w, j->max, attrs->select_last_index != 0, best,
+                                            at);
+        if (size == 8)
+            memcpy(y, at, (size_t)w * sizeof *y);
+        for (int64_t i = 0; size < 8 && i < w; i++)
+            y[i] = ((const int32_t *)(const void *)at)[i];
+    }
+}
+
+static void arg_rows(void *arg, int64_t begin, int64_t end)
+{
+    const arg_job *j = (const arg_job *)arg;
+    const arg_attrs *attrs = (const arg_attrs *)j->c->attrs;
+    const pln_tensor *x = j->c->in[0];
+    const int64_t bytes = j->a.n * (int64_t)pln_dtype_size((pln_dtype)x->dtype);
+    int64_t *y = PLN_DATA(int64_t, j->c->out[0]);
+    for (int64_t o = begin; o < end; o++)
+        y[o] = pln_typed()->arg_row[x->dtype]((const char *)x->data + o * bytes, j->a.n,
+                                              j->max, attrs->select_last_index != 0);
+}
+
+static pln_status arg_fast(pln_call *c, bool max, pln_error *err)
+{
+    arg_job j;
+    PLN_TRY(arg_job_of(c, max, &j, err));
+    if (j.a.outer * j.a.inner == 0)
+        return PLN_OK;
+    if (j.a.n > INT32_MAX)
+        return arg_ref(c, max, err);
+    if (j.a.inner == 1)
+        pln_parallel_for(c->n_threads, j.a.outer, 1 + 32768 / j.a.n, arg_rows, &j);
+    else
+        pln_parallel_for(c->n_threads, j.a.outer * ((j.a.inner + COLUMNS - 1) / COLUMNS),
+                         1 + 128 / j.a.n, arg_blocks, &j);
+    return PLN_OK;
+}
+
+static pln_status ArgMax_run(pln_call *c, pln_error *err)
+{
+    return arg_fast(c, true, err);
+}
+
+static pln_status ArgMin_run(pln_call *c, pln_error *err)
+{
+    return arg_fast(c, false, err);
+}
+
+static pln_status arg_prepare(pln_prep *p, pln_error *err)
+{
+    (void)err;
+    if (!pln_typed()->arg_row[p->in[0]->dtype])
+        return PLN_E_UNSUPPORTED;
+    p->layout_in[0] = PLN_LAYOUT_PLAIN;
+    return PLN_OK;
+}
+
+static const pln_impl ArgMax_cpu = { "arg_max", arg_prepare, ArgMax_run, NULL };
+static const pln_impl ArgMin_cpu = { "arg_min", arg_prepare, ArgMin_run, NULL };
 
 static pln_status arg_infer(pln_infer *inf, pln_error *err)
 {
@@ -233,18 +377,20 @@ static pln_status arg_infer(pln_infer *inf, pln_error *err)
 
 /* ---- the rows ---------------------------------------------------------------------- */
 
+#define CPU_CumSum  &CumSum_cpu
+#define CPU_CumProd NULL
 #define CUM(op, version)                                                              \
     {                                                                                 \
         .name = #op, .domain = "", .since = version, .in = { 2, 2 }, .out = { 1, 1 }, \
         .types = "T:uint32,uint64,int32,int64," PLN_TS_FLOAT ";T2:int32,int64",       \
         .sig = "T,T2->T", .attrs = cum_spec, .attrs_size = sizeof(cum_attrs),         \
-        .infer = pln_infer_same, .ref = op##_ref                                      \
+        .infer = pln_infer_same, .ref = op##_ref, .cpu = CPU_##op                                      \
     }
 #define ARG(op)                                                                  \
     {                                                                            \
         .name = #op, .domain = "", .since = 13, .in = { 1, 1 }, .out = { 1, 1 }, \
         .types = "T:" PLN_TS_NUM, .sig = "T->int64", .attrs = arg_spec,          \
-        .attrs_size = sizeof(arg_attrs), .infer = arg_infer, .ref = op##_ref     \
+        .attrs_size = sizeof(arg_attrs), .infer = arg_infer, .ref = op##_ref, .cpu = &op##_cpu     \
     }
 
 const pln_op_desc pln_ops_cumulative[] = {

@@ -416,7 +416,13 @@ REF(mean)
 REF(max)
 REF(min)
 REF(prod)
-REF(l1)
+
+/* Unsigned 64-bit values have no sign to take away. */
+static pln_status l1_ref(pln_call *c, pln_error *err)
+{
+    return reduce_ref(c, c->in[0]->dtype == PLN_DT_U64 ? &reduce_sum : &reduce_l1, err);
+}
+
 REF(l2)
 REF(logsum)
 REF(lse)
@@ -438,11 +444,12 @@ const pln_op_desc pln_ops_reduce[] = {
         versions_18),
     ROW(ReduceMin, 20, TYPES ",uint8,int8,bool", min_infer, min_ref, &pln_reduce_min_cpu,
         versions_18),
-    ROW(ReduceProd, 18, TYPES, prod_infer, prod_ref, NULL, versions_18),
+    ROW(ReduceProd, 18, TYPES, prod_infer, prod_ref, &pln_reduce_prod_cpu, versions_18),
     ROW(ReduceL1, 18, TYPES, reduce_infer, l1_ref, &pln_reduce_l1_cpu, versions_18),
     ROW(ReduceL2, 18, TYPES, reduce_infer, l2_ref, &pln_reduce_l2_cpu, versions_18),
-    ROW(ReduceLogSum, 28, TYPES, reduce_infer, logsum_ref, NULL, versions_18),
-    ROW(ReduceLogSumExp, 28, TYPES, reduce_infer, lse_ref, NULL, versions_18),
+    ROW(ReduceLogSum, 28, TYPES, reduce_infer, logsum_ref, &pln_reduce_log_sum_cpu,
+        versions_18),
+    ROW(ReduceLogSumExp, 28, TYPES, reduce_infer, lse_ref, &pln_reduce_lse_cpu, versions_18),
     ROW(ReduceSumSquare, 18, TYPES, reduce_infer, square_ref, &pln_reduce_sum_square_cpu,
         versions_18),
     { .name = NULL },

@@ -3,6 +3,7 @@
 #ifndef PLN_KERNELS_REDUCE_H
 #define PLN_KERNELS_REDUCE_H
 
+#include "kernels/typed.h"
 #include "src/ir/op.h"
 
 typedef struct reduce_attrs {
@@ -27,8 +28,22 @@ void pln_reduction_at(const pln_reduction *r, int n_kept, int64_t i, int64_t *in
 /* Offset in the input of the i-th combination of the first n reduced dimensions. */
 int64_t pln_reduction_inner(const pln_reduction *r, int n, int64_t i);
 
-/* "sum_f32" and its like: NULL where there is no fast version. */
+/* What becomes of a finished fold. */
+typedef enum pln_reduce_end {
+    PLN_REDUCE_PLAIN,
+    PLN_REDUCE_MEAN,
+    PLN_REDUCE_SQRT,
+    PLN_REDUCE_LOG
+} pln_reduce_end;
+
+/* By the loops of typed.h, for types that have them. */
+bool pln_reduce_typed_can(pln_dtype dt, pln_fold fold, pln_reduce_end end);
+pln_status pln_reduce_typed(pln_call *c, pln_fold fold, pln_reduce_end end, pln_error *err);
+pln_status pln_reduce_lse_f32(pln_call *c, pln_error *err);
+
+/* "sum" and its like. */
 extern const pln_impl pln_reduce_sum_cpu, pln_reduce_mean_cpu, pln_reduce_max_cpu,
-    pln_reduce_min_cpu, pln_reduce_l1_cpu, pln_reduce_l2_cpu, pln_reduce_sum_square_cpu;
+    pln_reduce_min_cpu, pln_reduce_l1_cpu, pln_reduce_l2_cpu, pln_reduce_sum_square_cpu,
+    pln_reduce_prod_cpu, pln_reduce_log_sum_cpu, pln_reduce_lse_cpu;
 
 #endif

@@ -223,12 +223,11 @@ static float end_sqrt(float v, int64_t n)
 
 /* The walk takes both layouts; the result of a channels-last input is plain, or has sizes
  * of 1 where that would differ. */
-static pln_status prepare(pln_prep *p, pln_error *err)
+static pln_status prepare(pln_prep *p, bool can)
 {
     const reduce_attrs *a = (const reduce_attrs *)p->attrs;
     const pln_tensor *axes = p->n_in > 1 ? p->in[1] : NULL;
-    (void)err;
-    if (p->in[0]->dtype != PLN_DT_F32)
+    if (!can)
         return PLN_E_UNSUPPORTED;
     if (axes ? axes->data && pln_tensor_size(axes) == 0 && a->noop_with_empty_axes
              : a->noop_with_empty_axes)
@@ -239,17 +238,42 @@ static pln_status prepare(pln_prep *p, pln_error *err)
     return PLN_OK;
 }
 
-#define OP(name, start, row, add, join, end)                         \
-    static const fast_op op_##name = { start, row, add, join, end }; \
-    static pln_status run_##name(pln_call *c, pln_error *err)        \
-    {                                                                \
-        return run(c, &op_##name, err);                              \
-    }                                                                \
-    const pln_impl pln_reduce_##name##_cpu = { #name "_f32", prepare, run_##name, NULL };
-OP(sum, 0, row_sum, add_sum, add_sum, NULL)
-OP(mean, 0, row_sum, add_sum, add_sum, end_mean)
-OP(max, -INFINITY, row_max, add_max, add_max, NULL)
-OP(min, INFINITY, row_min, add_min, add_min, NULL)
-OP(l1, 0, row_abs, add_abs, add_sum, NULL)
-OP(l2, 0, row_square, add_square, add_sum, end_sqrt)
-OP(sum_square, 0, row_square, add_square, add_sum, NULL)
+/* In float by the vector loops, other types by those of typed.h. */
+#define OP(name, start, row, add, join, end, fold, typed_end)                          \
+    static const fast_op op_##name = { start, row, add, join, end };                   \
+    static pln_status run_##name(pln_call *c, pln_error *err)                          \
+    {                                                                                  \
+        return c->in[0]->dtype == PLN_DT_F32 ? run(c, &op_##name, err)                 \
+                                             : pln_reduce_typed(c, fold, typed_end, err); \
+    }                                                                                  \
+    TYPED_IMPL(name, fold, typed_end)
+#define TYPED_IMPL(name, fold, end)                                                    \
+    static pln_status prepare_##name(pln_prep *p, pln_error *err)                      \
+    {                                                                                  \
+        (void)err;                                                                     \
+        return prepare(p, pln_reduce_typed_can((pln_dtype)p->in[0]->dtype, fold, end)); \
+    }                                                                                  \
+    const pln_impl pln_reduce_##name##_cpu = { #name, prepare_##name, run_##name, NULL };
+#define TYPED(name, fold, end)                                \
+    static pln_status run_##name(pln_call *c, pln_error *err) \
+    {                                                         \
+        return pln_reduce_typed(c, fold, end, err);           \
+    }                                                         \
+    TYPED_IMPL(name, fold, end)
+OP(sum, 0, row_sum, add_sum, add_sum, NULL, PLN_FOLD_SUM, PLN_REDUCE_PLAIN)
+OP(mean, 0, row_sum, add_sum, add_sum, end_mean, PLN_FOLD_SUM, PLN_REDUCE_MEAN)
+OP(max, -INFINITY, row_max, add_max, add_max, NULL, PLN_FOLD_MAX, PLN_REDUCE_PLAIN)
+OP(min, INFINITY, row_min, add_min, add_min, NULL, PLN_FOLD_MIN, PLN_REDUCE_PLAIN)
+OP(l1, 0, row_abs, add_abs, add_sum, NULL, PLN_FOLD_L1, PLN_REDUCE_PLAIN)
+OP(l2, 0, row_square, add_square, add_sum, end_sqrt, PLN_FOLD_SQUARE, PLN_REDUCE_SQRT)
+OP(sum_square, 0, row_square, add_square, add_sum, NULL, PLN_FOLD_SQUARE, PLN_REDUCE_PLAIN)
+TYPED(prod, PLN_FOLD_PROD, PLN_REDUCE_PLAIN)
+TYPED(log_sum, PLN_FOLD_SUM, PLN_REDUCE_LOG)
+
+static pln_status lse_prepare(pln_prep *p, pln_error *err)
+{
+    (void)err;
+    return prepare(p, p->in[0]->dtype == PLN_DT_F32);
+}
+
+const pln_impl pln_reduce_lse_cpu = { "log_sum_exp", lse_prepare, pln_reduce_lse_f32, NULL };

@@ -12,7 +12,7 @@
 #include "tests/kernels/call.h"
 #include "tests/unit/main.h"
 
-extern const pln_op_desc pln_ops_reduce[], pln_ops_softmax[], pln_ops_norm[],
+extern const pln_op_desc pln_ops_cumulative[], pln_ops_reduce[], pln_ops_softmax[], pln_ops_norm[],
     pln_ops_rnn[];
 
 static uint64_t seed = 3;
@@ -34,8 +34,8 @@ static void same(const char *what, const pln_tensor *a, const pln_tensor *b,
                  double tolerance)
 {
     for (int64_t i = 0; i < pln_tensor_size(a); i++) {
-        const double x = PLN_DATA(const float, a)[i], y = PLN_DATA(const float, b)[i];
-        ck_assert_msg(x == y || fabs(x - y) <= tolerance * (1 + fabs(y)),
+        const double x = pln_tensor_get_f64(a, i), y = pln_tensor_get_f64(b, i);
+        ck_assert_msg(x == y || (x != x && y != y) || fabs(x - y) <= tolerance * (1 + fabs(y)),
                       "%s, element %d: %g, want %g", what, (int)i, x, y);
     }
 }
@@ -50,12 +50,23 @@ static void both(tk_case *c, const char *what, double tolerance)
     c->n_threads = 3;
     ck_assert(tk_run(c, c->op->cpu, &three, NULL) == PLN_OK);
     same(what, one, want, tolerance);
-    ck_assert_msg(!memcmp(one->data, three->data, (size_t)pln_tensor_size(one) * 4),
+    ck_assert_msg(!memcmp(one->data, three->data,
+                          (size_t)pln_tensor_size(one) * pln_dtype_size(one->dtype)),
                   "%s depends on the number of threads", what);
     tk_free(want), tk_free(one), tk_free(three);
 }
 
-static void reduce_once(const pln_op_desc *op)
+static pln_tensor *random_of(pln_dtype dt, int rank, const int64_t *dims, double low)
+{
+    pln_tensor *t = tk_tensor(dt, rank, dims);
+    for (int64_t i = 0; i < pln_tensor_size(t); i++) {
+        const double v = (double)pick(4001) / 1000;
+        pln_tensor_set_f64(t, i, pln_dtype_is_float(dt) ? low + v : low < 0 ? v - 2 : v);
+    }
+    return t;
+}
+
+static void reduce_once(const pln_op_desc *op, pln_dtype dt)
 {
     static const int64_t sizes[] = { 1, 2, 3, 7, 17, 40, 300 };
     const int rank = 1 + (int)pick(4);
@@ -63,7 +74,9 @@ static void reduce_once(const pln_op_desc *op)
     int64_t dims[4];
     for (int d = 0; d < rank; d++)
         dims[d] = sizes[pick(rank < 3 ? 7 : 5)];
-    pln_tensor *x = random_tensor(rank, dims);
+    /* logarithms of sums that are not near 0; products that stay in range */
+    const double low = strcmp(op->name, "ReduceLogSum") ? -2 : 0.5;
+    pln_tensor *x = random_of(dt, rank, dims, low);
     pln_tensor *axes = tk_tensor(PLN_DT_S64, 1, (int64_t[]){ rank });
     axes->dims[0] = 0;
     tk_case c = { .op = op,
@@ -72,7 +85,7 @@ static void reduce_once(const pln_op_desc *op)
                   .n_in = 2,
                   .in = { x, axes },
                   .constant = { false, true },
-                  .out_dtype = PLN_DT_F32 };
+                  .out_dtype = dt };
     for (int d = 0; d < rank; d++) {
         if (pick(2))
             PLN_DATA(int64_t, axes)[axes->dims[0]++] = pick(2) ? d : d - rank;
@@ -91,7 +104,7 @@ static void reduce_once(const pln_op_desc *op)
             c.out_dims[d < 0 ? d + rank : d] = 1;
         }
     }
-    both(&c, op->name, 1e-5);
+    both(&c, op->name, strcmp(op->name, "ReduceProd") ? 1e-5 : 1e-3);
     tk_free(x), tk_free(axes);
 }
 
@@ -99,7 +112,79 @@ START_TEST(reductions)
 {
     for (const pln_op_desc *op = pln_ops_reduce; op->name; op++)
         for (int i = 0; op->cpu && i < 60; i++)
-            reduce_once(op);
+            reduce_once(op, PLN_DT_F32);
+}
+END_TEST
+
+/* Every other type for which the operator has loops. */
+START_TEST(reductions_of_types)
+{
+    static const pln_dtype types[] = { PLN_DT_F64, PLN_DT_S32, PLN_DT_S64, PLN_DT_U32,
+                                       PLN_DT_U64, PLN_DT_S8,  PLN_DT_U8 };
+    static const struct {
+        const char *name;
+        pln_fold fold;
+        pln_reduce_end end;
+    } ops[] = { { "ReduceSum", PLN_FOLD_SUM, PLN_REDUCE_PLAIN },
+                { "ReduceMean", PLN_FOLD_SUM, PLN_REDUCE_MEAN },
+                { "ReduceMax", PLN_FOLD_MAX, PLN_REDUCE_PLAIN },
+                { "ReduceMin", PLN_FOLD_MIN, PLN_REDUCE_PLAIN },
+                { "ReduceProd", PLN_FOLD_PROD, PLN_REDUCE_PLAIN },
+                { "ReduceL1", PLN_FOLD_L1, PLN_REDUCE_PLAIN },
+                { "ReduceL2", PLN_FOLD_SQUARE, PLN_REDUCE_SQRT },
+                { "ReduceSumSquare", PLN_FOLD_SQUARE, PLN_REDUCE_PLAIN },
+                { "ReduceLogSum", PLN_FOLD_SUM, PLN_REDUCE_LOG } };
+    int n = 0;
+    for (size_t o = 0; o < sizeof ops / sizeof *ops; o++)
+        for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
+            if (!pln_reduce_typed_can(types[t], ops[o].fold, ops[o].end))
+                continue;
+            for (int i = 0; i < 30; i++, n++)
+                reduce_once(tk_row(pln_ops_reduce, ops[o].name), types[t]);
+        }
+    ck_assert_int_ge(n, 30 * 30);
+}
+END_TEST
+
+/* Best elements, the first or the last of equals, and partial sums: as the reference. */
+START_TEST(along_an_axis)
+{
+    static const pln_dtype types[] = { PLN_DT_F32, PLN_DT_F64, PLN_DT_S32, PLN_DT_S64,
+                                       PLN_DT_U32, PLN_DT_U64, PLN_DT_S8,  PLN_DT_U8 };
+    for (int i = 0; i < 400; i++) {
+        const pln_dtype dt = types[pick(8)];
+        const int64_t dims[3] = { 1 + pick(4), 1 + pick(200), pick(2) ? 1 : 1 + pick(300) };
+        pln_tensor *x = random_of(dt, 3, dims, -2);
+        for (int k = 0; pln_dtype_is_float(dt) && k < (int)pick(4); k++)
+            pln_tensor_set_f64(x, pick(pln_tensor_size(x)), NAN);
+        const struct {
+            int64_t axis, keepdims, last;
+        } arg = { 1, 1, pick(2) };
+        tk_case c = { .op = tk_row(pln_ops_cumulative, pick(2) ? "ArgMax" : "ArgMin"),
+                      .attrs = &arg,
+                      .n_in = 1,
+                      .in = { x },
+                      .out_dtype = PLN_DT_S64,
+                      .out_rank = 3,
+                      .out_dims = { dims[0], 1, dims[2] } };
+        both(&c, c.op->name, 0);
+        tk_free(x);
+        if (dt == PLN_DT_S8 || dt == PLN_DT_U8)
+            continue;
+        const int64_t cum[2] = { pick(2), pick(2) };
+        pln_tensor *axis = tk_tensor(PLN_DT_S64, 1, (int64_t[]){ 1 });
+        PLN_DATA(int64_t, axis)[0] = 1;
+        x = random_of(dt, 3, dims, -2);
+        tk_case s = { .op = tk_row(pln_ops_cumulative, "CumSum"),
+                      .attrs = cum,
+                      .n_in = 2,
+                      .in = { x, axis },
+                      .out_dtype = dt,
+                      .out_rank = 3,
+                      .out_dims = { dims[0], dims[1], dims[2] } };
+        both(&s, "CumSum", 0);
+        tk_free(x), tk_free(axis);
+    }
 }
 END_TEST
 
@@ -343,6 +428,8 @@ int main(int argc, char **argv)
     TCase *t = tcase_create("reduce");
     tcase_set_timeout(t, 100);
     tcase_add_test(t, reductions);
+    tcase_add_test(t, reductions_of_types);
+    tcase_add_test(t, along_an_axis);
     tcase_add_test(t, long_sums);
     tcase_add_test(t, reductions_of_channels_last);
     tcase_add_test(t, softmaxes);
