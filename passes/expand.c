@@ -206,6 +206,7 @@ static const struct {
     { "QMatMul", 13, ex_qmatmul },
     { "QConv", 13, ex_qconv },
     { "DynamicQuantMatMul", 11, ex_dynamic_quant },
+    { "Attention", 9, ex_attention },
     { "Gelu", 9, gelu },
     { "HardSwish", 7, hard_swish },
     { "Mish", 7, mish },

@@ -23,6 +23,7 @@
     X(fold_pad)       \
     X(reassoc)        \
     X(fuse_norm)      \
+    X(fuse_attention) \
     X(fuse_act)       \
     X(fuse_matmul)    \
     X(fuse_gemm)      \

@@ -12,7 +12,8 @@
 #define MAX_DEPTH  8
 
 #define CLEAN  "(noop,merge,reshape,pieces,clamp,fold,shape,control,cse,dce)*"
-#define FOLD   "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-act"
+#define FOLD                                                                   \
+    "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-attention,fuse-act"
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv"
 #define SIMPLE CLEAN ",sink-transpose,sink-axes," FOLD
 

@@ -1,0 +1,52 @@
+/* What the files of fuse-attention share: the scores of an attention, taken apart.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef PLN_PASSES_FUSE_ATTENTION_H
+#define PLN_PASSES_FUSE_ATTENTION_H
+
+#include "passes/known.h"
+
+#define PLN_MASKS_MAX 4
+
+typedef enum pln_mask_kind {
+    PLN_MASK_ADD,  /* floats that are added */
+    PLN_MASK_KEEP, /* where false, the score is `fill` */
+    PLN_MASK_HIDE  /* where true, it is */
+} pln_mask_kind;
+
+typedef struct pln_mask {
+    pln_value *v;
+    pln_mask_kind kind;
+    double fill;
+} pln_mask;
+
+/* softmax(masks(cap tanh(scale q k^T / cap))) v, with q, k and v of equal rank. */
+typedef struct pln_scores {
+    pln_node *softmax;
+    pln_value *q, *kt, *v; /* kt: the right operand, dimensions before keys */
+    double scale, cap;     /* cap 0: none */
+    pln_mask mask[PLN_MASKS_MAX]; /* the last one to act first */
+    int n_masks;
+    pln_dtype soft; /* the type of the softmax where it is another than q's; NONE */
+    bool guarded;   /* NaN became 0 behind the softmax */
+} pln_scores;
+
+/* Takes apart the product `n` of probabilities and values. false: it is none, *why says. */
+bool pln_scores_of(pln_node *n, pln_scores *s, const char **why);
+/* Keys before dimensions, [.., keys, dim], in a patch. NULL: no memory. */
+pln_value *pln_scores_keys(pln_patch *p, pln_scores *s);
+
+/* Takes scales by one number and moves that undo each other off *v; the number is
+ * multiplied into *scale. */
+void pln_scores_unscale(pln_value **v, double *scale);
+
+/* x is c times something, c one number. */
+bool pln_value_is_scaled(pln_value *v, pln_value **x, double *c);
+
+/* The rules of the passes, by file. */
+pln_status pln_attention_check_product(pln_match *m);
+pln_status pln_attention_build(pln_match *m, pln_patch *p);
+pln_status pln_attention_repeat_build(pln_match *m, pln_patch *p);
+pln_status pln_attention_cache_build(pln_match *m, pln_patch *p);
+pln_status pln_attention_heads_build(pln_match *m, pln_patch *p);
+
+#endif

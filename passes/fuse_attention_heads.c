@@ -1,0 +1,360 @@
+/* What stands around an Attention of rank 4 goes into it: heads that were split and joined,
+ * keys and values that were repeated, and caches.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/fuse_attention.h"
+
+#include <string.h>
+
+#define MOST_HEADS 1024
+
+/* ---- heads -------------------------------------------------------------------------- */
+
+/* A value [batch, heads, len, dim] that is part `part` of the last dimension of x,
+ * [batch, len, parts x heads x dim]. */
+typedef struct joined {
+    pln_value *x;
+    int64_t heads, dim, part, parts;
+} joined;
+
+static bool has_perm(const pln_node *n, const int64_t *want, int rank)
+{
+    int64_t perm[PLN_MAX_RANK];
+    int r;
+    return n && pln_node_is(n, "Transpose") && pln_perm_of(n, perm, &r) && r == rank &&
+           !memcmp(perm, want, (size_t)rank * sizeof *perm);
+}
+
+static bool is_copied(const pln_node *reshape, int i)
+{
+    int64_t to[PLN_MAX_RANK];
+    size_t n;
+    return !pln_node_get_int(reshape, "allowzero", 0) &&
+           pln_value_get_ints(reshape->in[1], to, PLN_MAX_RANK, &n) && (size_t)i < n &&
+           to[i] == 0;
+}
+
+/* The first two dimensions stay, given that the others come to the same. */
+static bool keeps_first_two(const pln_node *reshape)
+{
+    const pln_shape a = reshape->in[0]->type.shape, b = reshape->out[0]->type.shape;
+    for (int i = 0; i < 2; i++)
+        if (is_copied(reshape, i) ||
+            (pln_dim_equal(a.dims[i], b.dims[i]) && !pln_dim_is(a.dims[i], 0)))
+            return true;
+    return false;
+}
+
+static int64_t known(const pln_value *v, int i)
+{
+    const pln_dim d = v->type.shape.dims[i];
+    return pln_dim_is_known(d) ? d.value : -1;
+}
+
+/* Splits the last dimension alone, of rank 3, to `rank`. */
+static bool splits_last(const pln_node *n, int rank)
+{
+    if (!n || !pln_node_is(n, "Reshape") || pln_value_rank(n->in[0]) != 3 ||
+        pln_value_rank(n->out[0]) != rank || !keeps_first_two(n))
+        return false;
+    int64_t count = 1;
+    for (int i = 2; i < rank; i++) {
+        if (known(n->out[0], i) < 1)
+            return false;
+        count *= known(n->out[0], i);
+    }
+    return known(n->in[0], 2) == count;
+}
+
+/* Picks element *at of `axis`, which goes. */
+static pln_value *picked_from(const pln_value *v, int64_t axis, int64_t *at)
+{
+    size_t n;
+    const pln_node *g = v->def;
+    return g && pln_node_is(g, "Gather") && pln_node_get_int(g, "axis", 0) == axis &&
+                   pln_value_rank(g->in[1]) == 0 &&
+                   pln_value_get_ints(g->in[1], at, 1, &n) && n == 1
+               ? g->in[0]
+               : NULL;
+}
+
+/* The Reshape to [batch, len, parts, heads, dim] behind v. */
+static pln_node *find_packed(const pln_value *v, int64_t *at)
+{
+    static const int64_t front[5] = { 2, 0, 3, 1, 4 }, swap[4] = { 0, 2, 1, 3 };
+    pln_value *t = picked_from(v, 0, at);
+    if (t && has_perm(t->def, front, 5))
+        return t->def->in[0]->def;
+    if (!has_perm(v->def, swap, 4))
+        return NULL;
+    t = picked_from(v->def->in[0], 2, at);
+    return t ? t->def : NULL;
+}
+
+static bool find_joined(pln_value *v, joined *j)
+{
+    static const int64_t swap[4] = { 0, 2, 1, 3 };
+    pln_node *r = has_perm(v->def, swap, 4) ? v->def->in[0]->def : NULL;
+    *j = (joined){ .parts = 1 };
+    const bool packed = !splits_last(r, 4);
+    if (packed) {
+        r = find_packed(v, &j->part);
+        if (!splits_last(r, 5))
+            return false;
+        j->parts = known(r->out[0], 2);
+        j->part += j->part < 0 ? j->parts : 0;
+        if (j->part < 0 || j->part >= j->parts)
+            return false;
+    }
+    j->x = r->in[0];
+    j->heads = known(r->out[0], packed ? 3 : 2);
+    j->dim = known(r->out[0], packed ? 4 : 3);
+    return true;
+}
+
+static bool is_packed(const joined *a, const joined *b, const joined *c)
+{
+    return a->parts > 1 || b->parts > 1 || c->parts > 1;
+}
+
+/* Packed ones must all come from one Split. */
+static bool share_a_split(const joined *j)
+{
+    for (int i = 0; i < 3; i++)
+        if (j[i].x != j[0].x || j[i].parts != j[0].parts || j[i].heads != j[0].heads ||
+            j[i].dim != j[0].dim)
+            return false;
+    return j[0].parts <= 4;
+}
+
+static bool unpack(pln_patch *p, const joined *j, pln_value **in)
+{
+    int64_t sizes[4];
+    if (!is_packed(&j[0], &j[1], &j[2])) {
+        for (int i = 0; i < 3; i++)
+            in[i] = j[i].x;
+        return true;
+    }
+    for (int64_t i = 0; i < j->parts; i++)
+        sizes[i] = j->heads * j->dim;
+    pln_value *from[2] = { j->x, pln_patch_ints(p, sizes, (size_t)j->parts, "split") };
+    pln_node *n = pln_patch_add(p, "Split", from, 2, (uint32_t)j->parts);
+    if (!n || pln_node_set_int(n, "axis", 2) != PLN_OK)
+        return false;
+    for (int i = 0; i < 3; i++)
+        in[i] = n->out[j[i].part];
+    return true;
+}
+
+/* The only user of v, if it is such a node of the same graph. */
+static pln_node *only_user_is(const pln_value *v, const char *op)
+{
+    pln_node *u = pln_value_only_user(v);
+    return u && pln_node_is(u, op) && u->graph == v->graph ? u : NULL;
+}
+
+/* The Reshape that joins the heads behind a Transpose of y. */
+static pln_node *find_join(const pln_value *y)
+{
+    static const int64_t swap[4] = { 0, 2, 1, 3 };
+    pln_node *t = only_user_is(y, "Transpose");
+    return t && has_perm(t, swap, 4) ? only_user_is(t->out[0], "Reshape") : NULL;
+}
+
+/* The Reshape does nothing but join the last two dimensions. */
+static bool joins_last(const pln_node *n)
+{
+    const pln_shape from = n->in[0]->type.shape;
+    if (pln_value_rank(n->in[0]) != 4 || pln_value_rank(n->out[0]) != 3 ||
+        !keeps_first_two(n))
+        return false;
+    return pln_dim_is_known(from.dims[2]) && pln_dim_is_known(from.dims[3]) &&
+           known(n->out[0], 2) == from.dims[2].value * from.dims[3].value;
+}
+
+/* The shape that it is told means the same for [.., heads x dim]. */
+static bool may_keep_shape(const pln_node *reshape)
+{
+    int64_t to[PLN_MAX_RANK];
+    size_t n;
+    if (!pln_value_get_ints(reshape->in[1], to, PLN_MAX_RANK, &n))
+        return false;
+    for (size_t i = 2; i < n; i++)
+        if (to[i] == 0)
+            return false;
+    return true;
+}
+
+static pln_status replace_joined(pln_patch *p, pln_node *old, pln_node *join, pln_node *n)
+{
+    if (joins_last(join)) {
+        pln_patch_replace_proven(p, join->out[0], n->out[0]);
+    } else {
+        pln_value *in[2] = { n->out[0], join->in[1] };
+        pln_node *r = pln_patch_copy(p, join, in, 2);
+        if (!r)
+            return PLN_E_NOMEM;
+        pln_patch_replace_proven(p, join->out[0], r->out[0]);
+    }
+    for (uint32_t o = 1; o < old->n_out; o++)
+        if (old->out[o] && n->out[o])
+            pln_patch_replace(p, old->out[o], n->out[o]);
+    return PLN_OK;
+}
+
+pln_status pln_attention_heads_build(pln_match *m, pln_patch *p)
+{
+    joined j[3];
+    pln_node *old = m->root;
+    pln_value *in[8] = { NULL };
+    if (old->n_in > 7 || pln_value_rank(old->in[0]) != 4)
+        return pln_match_refuse(m, "not of rank 4");
+    for (int i = 0; i < 3; i++)
+        if (!find_joined(old->in[i], &j[i]))
+            return pln_match_refuse(m, "'%s' is not split into heads", old->in[i]->name);
+    if (j[1].heads != j[2].heads ||
+        (is_packed(&j[0], &j[1], &j[2]) && !share_a_split(j)))
+        return pln_match_refuse(m, "heads are packed in different ways");
+    pln_node *join = find_join(old->out[0]);
+    if (!join || (!joins_last(join) && !may_keep_shape(join)))
+        return pln_match_refuse(m, "the heads are not joined behind it");
+    p->before = join;
+    for (uint32_t i = 3; i < old->n_in; i++)
+        in[i] = old->in[i];
+    if (!unpack(p, j, in))
+        return PLN_E_NOMEM;
+    pln_node *n = pln_patch_copy(p, old, in, old->n_in);
+    if (!n || pln_node_set_int(n, "q_num_heads", j[0].heads) != PLN_OK ||
+        pln_node_set_int(n, "kv_num_heads", j[1].heads) != PLN_OK)
+        return PLN_E_NOMEM;
+    return replace_joined(p, old, join, n);
+}
+
+/* ---- repeated keys and values ------------------------------------------------------------ */
+
+static bool is_repeating_index(const pln_value *v, int64_t heads)
+{
+    int64_t at[MOST_HEADS];
+    size_t n;
+    if (!pln_value_get_ints(v, at, MOST_HEADS, &n) || n % (size_t)heads)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (at[i] != (int64_t)(i / (n / (size_t)heads)))
+            return false;
+    return true;
+}
+
+/* [b, h, 1, t, d] to [b, h, g, t, d] */
+static pln_value *before_fifth(const pln_node *n)
+{
+    int64_t axes[PLN_MAX_RANK];
+    size_t n_axes;
+    if (!n || (!pln_node_is(n, "Expand") && !pln_node_is(n, "Tile")) ||
+        pln_value_rank(n->out[0]) != 5 || pln_value_rank(n->in[0]) != 5)
+        return NULL;
+    for (int i = 0; i < 5; i++)
+        if (i != 2 && !pln_dim_equal(n->in[0]->type.shape.dims[i],
+                                     n->out[0]->type.shape.dims[i]))
+            return NULL;
+    const pln_node *u = n->in[0]->def;
+    return u && pln_node_is(u, "Unsqueeze") && pln_axes_of(u->in[1], 5, axes, &n_axes) &&
+                   n_axes == 1 && axes[0] == 2
+               ? u->in[0]
+               : NULL;
+}
+
+/* What v repeats, head by head; NULL. */
+static pln_value *unrepeated(const pln_value *v)
+{
+    const pln_node *n = v->def;
+    pln_value *x = NULL;
+    if (!n || pln_value_rank(v) != 4)
+        return NULL;
+    if (pln_node_is(n, "Gather") && pln_node_get_int(n, "axis", 0) == 1)
+        x = n->in[0];
+    else if (pln_node_is(n, "Expand") && pln_value_rank(n->in[0]) == 4 &&
+             known(n->in[0], 1) == 1)
+        x = n->in[0];
+    else if (pln_node_is(n, "Reshape"))
+        x = before_fifth(n->in[0]->def);
+    if (!x || pln_value_rank(x) != 4 || known(x, 1) < 1 || known(v, 1) <= known(x, 1) ||
+        known(v, 1) % known(x, 1))
+        return NULL;
+    for (int i = 0; i < 4; i++)
+        if (i != 1 && !pln_dim_equal(x->type.shape.dims[i], v->type.shape.dims[i]))
+            return NULL;
+    if (pln_node_is(n, "Gather") && !is_repeating_index(n->in[1], known(x, 1)))
+        return NULL;
+    return x;
+}
+
+pln_status pln_attention_repeat_build(pln_match *m, pln_patch *p)
+{
+    pln_node *old = m->root;
+    pln_value *in[8] = { NULL };
+    if (old->n_in > 7 || old->n_out != 1)
+        return pln_match_refuse(m, "it has a cache");
+    for (uint32_t i = 0; i < old->n_in; i++)
+        in[i] = old->in[i];
+    in[1] = unrepeated(old->in[1]);
+    in[2] = unrepeated(old->in[2]);
+    if (!in[1] || !in[2] || known(in[1], 1) != known(in[2], 1))
+        return pln_match_refuse(m, "keys and values are not repeated");
+    pln_node *n = pln_patch_copy(p, old, in, old->n_in);
+    if (!n || (*n->domain && (pln_node_set_int(n, "q_num_heads", known(old->in[1], 1)) !=
+                                  PLN_OK ||
+                              pln_node_set_int(n, "kv_num_heads", known(in[1], 1)) !=
+                                  PLN_OK)))
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, old->out[0], n->out[0]);
+    return PLN_OK;
+}
+
+/* ---- caches -------------------------------------------------------------------------------- */
+
+/* Concat(past, new) of rank 4 along the rows. */
+static pln_node *find_cache(const pln_value *v)
+{
+    pln_node *n = v->def;
+    if (!n || !pln_node_is(n, "Concat") || n->n_in != 2 || pln_value_rank(v) != 4 ||
+        n->graph != v->graph)
+        return NULL;
+    const int64_t axis = pln_node_get_int(n, "axis", 0);
+    return axis == 2 || axis == -2 ? n : NULL;
+}
+
+static bool fit_together(const pln_node *k, const pln_node *v)
+{
+    for (int i = 0; i < 3; i++)
+        for (int part = 0; part < 2; part++)
+            if (!pln_dim_equal(k->in[part]->type.shape.dims[i],
+                               v->in[part]->type.shape.dims[i]))
+                return false;
+    return true;
+}
+
+pln_status pln_attention_cache_build(pln_match *m, pln_patch *p)
+{
+    pln_node *old = m->root, *k = find_cache(old->in[1]), *v = find_cache(old->in[2]);
+    if (!k || !v || k == v || old->n_in > 4 || old->n_out != 1)
+        return pln_match_refuse(m, "keys and values are not appended to a cache");
+    for (int i = 0; i < 2; i++)
+        if (pln_value_rank(k->in[i]) != 4 || pln_value_rank(v->in[i]) != 4)
+            return pln_match_refuse(m, "the cache is not of rank 4");
+    if (!fit_together(k, v))
+        return pln_match_refuse(m, "'%s' and '%s' may differ in length", k->in[0]->name,
+                                v->in[0]->name);
+    if (pln_node_get_int(old, "is_causal", 0))
+        return pln_match_refuse(m, "causal order counts from the cache on");
+    pln_value *in[6] = { old->in[0], k->in[1], v->in[1], old->n_in > 3 ? old->in[3] : NULL,
+                         k->in[0], v->in[0] };
+    pln_node *n = pln_patch_add_in(p, old->domain, old->op_type, in, 6, 3);
+    for (uint32_t i = 0; n && i < old->n_attrs; i++)
+        if (pln_node_set_attr(n, old->attrs[i]) != PLN_OK)
+            return PLN_E_NOMEM;
+    if (!n)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, old->out[0], n->out[0]);
+    pln_patch_replace(p, k->out[0], n->out[1]);
+    pln_patch_replace(p, v->out[0], n->out[2]);
+    return PLN_OK;
+}
