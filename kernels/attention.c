@@ -3,6 +3,7 @@
 #include "kernels/attention.h"
 
 #include "kernels/block.h"
+#include "kernels/expand.h"
 #include "kernels/raise.h"
 #include "kernels/type_sets.h"
 #include "src/util/size.h"
@@ -430,7 +431,7 @@ const pln_op_desc pln_ops_attention[] = {
       .sig = "T1,T1,T2,U?,T1?,T2?,int64?->T1,T1?,T2?,T1?",
       .attrs = attention_spec,
       .attrs_size = sizeof(pln_attention_attrs),
-      .infer = attention_infer,
+      .expand = pln_expand_attention, .infer = attention_infer,
       .ref = attention_ref,
       .cpu = &pln_attention_cpu,
       .cost = attention_cost,

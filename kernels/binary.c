@@ -5,6 +5,7 @@
 #include "kernels/expand.h"
 #include "kernels/loop_macros.h"
 #include "kernels/block.h"
+#include "kernels/raise.h"
 #include "kernels/type_sets.h"
 #include "kernels/vec.h"
 #include "src/ir/op.h"
@@ -417,31 +418,70 @@ static pln_status variadic_infer(pln_infer *inf, pln_error *err)
 #define BINARY(op, version, extra, set, fn, impl)                                 \
     .name = #op, .domain = "", .since = version, .in = { 2, 2 }, .out = { 1, 1 }, \
     .traits = TRAITS | (extra), .types = "T:" set, .sig = "T,T->T", .infer = fn,  \
-    .ref = op##_ref, .cpu = impl, .versions = pln_versions_broadcast
+    .ref = op##_ref, .cpu = impl
 
 #define VARIADIC(op, version, set, fn, impl)                                       \
     {                                                                              \
         .name = #op, .domain = "", .since = version, .in = { 1, PLN_VARIADIC },    \
         .out = { 1, 1 }, .traits = TRAITS | PLN_OP_COMMUTATIVE, .types = "T:" set, \
         .sig = "T*->T", .infer = fn, .ref = op##_ref, .cpu = impl,                 \
-        .versions = pln_versions_consumed, .expand = pln_expand_min_max            \
+        .versions = variadic_versions, .expand = pln_expand_min_max                \
     }
 
+/* Version 8 brought broadcasting. */
+static pln_status variadic_lower_8(pln_node *n, pln_error *err)
+{
+    for (uint32_t i = 1; i < n->n_in; i++)
+        if (n->in[0] && n->in[i] &&
+            !pln_shape_equal(n->in[0]->type.shape, n->in[i]->type.shape))
+            return pln_lower_fail(n, err, "before version 8 it does not broadcast");
+    return PLN_OK;
+}
+
+static const pln_version_change variadic_versions[] = {
+    { 6, pln_raise_consumed, NULL }, { 8, NULL, variadic_lower_8 }, { 0 }
+};
+
+/* Before version 28 only with fmod may they be floats. */
+static pln_status mod_lower_28(pln_node *n, pln_error *err)
+{
+    const pln_attr *a = pln_node_find_attr(n, "fmod");
+    const pln_dtype dt = n->in[0] ? n->in[0]->type.dtype : PLN_DT_NONE;
+    if (pln_dtype_is_float(dt) && !(a && a->type == PLN_ATTR_INT && a->i))
+        return pln_lower_fail(n, err, "the older version takes floats with fmod only");
+    return PLN_OK;
+}
+
+static const pln_version_change mod_versions[] = { { 28, NULL, mod_lower_28 }, { 0 } };
+
+static pln_status pow_lower_12(pln_node *n, pln_error *err)
+{
+    if (n->in[0] && n->in[1] && n->in[0]->type.dtype != n->in[1]->type.dtype)
+        return pln_lower_fail(n, err, "the older version has one type only");
+    return PLN_OK;
+}
+
+static const pln_version_change pow_versions[] = {
+    { 7, pln_raise_broadcast, pln_lower_broadcast }, { 12, NULL, pow_lower_12 }, { 0 }
+};
+
 const pln_op_desc pln_ops_binary[] = {
-    { BINARY(Add, 14, PLN_OP_COMMUTATIVE, PLN_TS_NUM, Add_infer, &Add_cpu) },
-    { BINARY(Sub, 14, 0, PLN_TS_NUM, Sub_infer, &Sub_cpu) },
-    { BINARY(Mul, 14, PLN_OP_COMMUTATIVE, PLN_TS_NUM, Mul_infer, &Mul_cpu) },
-    { BINARY(Div, 14, 0, PLN_TS_NUM, Div_infer, &Div_cpu) },
+    { BINARY(Add, 14, PLN_OP_COMMUTATIVE, PLN_TS_NUM, Add_infer, &Add_cpu), .versions = pln_versions_broadcast },
+    { BINARY(Sub, 14, 0, PLN_TS_NUM, Sub_infer, &Sub_cpu), .versions = pln_versions_broadcast },
+    { BINARY(Mul, 14, PLN_OP_COMMUTATIVE, PLN_TS_NUM, Mul_infer, &Mul_cpu), .versions = pln_versions_broadcast },
+    { BINARY(Div, 14, 0, PLN_TS_NUM, Div_infer, &Div_cpu), .versions = pln_versions_broadcast },
     { BINARY(BitwiseAnd, 18, PLN_OP_COMMUTATIVE, PLN_TS_INT, pln_infer_elementwise,
-             NULL) },
+             NULL), .versions = pln_versions_broadcast },
     { BINARY(BitwiseOr, 18, PLN_OP_COMMUTATIVE, PLN_TS_INT, pln_infer_elementwise,
-             NULL) },
+             NULL), .versions = pln_versions_broadcast },
     { BINARY(BitwiseXor, 18, PLN_OP_COMMUTATIVE, PLN_TS_INT, pln_infer_elementwise,
-             NULL) },
+             NULL), .versions = pln_versions_broadcast },
     { BINARY(Mod, 28, 0, PLN_TS_NUM, Mod_infer, NULL), .attrs = mod_spec,
-      .attrs_size = sizeof(mod_attrs) },
+      .attrs_size = sizeof(mod_attrs), .versions = mod_versions,
+      .expand = pln_expand_mod },
     { BINARY(BitShift, 28, 0, PLN_TS_INT, pln_infer_elementwise, NULL),
-      .attrs = shift_spec, .attrs_size = sizeof(shift_attrs) },
+      .attrs = shift_spec, .attrs_size = sizeof(shift_attrs),
+      .versions = pln_versions_broadcast },
     { .name = "Pow",
       .domain = "",
       .since = 15,
@@ -452,7 +492,8 @@ const pln_op_desc pln_ops_binary[] = {
       .sig = "T,T1->T",
       .infer = pln_infer_elementwise,
       .ref = Pow_ref,
-      .versions = pln_versions_broadcast },
+      .versions = pow_versions,
+      .expand = pln_expand_pow },
     VARIADIC(Max, 13, PLN_TS_NUM, Max_infer, &Max_cpu),
     VARIADIC(Min, 13, PLN_TS_NUM, Min_infer, &Min_cpu),
     VARIADIC(Sum, 13, PLN_TS_FLOAT, variadic_infer, &Add_cpu),

@@ -7,6 +7,9 @@
 
 /* Before version 7: attributes `broadcast` and `axis` instead of NumPy's rule. */
 extern const pln_version_change pln_versions_broadcast[];
+pln_status pln_raise_consumed(pln_node *n, pln_error *err);
+pln_status pln_raise_broadcast(pln_node *n, pln_error *err);
+pln_status pln_lower_broadcast(pln_node *n, pln_error *err);
 /* The second input's dimensions, which met the first's from `axis` on, are aligned with them
  * by an Unsqueeze; fails where the ranks are not known. */
 pln_status pln_raise_align_second(pln_node *n, int64_t axis, pln_error *err);

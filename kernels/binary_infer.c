@@ -135,7 +135,7 @@ int64_t pln_lower_align_second(pln_node *n)
     return behind;
 }
 
-static pln_status raise_7(pln_node *n, pln_error *err)
+pln_status pln_raise_broadcast(pln_node *n, pln_error *err)
 {
     const pln_attr *axis = pln_node_find_attr(n, "axis");
     const pln_attr *broadcast = pln_node_find_attr(n, "broadcast");
@@ -149,7 +149,7 @@ static pln_status raise_7(pln_node *n, pln_error *err)
 }
 
 /* Without the attribute both shapes had to be equal; only the second one broadcast. */
-static pln_status lower_7(pln_node *n, pln_error *err)
+pln_status pln_lower_broadcast(pln_node *n, pln_error *err)
 {
     char where[160];
     if (n->n_in != 2 || !n->in[0] || !n->in[1])
@@ -167,13 +167,13 @@ static pln_status lower_7(pln_node *n, pln_error *err)
     return pln_node_set_int(n, "broadcast", 1);
 }
 
-const pln_version_change pln_versions_broadcast[] = { { 7, raise_7, lower_7 }, { 0 } };
+const pln_version_change pln_versions_broadcast[] = { { 7, pln_raise_broadcast, pln_lower_broadcast }, { 0 } };
 
-static pln_status raise_6(pln_node *n, pln_error *err)
+pln_status pln_raise_consumed(pln_node *n, pln_error *err)
 {
     (void)err;
     pln_node_drop_attr(n, "consumed_inputs");
     return PLN_OK;
 }
 
-const pln_version_change pln_versions_consumed[] = { { 6, raise_6, NULL }, { 0 } };
+const pln_version_change pln_versions_consumed[] = { { 6, pln_raise_consumed, NULL }, { 0 } };

@@ -132,6 +132,15 @@ static pln_status raise_11(pln_node *n, pln_error *err)
 
 static pln_status lower_11(pln_node *n, pln_error *err)
 {
+    const pln_tensor *lo, *hi;
+    pln_node_trim_inputs(n);
+    if (pln_lower_has(n, 1) && pln_lower_has(n, 2)) {
+        PLN_TRY(pln_lower_constant(n, 1, &lo, err));
+        PLN_TRY(pln_lower_constant(n, 2, &hi, err));
+        if (pln_tensor_size(lo) == 1 && pln_tensor_size(hi) == 1 &&
+            !(pln_tensor_get_f64(lo, 0) <= pln_tensor_get_f64(hi, 0)))
+            return pln_lower_fail(n, err, "its bounds are in the wrong order");
+    }
     PLN_TRY(pln_lower_input_to_float(n, 2, "max", err));
     return pln_lower_input_to_float(n, 1, "min", err);
 }

@@ -1,5 +1,6 @@
 /* Concat and Split.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/expand.h"
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
@@ -334,6 +335,7 @@ const pln_op_desc pln_ops_concat[] = {
       .ref = concat_run,
       .versions = concat_versions },
     { .name = "Split",
+      .expand = pln_expand_split,
       .domain = "",
       .since = 18,
       .in = { 1, 2 },

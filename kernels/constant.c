@@ -507,6 +507,7 @@ const pln_op_desc pln_ops_constant[] = {
       .infer = eye_infer,
       .ref = eye_run },
     { .name = "Range",
+      .expand = pln_expand_range,
       .domain = "",
       .since = 27,
       .in = { 3, 3 },

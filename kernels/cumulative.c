@@ -1,6 +1,8 @@
 /* Operators that walk along one axis: CumSum, CumProd, ArgMax, ArgMin.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/block.h"
+#include "kernels/expand.h"
+#include "kernels/raise.h"
 #include "kernels/type_sets.h"
 #include "kernels/typed.h"
 #include "src/ir/op.h"
@@ -375,6 +377,13 @@ static pln_status arg_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
+static pln_status arg_lower_12(pln_node *n, pln_error *err)
+{
+    return pln_lower_drop_int(n, "select_last_index", 0, err);
+}
+
+static const pln_version_change arg_versions[] = { { 12, NULL, arg_lower_12 }, { 0 } };
+
 /* ---- the rows ---------------------------------------------------------------------- */
 
 #define CPU_CumSum  &CumSum_cpu
@@ -384,13 +393,15 @@ static pln_status arg_infer(pln_infer *inf, pln_error *err)
         .name = #op, .domain = "", .since = version, .in = { 2, 2 }, .out = { 1, 1 }, \
         .types = "T:uint32,uint64,int32,int64," PLN_TS_FLOAT ";T2:int32,int64",       \
         .sig = "T,T2->T", .attrs = cum_spec, .attrs_size = sizeof(cum_attrs),         \
-        .infer = pln_infer_same, .ref = op##_ref, .cpu = CPU_##op                                      \
+        .infer = pln_infer_same, .ref = op##_ref, .cpu = CPU_##op,                    \
+        .expand = pln_expand_cumulative                                               \
     }
 #define ARG(op)                                                                  \
     {                                                                            \
         .name = #op, .domain = "", .since = 13, .in = { 1, 1 }, .out = { 1, 1 }, \
         .types = "T:" PLN_TS_NUM, .sig = "T->int64", .attrs = arg_spec,          \
-        .attrs_size = sizeof(arg_attrs), .infer = arg_infer, .ref = op##_ref, .cpu = &op##_cpu     \
+        .attrs_size = sizeof(arg_attrs), .infer = arg_infer, .ref = op##_ref,    \
+        .cpu = &op##_cpu, .versions = arg_versions, .expand = pln_expand_arg     \
     }
 
 const pln_op_desc pln_ops_cumulative[] = {

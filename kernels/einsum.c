@@ -1,6 +1,7 @@
 /* Einsum: sums of products over named dimensions.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/einsum.h"
+#include "kernels/expand.h"
 #include "kernels/product.h"
 #include "src/ir/numeric.h"
 #include "src/util/parallel.h"
@@ -340,6 +341,7 @@ const pln_op_desc pln_ops_einsum[] = {
     { .name = "Einsum", .domain = "", .since = 28, .in = { 1, PLN_VARIADIC }, .out = { 1, 1 },
       .types = "T:" PLN_PRODUCT_TYPES ",uint8,int8,uint16,int16", .sig = "T*->T",
       .attrs = einsum_spec, .attrs_size = sizeof(einsum_attrs), .check = check,
-      .infer = einsum_infer, .ref = einsum_ref, .cpu = &einsum_cpu, .cost = einsum_cost },
+      .infer = einsum_infer, .ref = einsum_ref, .cpu = &einsum_cpu, .cost = einsum_cost,
+      .expand = pln_expand_einsum },
     { .name = NULL },
 };

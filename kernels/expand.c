@@ -21,7 +21,7 @@ pln_status pln_expand_end(const pln_expander *x)
 void pln_expand_refuse(pln_expander *x, const char *why)
 {
     if (x->st == PLN_OK)
-        x->st = pln_lower_fail(x->n, x->err, why);
+        x->st = why ? pln_lower_fail(x->n, x->err, why) : PLN_E_UNSUPPORTED;
 }
 
 static bool failed(pln_expander *x, bool bad)
@@ -139,6 +139,82 @@ pln_value *pln_expand_transpose(pln_expander *x, pln_value *a, const int64_t *pe
     pln_node *t = pln_expand_node(x, "Transpose", &a, 1, 1);
     failed(x, t && pln_node_set_ints(t, "perm", perm, n) != PLN_OK);
     return output(t);
+}
+
+pln_value *pln_expand_many(pln_expander *x, const char *op, pln_value *const *in,
+                           uint32_t n_in)
+{
+    return output(pln_expand_node(x, op, in, n_in, 1));
+}
+
+pln_value *pln_expand_set(pln_expander *x, pln_value *v, const char *attr, int64_t i)
+{
+    failed(x, v && pln_node_set_int(v->def, attr, i) != PLN_OK);
+    return v;
+}
+
+pln_value *pln_expand_concat(pln_expander *x, int64_t axis, pln_value *const *in,
+                             uint32_t n)
+{
+    return pln_expand_set(x, pln_expand_many(x, "Concat", in, n), "axis", axis);
+}
+
+pln_value *pln_expand_reshape(pln_expander *x, pln_value *v, const int64_t *dims, size_t n)
+{
+    return pln_expand_2(x, "Reshape", v, pln_expand_ints(x, dims, n));
+}
+
+pln_value *pln_expand_unsqueeze(pln_expander *x, pln_value *v, const int64_t *axes,
+                                size_t n)
+{
+    return pln_expand_2(x, "Unsqueeze", v, pln_expand_ints(x, axes, n));
+}
+
+int64_t pln_expand_size(const pln_value *v, int axis)
+{
+    const pln_shape s = v->type.shape;
+    if (axis < 0 || axis >= s.rank || !pln_dim_is_known(s.dims[axis]))
+        return -1;
+    return s.dims[axis].value;
+}
+
+pln_value *pln_expand_dims(pln_expander *x, pln_value *v, int from, int n)
+{
+    int64_t dims[PLN_MAX_RANK], at[PLN_MAX_RANK];
+    bool known = true;
+    for (int i = 0; i < n; i++) {
+        at[i] = from + i;
+        dims[i] = pln_expand_size(v, from + i);
+        known &= dims[i] >= 0;
+    }
+    if (known)
+        return pln_expand_ints(x, dims, (size_t)n);
+    return pln_expand_2(x, "Gather", pln_expand_1(x, "Shape", v),
+                        pln_expand_ints(x, at, (size_t)n));
+}
+
+pln_value *pln_expand_count(pln_expander *x, pln_value *n)
+{
+    static const int64_t flat[] = { -1 };
+    if (x->version < 9)
+        pln_expand_refuse(x, "it would need ConstantOfShape, which came in version 9");
+    pln_value *ones = pln_expand_1(x, "ConstantOfShape", n);
+    pln_tensor *t = NULL;
+    const int64_t one = 1;
+    if (!ones)
+        return NULL;
+    pln_tensor_from_i64(x->n->graph->model->alloc, 1, &one, 1, &t);
+    failed(x, !t || pln_node_set_tensor(ones->def, "value", t) != PLN_OK);
+    pln_tensor_unref(t);
+    return pln_expand_reshape(x, pln_expand_1(x, "NonZero", ones), flat, 1);
+}
+
+const pln_tensor *pln_expand_contents(const pln_expander *x, uint32_t i)
+{
+    const pln_value *v = pln_expand_in(x, i);
+    return v && pln_value_is_const(v) && pln_tensor_materialize(v->cst, NULL) == PLN_OK
+               ? v->cst
+               : NULL;
 }
 
 bool pln_expand_wants(const pln_expander *x, uint32_t i)

@@ -82,7 +82,7 @@ pln_status pln_expand_activation(pln_node *n, int64_t version, pln_error *err)
             pln_expand_give(&x, 0, all[i].fn(&x, n->in[0]));
             return pln_expand_end(&x);
         }
-    pln_expand_refuse(&x, "it is not in this version, and nothing stands for it");
+    pln_expand_refuse(&x, NULL);
     return pln_expand_end(&x);
 }
 

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "kernels/expand.h"
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
@@ -721,6 +722,7 @@ static const pln_version_change grid_versions[] = {
 
 const pln_op_desc pln_ops_image[] = {
     { .name = "CenterCropPad",
+      .expand = pln_expand_crop_pad,
       .domain = "",
       .since = 18,
       .in = { 2, 2 },

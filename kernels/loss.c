@@ -1,6 +1,7 @@
 /* Losses: NegativeLogLikelihoodLoss and SoftmaxCrossEntropyLoss.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/block.h"
+#include "kernels/expand.h"
 #include "kernels/type_sets.h"
 #include "src/ir/op.h"
 #include "src/util/size.h"
@@ -130,6 +131,7 @@ static pln_status infer(pln_infer *inf, pln_error *err)
 
 const pln_op_desc pln_ops_loss[] = {
     { .name = "NegativeLogLikelihoodLoss",
+      .expand = pln_expand_loss,
       .domain = "",
       .since = 22,
       .in = { 2, 3 },
@@ -141,6 +143,7 @@ const pln_op_desc pln_ops_loss[] = {
       .infer = infer,
       .ref = nll_ref },
     { .name = "SoftmaxCrossEntropyLoss",
+      .expand = pln_expand_loss,
       .domain = "",
       .since = 13,
       .in = { 2, 3 },

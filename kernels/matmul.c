@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/gemm_attrs.h"
 #include "kernels/matmul_cpu.h"
+#include "kernels/raise.h"
 
 static pln_status matmul_infer(pln_infer *inf, pln_error *err)
 {
@@ -75,13 +76,19 @@ static pln_status gemm_lower_7(pln_node *n, pln_error *err)
 }
 
 /* Version 11 made C optional. */
+/* Version 7 to 10 wanted C: the number that changes no sum. */
 static pln_status gemm_lower_11(pln_node *n, pln_error *err)
 {
-    if (n->n_in > 2 && n->in[2])
+    const pln_dtype dt = n->in[0] ? n->in[0]->type.dtype : PLN_DT_NONE;
+    pln_tensor *t = NULL;
+    if (pln_lower_has(n, 2))
         return PLN_OK;
-    char where[160];
-    return pln_fail(err, PLN_E_UNSUPPORTED, "%s: without C it needs opset 11",
-                    pln_node_where(n, where, sizeof where));
+    if (dt == PLN_DT_NONE)
+        return pln_lower_fail(n, err, "its element type is not known");
+    PLN_TRY(pln_tensor_make(n->graph->model->alloc, dt, 0, NULL, &t, err));
+    pln_tensor_set_f64(t, 0, -0.0);
+    pln_node_drop_attr(n, "beta");
+    return pln_raise_constant(n, "zero", 2, t, err);
 }
 
 static const pln_version_change gemm_versions[] = {

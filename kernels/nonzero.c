@@ -1,5 +1,6 @@
 /* NonZero, Compress, OneHot and Trilu: choosing elements.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/expand.h"
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
@@ -326,6 +327,7 @@ const pln_op_desc pln_ops_nonzero[] = {
       .infer = onehot_infer,
       .ref = onehot_run },
     { .name = "Trilu",
+      .expand = pln_expand_trilu,
       .domain = "",
       .since = 14,
       .in = { 1, 2 },

@@ -498,6 +498,7 @@ const pln_op_desc pln_ops_norm[] = {
       .cpu = &pln_batch_norm_cpu,
       .versions = batch_versions },
     { .name = "BatchNormalizationEach",
+      .expand = pln_expand_batch_norm_each,
       .domain = "planish",
       .since = 1,
       .in = { 5, 5 },

@@ -1,5 +1,6 @@
 /* Pad: a tensor with borders, or with some cut off.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/expand.h"
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
@@ -375,6 +376,7 @@ const pln_op_desc pln_ops_pad[] = {
       .infer = pad_infer,
       .ref = pad_run },
     { .name = "Pad",
+      .expand = pln_expand_pad,
       .domain = "",
       .since = 25,
       .in = { 2, 4 },

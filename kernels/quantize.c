@@ -1,6 +1,7 @@
 /* QuantizeLinear, DequantizeLinear, DynamicQuantizeLinear.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/block.h"
+#include "kernels/expand.h"
 #include "kernels/quantize.h"
 #include "kernels/raise.h"
 #include "kernels/type_sets.h"
@@ -456,6 +457,7 @@ static const pln_version_change dequant_versions[] = {
 
 const pln_op_desc pln_ops_quantize[] = {
     { .name = "QuantizeLinear",
+      .expand = pln_expand_quantize,
       .domain = "",
       .since = 28,
       .in = { 2, 3 },
@@ -472,6 +474,7 @@ const pln_op_desc pln_ops_quantize[] = {
       .cpu = &quant_cpu,
       .versions = quant_versions },
     { .name = "DequantizeLinear",
+      .expand = pln_expand_dequantize,
       .domain = "",
       .since = 28,
       .in = { 2, 3 },

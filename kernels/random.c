@@ -4,6 +4,7 @@
  * at each call, so that a seeded node gives the same numbers every time.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/block.h"
+#include "kernels/expand.h"
 #include "kernels/raise.h"
 #include "kernels/type_sets.h"
 #include "src/ir/op.h"
@@ -363,6 +364,8 @@ static pln_status dropout_raise_12(pln_node *n, pln_error *err)
 static pln_status dropout_lower_12(pln_node *n, pln_error *err)
 {
     const pln_tensor *t;
+    if (n->n_out > 1 && n->out[1])
+        return pln_lower_fail(n, err, "the older version leaves its mask open");
     if (pln_lower_has(n, 2)) {
         PLN_TRY(pln_lower_constant(n, 2, &t, err));
         if (pln_tensor_size(t) != 1 || PLN_DATA(const uint8_t, t)[0])
@@ -379,11 +382,11 @@ static const pln_version_change dropout_versions[] = {
 
 #define SHORT PLN_TS_FLOAT "," PLN_TS_F8
 #define LIKE  PLN_TS_NUM ",bool,string," PLN_TS_COMPLEX
-#define ROW(op, version, n_in, t, s, spec, fn_infer, fn_ref)                           \
+#define ROW(op, version, n_in, t, s, spec, fn_infer, ...)                              \
     {                                                                                  \
         .name = op, .domain = "", .since = version, .in = { n_in, n_in },              \
         .out = { 1, 1 }, .traits = PLN_OP_RANDOM, .types = t, .sig = s, .attrs = spec, \
-        .attrs_size = sizeof(random_attrs), .infer = fn_infer, .ref = fn_ref           \
+        .attrs_size = sizeof(random_attrs), .infer = fn_infer, .ref = __VA_ARGS__      \
     }
 
 #define dropout_bias_infer      dropout_infer
@@ -405,10 +408,11 @@ const pln_op_desc pln_ops_random[] = {
     ROW("RandomUniformLike", 22, 1, "T1:" LIKE ";T2:" PLN_TS_FLOAT, "T1->T2",
         uniform_like_spec, like_infer, uniform_ref),
     ROW("Bernoulli", 22, 1, "T1:" PLN_TS_FLOAT ";T2:" PLN_TS_NUM ",bool", "T1->T2",
-        bernoulli_spec, like_infer, bernoulli_ref),
+        bernoulli_spec, like_infer, bernoulli_ref, .expand = pln_expand_bernoulli),
     ROW("Multinomial", 22, 1, "T1:" PLN_TS_FLOAT ";T2:int32,int64", "T1->T2",
         multinomial_spec, multinomial_infer, multinomial_ref),
     { .name = "Dropout",
+      .expand = pln_expand_dropout,
       .domain = "",
       .since = 22,
       .in = { 1, 3 },

@@ -1,5 +1,6 @@
 /* Reductions over axes: ReduceSum ... ReduceLogSumExp.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/expand.h"
 #include "kernels/reduce.h"
 
 #include "kernels/bcast.h"
@@ -434,7 +435,7 @@ REF(square)
         .name = #op, .domain = "", .since = version, .in = { 1, 2 }, .out = { 1, 1 }, \
         .types = "T:" set, .sig = "T,int64?->T", .attrs = reduce_spec,                \
         .attrs_size = sizeof(reduce_attrs), .infer = fn_infer, .ref = fn_ref,         \
-        .cpu = impl, .versions = changes                                              \
+        .cpu = impl, .versions = changes, .expand = pln_expand_reduce                 \
     }
 
 const pln_op_desc pln_ops_reduce[] = {

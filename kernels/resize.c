@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "kernels/expand.h"
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
@@ -634,7 +635,9 @@ static pln_status raise_11(pln_node *n, pln_error *err)
         return pln_raise_fail(n, err, "input 'scales' is absent");
     const int way = direction(scales);
     PLN_TRY(set_string(n, "nearest_mode", way < 0 ? "ceil" : "floor", err));
-    if (way == 0 && pln_node_set_int(n, "pln_downsample", 1) != PLN_OK)
+    const pln_attr *mode = pln_node_find_attr(n, "mode");
+    const bool nearest = !mode || mode->type != PLN_ATTR_STRING || !strcmp(mode->s, "nearest");
+    if (way == 0 && nearest && pln_node_set_int(n, "pln_downsample", 1) != PLN_OK)
         return pln_oom(err);
     if (pln_node_set_input(n, 2, scales) != PLN_OK || pln_node_set_input(n, 1, NULL) != PLN_OK)
         return pln_oom(err);
@@ -670,6 +673,15 @@ static pln_status lower_11(pln_node *n, pln_error *err)
     return PLN_OK;
 }
 
+/* It was called Upsample, and did enlarge. */
+static pln_status lower_10(pln_node *n, pln_error *err)
+{
+    if (!pln_lower_has(n, 1) || direction(n->in[1]) <= 0)
+        return pln_lower_fail(n, err, "version 9 enlarges by constant scales only");
+    pln_node_set_op(n, "", "Upsample");
+    return PLN_OK;
+}
+
 static pln_status lower_18(pln_node *n, pln_error *err)
 {
     PLN_TRY(pln_lower_drop_int(n, "antialias", 0, err));
@@ -700,6 +712,7 @@ static pln_status lower_13(pln_node *n, pln_error *err)
 }
 
 static const pln_version_change resize_versions[] = {
+    { 10, NULL, lower_10 },
     { 11, raise_11, lower_11 },
     { 13, NULL, lower_13 },
     { 18, NULL, lower_18 },
@@ -733,6 +746,11 @@ static pln_status upsample_raise_9(pln_node *n, pln_error *err)
     return pln_raise_floats_to_input(n, "scales", 1, err);
 }
 
+static pln_status upsample_lower_9(pln_node *n, pln_error *err)
+{
+    return pln_lower_input_to_floats(n, 1, "scales", err);
+}
+
 static pln_status upsample_raise_10(pln_node *n, pln_error *err)
 {
     pln_node_set_op(n, "", "Resize");
@@ -741,7 +759,7 @@ static pln_status upsample_raise_10(pln_node *n, pln_error *err)
 
 static const pln_version_change upsample_versions[] = {
     { 7, upsample_raise_7, NULL },
-    { 9, upsample_raise_9, NULL },
+    { 9, upsample_raise_9, upsample_lower_9 },
     { 10, upsample_raise_10, NULL },
     { 0 },
 };
@@ -769,7 +787,7 @@ static void resize_cost(const pln_infer *inf, pln_cost *cost)
 }
 
 const pln_op_desc pln_ops_resize[] = {
-    { .name = "Resize", .domain = "", .since = 19, .in = { 1, 4 }, .out = { 1, 1 },
+    { .name = "Resize", .expand = pln_expand_resize, .domain = "", .since = 19, .in = { 1, 4 }, .out = { 1, 1 },
       .traits = PLN_OP_CHANNELS_LAST, .types = "T:" PLN_TS_STD ";R:float16,float,double",
       .sig = "T,R?,float?,int64?->T", .attrs = resize_spec,
       .attrs_size = sizeof(resize_attrs), .infer = resize_infer, .ref = resize_run,

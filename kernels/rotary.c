@@ -2,6 +2,7 @@
  *
  * They differ in the order of their inputs and in what a row's position is.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/expand.h"
 #include "kernels/rotary.h"
 
 #include "kernels/attention.h"
@@ -329,6 +330,7 @@ static const pln_impl rotary_cpu = { "rotary_f32", prepare_f32, run_f32, NULL };
 
 const pln_op_desc pln_ops_rotary[] = {
     { .name = "RotaryEmbedding",
+      .expand = pln_expand_rotary,
       .domain = "",
       .since = 23,
       .in = { 3, 4 },

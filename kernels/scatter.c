@@ -556,6 +556,20 @@ static pln_status lower_18(pln_node *n, pln_error *err)
     return PLN_OK;
 }
 
+/* It was called Scatter. */
+static pln_status lower_elements(pln_node *n, pln_error *err)
+{
+    (void)err;
+    pln_node_set_op(n, "", "Scatter");
+    return PLN_OK;
+}
+
+static const pln_version_change elements_versions[] = {
+    { 11, NULL, lower_elements },
+    { 16, NULL, lower_16 },
+    { 18, NULL, lower_18 },
+    { 0 },
+};
 static const pln_version_change scatter_versions[] = {
     { 16, NULL, lower_16 },
     { 18, NULL, lower_18 },
@@ -583,7 +597,7 @@ const pln_op_desc pln_ops_scatter[] = {
       .infer = elements_infer,
       .ref = elements_run,
       .cpu = &elements_cpu,
-      .versions = scatter_versions },
+      .versions = elements_versions },
     { .name = "Scatter",
       .domain = "",
       .since = 9,

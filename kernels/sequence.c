@@ -1,5 +1,6 @@
 /* Sequences and optionals.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/expand.h"
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
@@ -485,9 +486,9 @@ const pln_op_desc pln_ops_sequence[] = {
     { ROW, .name = "Optional", .since = 28, .in = { 0, 1 }, .out = { 1, 1 },
       .attrs = optional_spec, .attrs_size = sizeof(optional_attrs),
       .infer = optional_infer, .ref = optional_run },
-    { ROW, .name = "OptionalHasElement", .since = 28, .in = { 0, 1 }, .out = { 1, 1 },
+    { ROW, .name = "OptionalHasElement", .expand = pln_expand_optional, .since = 28, .in = { 0, 1 }, .out = { 1, 1 },
       .infer = has_infer, .ref = has_run, .versions = has_versions },
-    { ROW, .name = "OptionalGetElement", .since = 28, .in = { 1, 1 }, .out = { 1, 1 },
+    { ROW, .name = "OptionalGetElement", .expand = pln_expand_optional, .since = 28, .in = { 1, 1 }, .out = { 1, 1 },
       .infer = get_infer, .ref = get_run },
     { .name = NULL },
 };

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 
+#include "kernels/expand.h"
 #include "kernels/fft.h"
 #include "kernels/move.h"
 #include "kernels/raise.h"
@@ -479,7 +480,8 @@ static pln_status det_run(pln_call *c, pln_error *err)
     {                                                                                   \
         .name = op, .domain = "", .since = 17, .in = { 1, 1 }, .out = { 1, 1 },         \
         .types = "I:" PLN_TS_IND ";T:" PLN_TS_NUM, .sig = "I->T", .attrs = window_spec, \
-        .attrs_size = sizeof(window_attrs), .infer = window_infer, .ref = fn            \
+        .attrs_size = sizeof(window_attrs), .infer = window_infer, .ref = fn,           \
+        .expand = pln_expand_window                                                     \
     }
 
 const pln_op_desc pln_ops_signal[] = {

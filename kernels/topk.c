@@ -252,6 +252,9 @@ static pln_status topk_lower_10(pln_node *n, pln_error *err)
 static pln_status topk_lower_11(pln_node *n, pln_error *err)
 {
     PLN_TRY(pln_lower_drop_int(n, "largest", 1, err));
+    const pln_dtype dt = n->in[0] ? n->in[0]->type.dtype : PLN_DT_NONE;
+    if (dt == PLN_DT_S64) /* which its indices have always been */
+        return pln_lower_fail(n, err, "it takes int64 since version 11");
     const pln_attr *a = pln_node_find_attr(n, "sorted");
     if (a)
         pln_node_drop_attr(n, "sorted"); /* the older version always sorts */

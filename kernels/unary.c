@@ -1,6 +1,7 @@
 /* Unary operators of mathematics: signs, roundings, powers, logarithms, trigonometry.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/binary.h"
+#include "kernels/expand.h"
 #include "kernels/loop_macros.h"
 #include "kernels/type_sets.h"
 #include "kernels/vec.h"
@@ -191,6 +192,7 @@ const pln_op_desc pln_ops_unary[] = {
     { UNARY(BitwiseNot, 18, PLN_TS_INT, NULL) },
     { UNARY(Not, 1, "bool", NULL) },
     { .name = "IsNaN",
+      .expand = pln_expand_is,
       .domain = "",
       .since = 20,
       .in = { 1, 1 },
@@ -201,6 +203,7 @@ const pln_op_desc pln_ops_unary[] = {
       .infer = infer_bool,
       .ref = IsNaN_ref },
     { .name = "IsInf",
+      .expand = pln_expand_is,
       .domain = "",
       .since = 20,
       .in = { 1, 1 },

@@ -192,7 +192,8 @@ static pln_status take_in(work *w, pln_node *n)
         in[i] = stand_in(w, n->in[i]);
         moved |= in[i] != n->in[i];
     }
-    if (!rule && !*n->domain && n->op && n->op->expand) {
+    if (!rule && !*n->domain && n->op && n->op->expand &&
+        !(n->op->traits & PLN_OP_RANDOM)) {
         bool done = false;
         PLN_TRY(take_apart(w, n, in, &done));
         if (done)

@@ -71,6 +71,24 @@ pln_status pln_model_rename(pln_model *model, pln_renamed what, const char *from
     return finish(model, copy, rename_one(copy, what, from, to, err));
 }
 
+/* Runtimes of older versions want to know the shapes that a Scan's body gives. */
+static pln_status state_outputs(pln_graph *g, void *user)
+{
+    (void)user;
+    if (!g->owner || *g->owner->domain || strcmp(g->owner->op_type, "Scan") != 0)
+        return PLN_OK;
+    for (uint32_t i = 0; i < g->n_outputs; i++) {
+        pln_value *v = g->outputs[i];
+        if (v->type.kind != PLN_KIND_TENSOR || v->type.shape.rank < 0 ||
+            (v->declared && v->declared->shape.rank >= 0))
+            continue;
+        v->declared = pln_arena_dup(g->model->arena, &v->type, sizeof v->type);
+        if (!v->declared || pln_value_drop_type_message(v) != PLN_OK)
+            return PLN_E_NOMEM;
+    }
+    return PLN_OK;
+}
+
 pln_status pln_model_convert_opset(pln_model *model, int64_t version, char **blockers,
                                    pln_error *err)
 {
@@ -83,7 +101,9 @@ pln_status pln_model_convert_opset(pln_model *model, int64_t version, char **blo
         return pln_fail(err, PLN_E_USAGE, "pln_model_convert_opset: the model is NULL");
     PLN_TRY(pln_model_clone(model, &copy, err));
     pln_text_init(&list, model->alloc);
-    const pln_status st = pln_model_convert(copy, version, &list, err);
+    pln_status st = pln_model_convert(copy, version, &list, err);
+    if (st == PLN_OK && pln_graph_walk(copy->graph, state_outputs, NULL) != PLN_OK)
+        st = pln_oom(err);
     if (st == PLN_E_UNSUPPORTED && blockers)
         *blockers = pln_text_take(&list);
     pln_text_done(&list);

@@ -8,10 +8,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/ir/front.h"
 #include "src/ir/infer.h"
 #include "src/ir/op.h"
+#include "src/ir/settle.h"
 #include "src/ir/type_since.h"
 #include "src/ir/version.h"
+#include "src/ir/widen.h"
+
+#define MAX_DEPTH 6
 
 typedef struct converter {
     pln_model *m;
@@ -19,42 +24,62 @@ typedef struct converter {
     pln_text *list;
     size_t n_blockers;
     pln_error first; /* what the first blocker says */
+    const pln_node *whole; /* the nodes at hand stand for it; NULL: for themselves */
+    const char *whole_name, *whole_op;
+    bool whole_blocked; /* one reason for each node will do */
+    int depth;          /* of expansions within expansions */
     pln_error *err;
 } converter;
 
 /* ---- blockers -------------------------------------------------------------------- */
 
-/* The reason without the name and operator that the list has beside it. */
+/* The reason without the name (the copy that was tried may have none) and the operator,
+ * which the list has beside it. */
 static const char *bare_reason(const pln_node *n, const char *text)
 {
-    char where[256];
-    pln_node_where(n, where, sizeof where);
-    const size_t len = strlen(where);
-    return !strncmp(text, where, len) && !strncmp(text + len, ": ", 2) ? text + len + 2
-                                                                       : text;
+    char operator[128];
+    snprintf(operator, sizeof operator, "(%.120s): ", n->op_type);
+    const char *at = strstr(text, operator);
+    return at ? at + strlen(operator) : text;
 }
 
-static void block(converter *c, const pln_node *n, const pln_error *why)
+static const char *name_of(const pln_node *n)
 {
-    char where[256];
-    const char *name = n->name, *reason = bare_reason(n, why->text);
+    const char *name = n->name;
     for (uint32_t i = 0; !*name && i < n->n_out; i++)
         if (n->out[i])
             name = n->out[i]->name;
+    return name;
+}
+
+/* Of a node that stands for another with others, the list has that other one. */
+static void block(converter *c, const pln_node *part, const pln_error *why)
+{
+    char text[600];
+    const pln_node *n = c->whole ? c->whole : part;
+    const char *op = c->whole ? c->whole_op : part->op_type;
+    const char *name = c->whole ? c->whole_name : name_of(part);
+    const char *reason = bare_reason(part, why->text);
+    if (c->whole && c->whole_blocked)
+        return;
+    c->whole_blocked = true;
+    if (strcmp(op, part->op_type) != 0) {
+        snprintf(text, sizeof text, "it would need %.100s: %.400s", part->op_type, reason);
+        reason = text;
+    }
     pln_text_str(c->list, c->n_blockers ? ",{\"node\":" : "{\"node\":");
     pln_text_json(c->list, name, strlen(name));
     pln_text_str(c->list, ",\"op\":");
-    pln_text_json(c->list, n->op_type, strlen(n->op_type));
+    pln_text_json(c->list, op, strlen(op));
     pln_text_str(c->list, ",\"domain\":");
     pln_text_json(c->list, n->domain, strlen(n->domain));
     pln_text_str(c->list, ",\"why\":");
     pln_text_json(c->list, reason, strlen(reason));
     pln_text_str(c->list, "}");
     if (!c->n_blockers++) {
-        pln_fail(&c->first, PLN_E_UNSUPPORTED, "%s: %s",
-                 pln_node_where(n, where, sizeof where), reason);
+        pln_fail(&c->first, PLN_E_UNSUPPORTED, "%s (%s): %s", name, op, reason);
         pln_error_set(&c->first, "node", n->name);
-        pln_error_set(&c->first, "op", n->op_type);
+        pln_error_set(&c->first, "op", op);
     }
 }
 
@@ -80,13 +105,15 @@ static bool has_marks(const pln_node *n)
 static pln_status check_type(const converter *c, const pln_node *n, const pln_value *v,
                              pln_error *why)
 {
-    const pln_dtype dt =
-        v && v->type.kind == PLN_KIND_TENSOR ? v->type.dtype : PLN_DT_NONE;
-    const int since = dt ? pln_type_since(n->op_type, dt) : 0;
+    if (!v || v->type.kind == PLN_KIND_NONE)
+        return PLN_OK;
+    const pln_dtype dt = v->type.kind == PLN_KIND_TENSOR ? v->type.dtype : PLN_DT_NONE;
+    const int since = dt ? pln_type_since(n->op_type, dt)
+                         : pln_kind_since(n->op_type, (pln_kind)v->type.kind);
     if (since <= c->to)
         return PLN_OK;
     return pln_fail(why, PLN_E_UNSUPPORTED, "it takes %s since version %d",
-                    pln_dtype_name(dt), since);
+                    dt ? pln_dtype_name(dt) : pln_kind_name((pln_kind)v->type.kind), since);
 }
 
 static pln_status check_types(const converter *c, const pln_node *n, pln_error *why)
@@ -116,9 +143,6 @@ static pln_status try_lowering(const converter *c, pln_node *n, pln_error *why)
     pln_graph *g = n->graph;
     pln_node *prev = n->prev;
     pln_value *last = g->last_value;
-    if (!pln_node_is_in_set(n, c->to))
-        return pln_fail(why, PLN_E_UNSUPPORTED, "version %lld lacks the operator",
-                        (long long)c->to);
     pln_node *copy = pln_graph_add_node(g, n, n->domain, n->op_type, n->name, n->in,
                                         n->n_in, n->n_out);
     if (!copy)
@@ -129,6 +153,11 @@ static pln_status try_lowering(const converter *c, pln_node *n, pln_error *why)
     copy->attrs = n->attrs;
     copy->n_attrs = n->n_attrs;
     pln_status st = pln_node_lower(copy, c->to, why);
+    if (st != PLN_OK && st != PLN_E_NOMEM && !pln_node_is_in_set(n, c->to)) {
+        st = PLN_E_UNSUPPORTED;
+        pln_error_clear(why); /* an older name of it would have served */
+        pln_fail(why, st, "version %lld lacks the operator", (long long)c->to);
+    }
     if (st == PLN_OK && has_marks(copy))
         st = pln_fail(why, PLN_E_UNSUPPORTED, "version %lld can't say what it does",
                       (long long)c->to);
@@ -155,12 +184,38 @@ static pln_status finish_new(pln_node *after, const pln_node *n)
     return PLN_OK;
 }
 
-/* Other nodes in its place; `*next` is the first of them. */
-static pln_status expand(converter *c, pln_node *n, pln_node **next, pln_error *why)
+static pln_status convert_node(converter *c, pln_node *n);
+
+/* The nodes from `first` to before `end`, which stand for `whole`. */
+static pln_status convert_parts(converter *c, pln_node *first, const pln_node *end,
+                                const pln_node *whole, const char *name)
+{
+    const bool outer = !c->whole;
+    pln_status st = PLN_OK;
+    if (outer) {
+        c->whole = whole;
+        c->whole_name = name;
+        c->whole_op = whole->op_type;
+        c->whole_blocked = false;
+    }
+    c->depth++;
+    for (pln_node *next; first != end && st == PLN_OK; first = next) {
+        next = first->next;
+        st = convert_node(c, first);
+    }
+    c->depth--;
+    if (outer)
+        c->whole = NULL;
+    return st;
+}
+
+/* Other nodes in its place. */
+static pln_status expand(converter *c, pln_node *n, pln_error *why)
 {
     pln_node *prev = n->prev;
     pln_graph *g = n->graph;
     pln_value *last = g->last_value;
+    const char *name = name_of(n);
     const pln_status st = n->op->expand(n, c->to, why);
     if (st != PLN_OK) {
         if (st == PLN_E_UNSUPPORTED)
@@ -168,15 +223,79 @@ static pln_status expand(converter *c, pln_node *n, pln_node **next, pln_error *
         return st;
     }
     PLN_TRY(finish_new(prev, n));
+    PLN_TRY(convert_parts(c, prev ? prev->next : g->first, n, n, name));
     pln_graph_remove_node(n);
-    *next = prev ? prev->next : g->first;
     return PLN_OK;
 }
 
-static pln_status convert_node(converter *c, pln_node *n, pln_node **next)
+/* The element type that the version does not take; NONE: all are fine. */
+static pln_dtype refused_type(const converter *c, const pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (check_type(c, n, n->in[i], NULL) != PLN_OK &&
+            n->in[i]->type.kind == PLN_KIND_TENSOR)
+            return n->in[i]->type.dtype;
+    return PLN_DT_NONE;
+}
+
+/* The same operator on a larger type that the version takes, between casts. */
+static pln_status widen(converter *c, pln_node *n)
+{
+    const pln_dtype dt = refused_type(c, n);
+    const pln_dtype wide = dt ? pln_widen_choose(n, dt, c->to) : PLN_DT_NONE;
+    if (!wide || pln_type_since("Cast", dt) > c->to)
+        return PLN_E_UNSUPPORTED;
+    const char *name = name_of(n);
+    pln_node *first, *last;
+    PLN_TRY(pln_widen_node(n, dt, wide, &first, &last));
+    return convert_parts(c, first, last->next, n, name);
+}
+
+static pln_status convert_in_other_ways(converter *c, pln_node *n, pln_error *why)
+{
+    pln_error other = { .code = PLN_OK };
+    bool settled;
+    if (c->depth == MAX_DEPTH) /* one stands for itself in the end */
+        return PLN_E_UNSUPPORTED;
+    PLN_TRY(pln_node_settle_inputs(n, &settled));
+    if (settled && try_lowering(c, n, &other) == PLN_OK) {
+        n->origin = NULL;
+        return PLN_OK;
+    }
+    other = (pln_error){ .code = PLN_OK };
+    PLN_TRY(pln_node_settle(n, &settled));
+    if (settled)
+        return PLN_OK;
+    pln_status st = widen(c, n);
+    if (st == PLN_E_UNSUPPORTED && n->op->expand) {
+        st = expand(c, n, &other);
+        if (st == PLN_E_UNSUPPORTED && *other.text)
+            *why = other;
+    }
+    return st;
+}
+
+/* What was of a version up to 8, and became an operator of ours on reading: it stays in those
+ * versions, as it was. */
+static pln_status convert_raised(converter *c, pln_node *n)
 {
     pln_error why = { .code = PLN_OK };
-    *next = n->next;
+    pln_status st = PLN_E_UNSUPPORTED;
+    pln_fail(&why, st, "(%s): version %lld can't say what it does", n->op_type,
+             (long long)c->to);
+    if (n->op->expand)
+        st = expand(c, n, &why);
+    if (st == PLN_E_UNSUPPORTED)
+        block(c, n, &why);
+    return st == PLN_E_UNSUPPORTED ? PLN_OK : st;
+}
+
+static pln_status convert_node(converter *c, pln_node *n)
+{
+    pln_error why = { .code = PLN_OK };
+    if (n->op && !strcmp(n->domain, "planish") && n->origin &&
+        (c->to >= 9 || pln_op_first_version(n->origin->op_type) > c->to))
+        return convert_raised(c, n);
     if (!n->op || *n->domain ||
         pln_model_find_function(c->m, n->domain, n->op_type, n->overload))
         return PLN_OK;
@@ -188,14 +307,13 @@ static pln_status convert_node(converter *c, pln_node *n, pln_node **next)
         }
         return PLN_OK;
     }
-    pln_status st = try_lowering(c, n, &why);
-    if (st == PLN_E_UNSUPPORTED && n->op->expand) {
-        pln_error other = { .code = PLN_OK };
-        st = expand(c, n, next, &other);
+    pln_status st = c->to < 11 ? pln_node_count_from_front(n, &why) : PLN_OK;
+    if (st == PLN_OK)
+        st = try_lowering(c, n, &why);
+    if (st == PLN_E_UNSUPPORTED) {
+        st = convert_in_other_ways(c, n, &why);
         if (st == PLN_OK)
             return PLN_OK;
-        if (st == PLN_E_UNSUPPORTED)
-            why = other;
     }
     if (st == PLN_E_NOMEM)
         return pln_oom(c->err);
@@ -207,8 +325,10 @@ static pln_status convert_node(converter *c, pln_node *n, pln_node **next)
 
 static pln_status convert_graph(pln_graph *g, void *user)
 {
-    for (pln_node *n = g->first, *next; n; n = next)
-        PLN_TRY(convert_node(user, n, &next));
+    for (pln_node *n = g->first, *next; n; n = next) {
+        next = n->next;
+        PLN_TRY(convert_node(user, n));
+    }
     return PLN_OK;
 }
 

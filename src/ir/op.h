@@ -153,6 +153,8 @@ bool pln_domain_is_official(const char *domain);
 /* Whether input i may be a tensor of this type, by the signature; without one only a view
  * takes any. */
 bool pln_op_takes(const pln_op_desc *op, uint32_t i, pln_dtype dt);
+/* Whether output o has, by the signature, whatever element type input i has. */
+bool pln_op_gives_type_of(const pln_op_desc *op, uint32_t o, uint32_t i);
 /* The element type of output o by the signature and the inputs, where inference can't say
  * more; NONE: unknown. */
 pln_dtype pln_node_output_dtype(const pln_node *n, uint32_t o);

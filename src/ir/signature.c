@@ -183,3 +183,12 @@ pln_dtype pln_node_output_dtype(const pln_node *n, uint32_t o)
     }
     return view ? PLN_DT_NONE : pln_dtype_from_name(out.s, out.len);
 }
+
+bool pln_op_gives_type_of(const pln_op_desc *op, uint32_t o, uint32_t i)
+{
+    const char *arrow = op && op->sig ? strstr(op->sig, "->") : NULL;
+    if (!arrow)
+        return false;
+    const word out = name_at(arrow + 2, arrow + strlen(arrow), o), in = input_name(op, i);
+    return out.s && in.s && same(in, out) && set_of(op->types, in).s;
+}

@@ -158,3 +158,25 @@ int pln_type_since(const char *op, pln_dtype dt)
     }
     return 0;
 }
+
+int pln_kind_since(const char *op, pln_kind kind)
+{
+    static const struct {
+        const char *op;
+        uint8_t sequence, optional;
+    } kinds[] = { { "Identity", 14, 16 }, { "If", 13, 16 }, { "Loop", 13, 16 } };
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
+        if (!strcmp(kinds[i].op, op))
+            return kind == PLN_KIND_SEQUENCE   ? kinds[i].sequence
+                   : kind == PLN_KIND_OPTIONAL ? kinds[i].optional
+                                               : 0;
+    return 0;
+}
+
+const char *pln_kind_name(pln_kind kind)
+{
+    return kind == PLN_KIND_SEQUENCE   ? "sequences"
+           : kind == PLN_KIND_OPTIONAL ? "optionals"
+           : kind == PLN_KIND_MAP      ? "maps"
+                                       : "values";
+}

@@ -21,7 +21,7 @@ cat >"$tmp/no.txt" <<'END'
 no (float[2, 3] x, int64[1] k) => (float[2, 3] y, float[2, 3] w)
 {
    [a] y = CumSum(x, k)
-   [b] w = Trilu(x)
+   [b] w = Round(x)
 }
 END
 cat >"$tmp/body.txt" <<'END'

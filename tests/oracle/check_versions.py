@@ -546,35 +546,40 @@ def check_group(items):
     return ", ".join("%d %s" % (n, who) for who, n in sorted(judges.items()))
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--match", default="")
-    parser.add_argument("--list", action="store_true")
-    args = parser.parse_args()
-    table = histories()
-    newest = {"": 28, "ai.onnx.ml": 5}
-    groups = collections.defaultdict(list)
+def groups(match):
+    """{"Op-VERSION": [(name, model, feeds, want or None, rtol, atol)]}"""
+    table, newest = histories(), {"": 28, "ai.onnx.ml": 5}
+    found = collections.defaultdict(list)
     for case in suite_cases():
         node = case.model.graph.node[0]
         schemas = table.get((node.domain, node.op_type), [])
         for i in range(len(schemas) - 1):
             version = schemas[i].since_version
             label = "%s-%d" % (node.op_type, version)
-            if not re.search(args.match, label) or known(case.name, version):
+            if not re.search(match, label) or known(case.name, version):
                 continue
             carried = carry(case, schemas, i, newest[node.domain])
             if carried:
-                groups[label].append((case.name, *carried, None, case.rtol or 1e-3,
+                found[label].append((case.name, *carried, None, case.rtol or 1e-3,
                                       max(case.atol or 1e-7, 1e-6)))
     for op, version, name, model, feeds, want in itertools.chain(by_hand(), by_hand_more()):
         label = "%s-%d" % (op, version)
-        if re.search(args.match, label):
-            groups[label].append((name, model, feeds, want, 1e-3, 1e-5))
+        if re.search(match, label):
+            found[label].append((name, model, feeds, want, 1e-3, 1e-5))
+    return found
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--match", default="")
+    parser.add_argument("--list", action="store_true")
+    args = parser.parse_args()
+    table, found = histories(), groups(args.match)
     tap = harness.Tap()
-    for label in sorted(groups):
-        tap.check(label, check_group, groups[label])
+    for label in sorted(found):
+        tap.check(label, check_group, found[label])
     uncovered = ["%s-%d" % (name, s.since_version) for (_, name), schemas in table.items()
-                 for s in schemas[:-1] if "%s-%d" % (name, s.since_version) not in groups]
+                 for s in schemas[:-1] if "%s-%d" % (name, s.since_version) not in found]
     if args.list:
         print("# no case: " + " ".join(sorted(uncovered)))
     return tap.done()
