@@ -15,8 +15,7 @@
     X(cse)            \
     X(dce)            \
     X(control)        \
-    X(sink_transpose) \
-    X(sink_axes)      \
+    X(transpose)      \
     X(fold_conv_bn)   \
     X(fold_made)      \
     X(gemm)           \

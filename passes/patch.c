@@ -204,16 +204,15 @@ static const pln_node *user_in(const pln_graph *g, const pln_use *u)
     return at ? n : NULL;
 }
 
-/* Nothing between the old definition and the place of the new nodes may need the value.
- */
+/* Nothing between the old definition and the new one may need the value. */
 static bool order_holds(const pln_patch *p, const pln_value *old, const pln_value *with)
 {
-    if (!old->def || old->def == p->before || !is_new(p, with))
+    if (!old->def || !is_new(p, with) || !with->def)
         return true;
-    for (const pln_node *n = p->before; n; n = n->next)
+    for (const pln_node *n = with->def; n; n = n->next)
         if (n == old->def)
             return true; /* whoever needs it stands behind the new nodes */
-    for (const pln_node *n = old->def->next; n && n != p->before; n = n->next)
+    for (const pln_node *n = old->def->next; n && n != with->def; n = n->next)
         for (const pln_use *u = old->uses; u; u = u->next)
             if (user_in(p->graph, u) == n)
                 return false;

@@ -6,7 +6,7 @@
 
 #include "src/ir/op.h"
 
-#define PLN_PATCH_MAX 48
+#define PLN_PATCH_MAX 128
 
 typedef struct pln_pass_ctx pln_pass_ctx;
 

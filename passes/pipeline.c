@@ -15,7 +15,8 @@
 #define FOLD                                                                   \
     "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-attention,fuse-act"
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv"
-#define SIMPLE CLEAN ",sink-transpose,sink-axes," FOLD
+/* Norms before Transposes: they are along the last axis, and found there. */
+#define SIMPLE CLEAN ",fuse-norm,fuse-act,transpose," FOLD
 
 /* A file keeps the form in which its weights are stored; a session unpacks them. */
 const char *pln_pipeline_of_level(int level, bool session)
