@@ -1,6 +1,6 @@
 /* How operators work on the other side of a Transpose.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/layout.h"
+#include "passes/layout_impl.h"
 
 #include <string.h>
 
@@ -28,15 +28,15 @@ pln_axmap pln_axmap_inverse(const pln_axmap *a)
     return b;
 }
 
-static const pln_axmap *anchor(const pln_follow *f)
+const pln_axmap *pln_follow_anchor(const pln_follow *f)
 {
     return f->from_input ? &f->in[f->slot] : &f->out[f->slot];
 }
 
 /* Input `slot` and all outputs lie alike. */
-static bool alike(pln_follow *f, uint32_t slot)
+bool pln_follow_alike(pln_follow *f, uint32_t slot)
 {
-    const pln_axmap m = *anchor(f);
+    const pln_axmap m = *pln_follow_anchor(f);
     if (f->from_input && f->slot != slot)
         return false;
     f->in[slot] = m;
@@ -47,7 +47,7 @@ static bool alike(pln_follow *f, uint32_t slot)
 
 static bool trace_first(pln_follow *f)
 {
-    return alike(f, 0);
+    return pln_follow_alike(f, 0);
 }
 
 static pln_status emit_nothing(pln_patch *p, const pln_follow *f, pln_value **in,
@@ -60,18 +60,18 @@ static pln_status emit_nothing(pln_patch *p, const pln_follow *f, pln_value **in
     return PLN_OK;
 }
 
-static bool axis_of(const pln_node *n, int64_t otherwise, int rank, int64_t *axis)
+bool pln_follow_axis_of(const pln_node *n, int64_t otherwise, int rank, int64_t *axis)
 {
     *axis = pln_node_get_int(n, "axis", otherwise);
     *axis += *axis < 0 ? rank : 0;
     return *axis >= 0 && *axis < rank;
 }
 
-static pln_status put_axis(const pln_follow *f, pln_node *copy, int64_t otherwise,
+pln_status pln_follow_put_axis(const pln_follow *f, pln_node *copy, int64_t otherwise,
                            const pln_axmap *m)
 {
     int64_t axis;
-    return axis_of(f->n, otherwise, m->rank, &axis)
+    return pln_follow_axis_of(f->n, otherwise, m->rank, &axis)
                ? pln_node_set_int(copy, "axis", m->to[axis])
                : PLN_E_UNSUPPORTED;
 }
@@ -123,7 +123,7 @@ static bool trace_operand(pln_follow *f, uint32_t i, const pln_axmap *m)
 static bool trace_elements(pln_follow *f)
 {
     const pln_node *n = f->n;
-    const pln_axmap m = *anchor(f);
+    const pln_axmap m = *pln_follow_anchor(f);
     if (n->n_out != 1)
         return false;
     if (n->n_in > 1 && pln_value_rank(n->out[0]) != m.rank)
@@ -211,8 +211,8 @@ static pln_status emit_elements(pln_patch *p, const pln_follow *f, pln_value **i
 static bool trace_along(pln_follow *f)
 {
     int64_t axis;
-    return !pln_node_get_int(f->n, "pln_flatten", 0) && alike(f, 0) &&
-           axis_of(f->n, -1, f->in[0].rank, &axis);
+    return !pln_node_get_int(f->n, "pln_flatten", 0) && pln_follow_alike(f, 0) &&
+           pln_follow_axis_of(f->n, -1, f->in[0].rank, &axis);
 }
 
 static pln_status emit_along(pln_patch *p, const pln_follow *f, pln_value **in,
@@ -220,14 +220,14 @@ static pln_status emit_along(pln_patch *p, const pln_follow *f, pln_value **in,
 {
     (void)p;
     (void)in;
-    return put_axis(f, copy, -1, &f->in[0]);
+    return pln_follow_put_axis(f, copy, -1, &f->in[0]);
 }
 
 static bool trace_concat(pln_follow *f)
 {
-    const pln_axmap m = *anchor(f);
+    const pln_axmap m = *pln_follow_anchor(f);
     int64_t axis;
-    if (!axis_of(f->n, 0, m.rank, &axis))
+    if (!pln_follow_axis_of(f->n, 0, m.rank, &axis))
         return false;
     for (uint32_t i = 0; i < f->n->n_in; i++) {
         pln_value *v = f->n->in[i];
@@ -251,13 +251,13 @@ static pln_status emit_concat(pln_patch *p, const pln_follow *f, pln_value **in,
     for (uint32_t i = 0; i < f->n->n_in; i++)
         if (f->in[i].rank < 0 && !(in[i] = move_constant(p, f->n->in[i], &f->out[0])))
             return PLN_E_NOMEM;
-    return put_axis(f, copy, 0, &f->out[0]);
+    return pln_follow_put_axis(f, copy, 0, &f->out[0]);
 }
 
 static bool trace_split(pln_follow *f)
 {
     int64_t axis;
-    return alike(f, 0) && axis_of(f->n, 0, f->in[0].rank, &axis);
+    return pln_follow_alike(f, 0) && pln_follow_axis_of(f->n, 0, f->in[0].rank, &axis);
 }
 
 static pln_status emit_split(pln_patch *p, const pln_follow *f, pln_value **in,
@@ -265,7 +265,7 @@ static pln_status emit_split(pln_patch *p, const pln_follow *f, pln_value **in,
 {
     (void)p;
     (void)in;
-    return put_axis(f, copy, 0, &f->in[0]);
+    return pln_follow_put_axis(f, copy, 0, &f->in[0]);
 }
 
 /* Scale and zero point are one number each, or a row along `axis`. */
@@ -275,8 +275,8 @@ static bool trace_quant(pln_follow *f)
     if (pln_node_get_int(f->n, "block_size", 0) || f->n->n_in < 2 || !f->n->in[1] ||
         pln_value_rank(f->n->in[1]) < 0 || pln_value_rank(f->n->in[1]) > 1)
         return false;
-    return alike(f, 0) && (is_one_number(f->n->in[1]) ||
-                           axis_of(f->n, 1, f->in[0].rank, &axis));
+    return pln_follow_alike(f, 0) && (is_one_number(f->n->in[1]) ||
+                           pln_follow_axis_of(f->n, 1, f->in[0].rank, &axis));
 }
 
 static pln_status emit_quant(pln_patch *p, const pln_follow *f, pln_value **in,
@@ -284,7 +284,7 @@ static pln_status emit_quant(pln_patch *p, const pln_follow *f, pln_value **in,
 {
     (void)p;
     (void)in;
-    return is_one_number(f->n->in[1]) ? PLN_OK : put_axis(f, copy, 1, &f->in[0]);
+    return is_one_number(f->n->in[1]) ? PLN_OK : pln_follow_put_axis(f, copy, 1, &f->in[0]);
 }
 
 static bool scalar_axis(const pln_follow *f, int64_t *axis)
@@ -299,7 +299,7 @@ static bool scalar_axis(const pln_follow *f, int64_t *axis)
 static bool trace_cumsum(pln_follow *f)
 {
     int64_t axis;
-    return alike(f, 0) && scalar_axis(f, &axis);
+    return pln_follow_alike(f, 0) && scalar_axis(f, &axis);
 }
 
 static pln_status emit_cumsum(pln_patch *p, const pln_follow *f, pln_value **in,
@@ -317,388 +317,10 @@ static pln_status emit_cumsum(pln_patch *p, const pln_follow *f, pln_value **in,
     return in[1] ? PLN_OK : PLN_E_NOMEM;
 }
 
-/* ---- axes that go, come, or stay as one ----------------------------------------------------- */
-
-/* Of a map, what is left without some axes; rest[i]: which axis the i-th left one was. */
-static pln_axmap without(const pln_axmap *m, const bool *gone)
-{
-    pln_axmap out = { .rank = 0 };
-    for (int i = 0; i < m->rank; i++) {
-        int8_t lower = 0;
-        if (gone[i])
-            continue;
-        for (int k = 0; k < m->rank; k++)
-            lower = (int8_t)(lower + (gone[k] && m->to[k] < m->to[i]));
-        out.to[out.rank++] = (int8_t)(m->to[i] - lower);
-    }
-    return out;
-}
-
-/* The other way: `m` with further axes at the places `come`, which stay where they are. */
-static pln_axmap with_axes(const pln_axmap *m, const bool *come, int rank)
-{
-    pln_axmap out = { .rank = rank };
-    int8_t place[PLN_MAX_RANK];
-    int n = 0;
-    for (int i = 0; i < rank; i++)
-        if (!come[i])
-            place[n++] = (int8_t)i;
-    n = 0;
-    for (int i = 0; i < rank; i++)
-        out.to[i] = come[i] ? (int8_t)i : place[m->to[n++]];
-    return out;
-}
-
-/* Axes from a constant, or all of them where there is none. */
-static bool read_axes(const pln_value *v, int rank, bool *is, size_t *n)
-{
-    int64_t axes[PLN_MAX_RANK];
-    memset(is, 0, PLN_MAX_RANK * sizeof is[0]);
-    if (!v) {
-        for (int i = 0; i < rank; i++)
-            is[i] = true;
-        *n = (size_t)rank;
-        return true;
-    }
-    if (!pln_value_get_ints(v, axes, PLN_MAX_RANK, n))
-        return false;
-    for (size_t i = 0; i < *n; i++) {
-        axes[i] += axes[i] < 0 ? rank : 0;
-        if (axes[i] < 0 || axes[i] >= rank || is[axes[i]])
-            return false;
-        is[axes[i]] = true;
-    }
-    return true;
-}
-
-static pln_value *put_axes(pln_patch *p, const bool *is, const pln_axmap *m)
-{
-    int64_t axes[PLN_MAX_RANK];
-    size_t n = 0;
-    for (int at = 0; at < m->rank; at++)
-        for (int i = 0; i < m->rank; i++)
-            if (is[i] && m->to[i] == at)
-                axes[n++] = at;
-    return pln_patch_ints(p, axes, n, "axes");
-}
-
-static bool trace_removal(pln_follow *f, const bool *gone, size_t n)
-{
-    const pln_axmap m = *anchor(f);
-    if (f->from_input) {
-        f->out[0] = without(&m, gone);
-        return f->slot == 0;
-    }
-    f->in[0] = with_axes(&m, gone, m.rank + (int)n);
-    return true;
-}
-
-static bool trace_reduce(pln_follow *f)
-{
-    bool is[PLN_MAX_RANK];
-    size_t n;
-    const pln_node *r = f->n;
-    const int rank = f->from_input ? f->in[0].rank : pln_value_rank(r->in[0]);
-    const pln_value *axes = r->n_in > 1 ? r->in[1] : NULL;
-    if (rank < 0 || (!axes && pln_node_get_int(r, "noop_with_empty_axes", 0)) ||
-        !read_axes(axes, rank, is, &n) || (axes && !n))
-        return false;
-    return pln_node_get_int(r, "keepdims", 1) ? alike(f, 0) : trace_removal(f, is, n);
-}
-
-static pln_status emit_reduce(pln_patch *p, const pln_follow *f, pln_value **in,
-                              pln_node *copy)
-{
-    (void)copy;
-    bool is[PLN_MAX_RANK];
-    size_t n;
-    if (f->n->n_in < 2 || !f->n->in[1])
-        return PLN_OK;
-    if (!read_axes(f->n->in[1], f->in[0].rank, is, &n))
-        return PLN_E_UNSUPPORTED;
-    in[1] = put_axes(p, is, &f->in[0]);
-    return in[1] ? PLN_OK : PLN_E_NOMEM;
-}
-
-static bool trace_arg(pln_follow *f)
-{
-    bool is[PLN_MAX_RANK] = { false };
-    int64_t axis;
-    const int rank = f->from_input ? f->in[0].rank : pln_value_rank(f->n->in[0]);
-    if (rank < 0 || !axis_of(f->n, 0, rank, &axis))
-        return false;
-    is[axis] = true;
-    return pln_node_get_int(f->n, "keepdims", 1) ? alike(f, 0) : trace_removal(f, is, 1);
-}
-
-static pln_status emit_arg(pln_patch *p, const pln_follow *f, pln_value **in,
-                           pln_node *copy)
-{
-    (void)p;
-    (void)in;
-    return put_axis(f, copy, 0, &f->in[0]);
-}
-
-/* Without axes, those whose size is 1 for certain, if the others are certainly not. */
-static bool squeezed_axes(const pln_node *n, int rank, bool *is, size_t *count)
-{
-    const pln_value *axes = n->n_in > 1 ? n->in[1] : NULL;
-    const pln_value *x = n->in[0];
-    if (axes)
-        return read_axes(axes, rank, is, count);
-    *count = 0;
-    if (pln_value_rank(x) != rank || !pln_shape_is_static(x->type.shape))
-        return false;
-    for (int i = 0; i < rank; i++) {
-        is[i] = pln_dim_is(x->type.shape.dims[i], 1);
-        *count += is[i];
-    }
-    return true;
-}
-
-static bool trace_squeeze(pln_follow *f)
-{
-    bool is[PLN_MAX_RANK];
-    size_t n;
-    const int rank = f->from_input ? f->in[0].rank : pln_value_rank(f->n->in[0]);
-    return rank >= 0 && squeezed_axes(f->n, rank, is, &n) && trace_removal(f, is, n);
-}
-
-static pln_status emit_squeeze(pln_patch *p, const pln_follow *f, pln_value **in,
-                               pln_node *copy)
-{
-    (void)copy;
-    bool is[PLN_MAX_RANK];
-    size_t n;
-    if (f->n->n_in < 2 || !f->n->in[1])
-        return PLN_OK;
-    if (!squeezed_axes(f->n, f->in[0].rank, is, &n))
-        return PLN_E_UNSUPPORTED;
-    in[1] = put_axes(p, is, &f->in[0]);
-    return in[1] ? PLN_OK : PLN_E_NOMEM;
-}
-
-static bool trace_unsqueeze(pln_follow *f)
-{
-    bool is[PLN_MAX_RANK];
-    size_t n;
-    const pln_axmap m = *anchor(f);
-    int64_t axes[PLN_MAX_RANK];
-    if (f->n->n_in < 2 || !pln_value_get_ints(f->n->in[1], axes, PLN_MAX_RANK, &n))
-        return false;
-    const int rank = f->from_input ? m.rank + (int)n : m.rank;
-    if (rank > PLN_MAX_RANK || !read_axes(f->n->in[1], rank, is, &n) ||
-        (f->from_input && f->slot != 0))
-        return false;
-    if (f->from_input)
-        f->out[0] = with_axes(&m, is, rank);
-    else
-        f->in[0] = without(&m, is);
-    return true;
-}
-
-static pln_status emit_unsqueeze(pln_patch *p, const pln_follow *f, pln_value **in,
-                                 pln_node *copy)
-{
-    (void)copy;
-    bool is[PLN_MAX_RANK];
-    size_t n;
-    if (!read_axes(f->n->in[1], f->out[0].rank, is, &n))
-        return PLN_E_UNSUPPORTED;
-    in[1] = put_axes(p, is, &f->out[0]);
-    return in[1] ? PLN_OK : PLN_E_NOMEM;
-}
-
-/* ---- gathering ---------------------------------------------------------------------------- */
-
-/* The indices' axes stand where the gathered one stood. */
-static bool trace_gather(pln_follow *f)
-{
-    const pln_axmap m = *anchor(f);
-    int64_t axis;
-    const int q = f->n->in[1] ? pln_value_rank(f->n->in[1]) : -1;
-    if (q < 0 || q > 4 || (f->from_input ? f->slot != 0 : q != 1) ||
-        !axis_of(f->n, 0, m.rank, &axis) || m.rank - 1 + q > PLN_MAX_RANK)
-        return false;
-    f->in[0] = m;
-    f->out[0].rank = m.rank - 1 + q;
-    for (int i = 0; i < m.rank; i++) {
-        const int from = i < axis ? i : i + q - 1;
-        const int to = m.to[i] < m.to[axis] ? m.to[i] : m.to[i] + q - 1;
-        if (i != axis)
-            f->out[0].to[from] = (int8_t)to;
-    }
-    for (int j = 0; j < q; j++)
-        f->out[0].to[axis + j] = (int8_t)(m.to[axis] + j);
-    return true;
-}
-
-static pln_status emit_gather(pln_patch *p, const pln_follow *f, pln_value **in,
-                              pln_node *copy)
-{
-    (void)p;
-    (void)in;
-    return put_axis(f, copy, 0, &f->in[0]);
-}
-
-/* ---- numbers for each axis ------------------------------------------------------------------ */
-
-static bool trace_slice(pln_follow *f)
-{
-    const pln_node *n = f->n;
-    int64_t v[PLN_MAX_RANK];
-    size_t count;
-    if (n->n_in < 3 || !alike(f, 0))
-        return false;
-    if (n->n_in > 3 && n->in[3])
-        return pln_value_get_ints(n->in[3], v, PLN_MAX_RANK, &count);
-    return pln_value_get_ints(n->in[1], v, PLN_MAX_RANK, &count);
-}
-
-static pln_status emit_slice(pln_patch *p, const pln_follow *f, pln_value **in,
-                             pln_node *copy)
-{
-    (void)copy;
-    int64_t axes[PLN_MAX_RANK];
-    size_t count;
-    const int rank = f->in[0].rank;
-    if (f->n->n_in > 3 && f->n->in[3]) {
-        pln_value_get_ints(f->n->in[3], axes, PLN_MAX_RANK, &count);
-    } else {
-        pln_value_get_ints(f->n->in[1], axes, PLN_MAX_RANK, &count);
-        for (size_t i = 0; i < count; i++)
-            axes[i] = (int64_t)i;
-    }
-    for (size_t i = 0; i < count; i++) {
-        axes[i] += axes[i] < 0 ? rank : 0;
-        if (axes[i] < 0 || axes[i] >= rank)
-            return PLN_E_UNSUPPORTED;
-        axes[i] = f->in[0].to[axes[i]];
-    }
-    in[3] = pln_patch_ints(p, axes, count, "axes");
-    return in[3] ? PLN_OK : PLN_E_NOMEM;
-}
-
-/* One number for each axis in input `slot`, in `parts` blocks. */
-static bool has_row(const pln_follow *f, uint32_t slot, size_t parts)
-{
-    int64_t v[2 * PLN_MAX_RANK];
-    size_t n;
-    return f->n->n_in > slot && f->n->in[slot] &&
-           pln_value_get_ints(f->n->in[slot], v, 2 * PLN_MAX_RANK, &n) &&
-           n == parts * (size_t)f->in[0].rank;
-}
-
-static pln_status move_row(pln_patch *p, const pln_follow *f, uint32_t slot, size_t parts,
-                           pln_value **in)
-{
-    int64_t v[2 * PLN_MAX_RANK], to[2 * PLN_MAX_RANK];
-    size_t n;
-    const pln_axmap *m = &f->in[0];
-    if (!pln_value_get_ints(f->n->in[slot], v, 2 * PLN_MAX_RANK, &n))
-        return PLN_E_UNSUPPORTED;
-    for (size_t k = 0; k < parts; k++)
-        for (int i = 0; i < m->rank; i++)
-            to[k * (size_t)m->rank + (size_t)m->to[i]] = v[k * (size_t)m->rank + (size_t)i];
-    in[slot] = pln_patch_ints(p, to, n, f->n->in[slot]->name);
-    return in[slot] ? PLN_OK : PLN_E_NOMEM;
-}
-
-static bool trace_pad(pln_follow *f)
-{
-    bool is[PLN_MAX_RANK];
-    size_t n;
-    if (!alike(f, 0))
-        return false;
-    if (f->n->n_in > 3 && f->n->in[3])
-        return read_axes(f->n->in[3], f->in[0].rank, is, &n);
-    return has_row(f, 1, 2);
-}
-
-static pln_status emit_pad(pln_patch *p, const pln_follow *f, pln_value **in, pln_node *copy)
-{
-    (void)copy;
-    int64_t axes[PLN_MAX_RANK];
-    size_t n;
-    const int rank = f->in[0].rank;
-    if (f->n->n_in < 4 || !f->n->in[3])
-        return move_row(p, f, 1, 2, in);
-    if (!pln_value_get_ints(f->n->in[3], axes, PLN_MAX_RANK, &n))
-        return PLN_E_UNSUPPORTED;
-    for (size_t i = 0; i < n; i++)
-        axes[i] = f->in[0].to[axes[i] + (axes[i] < 0 ? rank : 0)];
-    in[3] = pln_patch_ints(p, axes, n, "axes");
-    return in[3] ? PLN_OK : PLN_E_NOMEM;
-}
-
-static bool trace_row(pln_follow *f)
-{
-    return alike(f, 0) && has_row(f, 1, 1);
-}
-
-static pln_status emit_row(pln_patch *p, const pln_follow *f, pln_value **in, pln_node *copy)
-{
-    (void)copy;
-    return move_row(p, f, 1, 1, in);
-}
-
-/* Enlarging may add axes in front; here it does not. */
-static bool trace_expand(pln_follow *f)
-{
-    const int rank = pln_value_rank(f->n->in[0]);
-    return rank >= 0 && rank == pln_value_rank(f->n->out[0]) && trace_row(f);
-}
-
-/* ---- Resize ------------------------------------------------------------------------------- */
-
-static bool read_floats(const pln_value *v, double *out, int rank)
-{
-    if (!v || !pln_value_is_const(v) || v->cst->rank != 1 || v->cst->dims[0] != rank ||
-        v->cst->dtype != PLN_DT_F32 || pln_tensor_materialize(v->cst, NULL) != PLN_OK)
-        return false;
-    for (int i = 0; i < rank; i++)
-        out[i] = pln_tensor_get_f64(v->cst, i);
-    return true;
-}
-
-/* The nearest element can be found along any axes. Interpolation is along the last two
- * there: other runtimes know no other. */
-static bool trace_resize(pln_follow *f)
-{
-    double scale[PLN_MAX_RANK];
-    const pln_node *n = f->n;
-    if (n->n_in < 3 || (n->in[1] && pln_value_count(n->in[1]) != 0) ||
-        pln_node_find_attr(n, "axes") || !alike(f, 0) ||
-        !read_floats(n->in[2], scale, f->in[0].rank) || (n->n_in > 3 && n->in[3]))
-        return false;
-    if (!strcmp(pln_node_get_string(n, "mode", "nearest"), "nearest"))
-        return true;
-    for (int i = 0; i < f->in[0].rank; i++)
-        if (scale[i] != 1 && f->in[0].to[i] < f->in[0].rank - 2)
-            return false;
-    return true;
-}
-
-static pln_status emit_resize(pln_patch *p, const pln_follow *f, pln_value **in,
-                              pln_node *copy)
-{
-    (void)copy;
-    double scale[PLN_MAX_RANK];
-    pln_tensor *t = NULL;
-    const int64_t rank = f->in[0].rank;
-    if (!read_floats(f->n->in[2], scale, (int)rank) ||
-        pln_tensor_make(p->graph->model->alloc, PLN_DT_F32, 1, &rank, &t, NULL) != PLN_OK)
-        return PLN_E_NOMEM;
-    for (int i = 0; i < rank; i++)
-        pln_tensor_set_f64(t, f->in[0].to[i], scale[i]);
-    in[2] = pln_patch_const(p, t, "scales");
-    return in[2] ? PLN_OK : PLN_E_NOMEM;
-}
-
 /* Ratio and the training flag say nothing of axes. */
 static bool trace_dropout(pln_follow *f)
 {
-    return f->n->n_out == 1 && alike(f, 0);
+    return f->n->n_out == 1 && pln_follow_alike(f, 0);
 }
 
 /* ---- the table ------------------------------------------------------------------------------ */
@@ -720,26 +342,26 @@ static const pln_follow_op table[] = {
     { "Split", trace_split, emit_split, 0 },
     { "QuantizeLinear", trace_quant, emit_quant, 0 },
     { "DequantizeLinear", trace_quant, emit_quant, 0 },
-    { "ReduceMax", trace_reduce, emit_reduce, SINKS },
-    { "ReduceMin", trace_reduce, emit_reduce, SINKS },
-    { "ReduceSum", trace_reduce, emit_reduce, SINKS },
-    { "ReduceMean", trace_reduce, emit_reduce, SINKS },
-    { "ReduceProd", trace_reduce, emit_reduce, SINKS },
-    { "ReduceL1", trace_reduce, emit_reduce, SINKS },
-    { "ReduceL2", trace_reduce, emit_reduce, SINKS },
-    { "ReduceSumSquare", trace_reduce, emit_reduce, SINKS },
-    { "ReduceLogSum", trace_reduce, emit_reduce, SINKS },
-    { "ReduceLogSumExp", trace_reduce, emit_reduce, SINKS },
-    { "ArgMax", trace_arg, emit_arg, SINKS },
-    { "ArgMin", trace_arg, emit_arg, SINKS },
-    { "Squeeze", trace_squeeze, emit_squeeze, 0 },
-    { "Unsqueeze", trace_unsqueeze, emit_unsqueeze, 0 },
-    { "Gather", trace_gather, emit_gather, 0 },
-    { "Slice", trace_slice, emit_slice, SINKS },
-    { "Pad", trace_pad, emit_pad, 0 },
-    { "Tile", trace_row, emit_row, 0 },
-    { "Expand", trace_expand, emit_row, 0 },
-    { "Resize", trace_resize, emit_resize, 0 },
+    { "ReduceMax", pln_trace_reduce, pln_emit_reduce, SINKS },
+    { "ReduceMin", pln_trace_reduce, pln_emit_reduce, SINKS },
+    { "ReduceSum", pln_trace_reduce, pln_emit_reduce, SINKS },
+    { "ReduceMean", pln_trace_reduce, pln_emit_reduce, SINKS },
+    { "ReduceProd", pln_trace_reduce, pln_emit_reduce, SINKS },
+    { "ReduceL1", pln_trace_reduce, pln_emit_reduce, SINKS },
+    { "ReduceL2", pln_trace_reduce, pln_emit_reduce, SINKS },
+    { "ReduceSumSquare", pln_trace_reduce, pln_emit_reduce, SINKS },
+    { "ReduceLogSum", pln_trace_reduce, pln_emit_reduce, SINKS },
+    { "ReduceLogSumExp", pln_trace_reduce, pln_emit_reduce, SINKS },
+    { "ArgMax", pln_trace_arg, pln_emit_arg, SINKS },
+    { "ArgMin", pln_trace_arg, pln_emit_arg, SINKS },
+    { "Squeeze", pln_trace_squeeze, pln_emit_squeeze, 0 },
+    { "Unsqueeze", pln_trace_unsqueeze, pln_emit_unsqueeze, 0 },
+    { "Gather", pln_trace_gather, pln_emit_gather, 0 },
+    { "Slice", pln_trace_slice, pln_emit_slice, SINKS },
+    { "Pad", pln_trace_pad, pln_emit_pad, 0 },
+    { "Tile", pln_trace_row, pln_emit_row, 0 },
+    { "Expand", pln_trace_expand, pln_emit_row, 0 },
+    { "Resize", pln_trace_resize, pln_emit_resize, 0 },
 };
 
 /* Operators that are told element-wise by their rows, but do more. */
