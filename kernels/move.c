@@ -1,8 +1,10 @@
 /* Strided copies and what else data movement shares.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/move.h"
+#include "src/util/transpose.h"
 
 #include <stdatomic.h>
+#include <stdlib.h>
 
 /* Below this a copy is not worth a team of threads. */
 #define PARALLEL_BYTES (512 * 1024)
@@ -66,64 +68,6 @@ static void copy_row(const move_plan *p, char *d, const char *s)
 
 /* dst[a][b] = src[b][a]: a is contiguous in src, b in dst. */
 #define TILE 32
-#define BLOCK(W, size)                                                                   \
-    static void block_##size(char *d, int64_t da, const char *s, int64_t sb, int64_t na, \
-                             int64_t nb)                                                 \
-    {                                                                                    \
-        for (int64_t a = 0; a < na; a++) {                                               \
-            W *o = (W *)(d + a * da);                                                    \
-            const char *from = s + a * size;                                             \
-            for (int64_t b = 0; b < nb; b++)                                             \
-                o[b] = *(const W *)(from + b * sb);                                      \
-        }                                                                                \
-    }
-BLOCK(pln_w1, 1)
-BLOCK(pln_w2, 2)
-BLOCK(pln_w8, 8)
-BLOCK(pln_w16, 16)
-
-typedef uint32_t vec4 __attribute__((vector_size(16), aligned(1), may_alias));
-#ifdef __clang__
-#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#else
-typedef uint32_t idx4 __attribute__((vector_size(16)));
-#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (idx4){ __VA_ARGS__ })
-#endif
-
-static inline void quad_4(char *d, int64_t da, const char *s, int64_t sb)
-{
-    const vec4 r0 = *(const vec4 *)s, r1 = *(const vec4 *)(s + sb);
-    const vec4 r2 = *(const vec4 *)(s + 2 * sb), r3 = *(const vec4 *)(s + 3 * sb);
-    const vec4 lo01 = SHUFFLE(r0, r1, 0, 4, 1, 5);
-    const vec4 hi01 = SHUFFLE(r0, r1, 2, 6, 3, 7);
-    const vec4 lo23 = SHUFFLE(r2, r3, 0, 4, 1, 5);
-    const vec4 hi23 = SHUFFLE(r2, r3, 2, 6, 3, 7);
-    *(vec4 *)d = SHUFFLE(lo01, lo23, 0, 1, 4, 5);
-    *(vec4 *)(d + da) = SHUFFLE(lo01, lo23, 2, 3, 6, 7);
-    *(vec4 *)(d + 2 * da) = SHUFFLE(hi01, hi23, 0, 1, 4, 5);
-    *(vec4 *)(d + 3 * da) = SHUFFLE(hi01, hi23, 2, 3, 6, 7);
-}
-
-static void block_4(char *d, int64_t da, const char *s, int64_t sb, int64_t na,
-                    int64_t nb)
-{
-    int64_t b = 0;
-    for (; b + 4 <= nb; b += 4) {
-        int64_t a = 0;
-        for (; a + 4 <= na; a += 4)
-            quad_4(d + a * da + b * 4, da, s + b * sb + a * 4, sb);
-        for (; a < na; a++)
-            for (int64_t k = b; k < b + 4; k++)
-                *(pln_w4 *)(d + a * da + k * 4) = *(const pln_w4 *)(s + k * sb + a * 4);
-    }
-    for (int64_t a = 0; a < na; a++)
-        for (int64_t k = b; k < nb; k++)
-            *(pln_w4 *)(d + a * da + k * 4) = *(const pln_w4 *)(s + k * sb + a * 4);
-}
-
-typedef void (*block_fn)(char *d, int64_t da, const char *s, int64_t sb, int64_t na,
-                         int64_t nb);
-static const block_fn block_fns[] = { block_1, block_2, block_4, block_8, block_16 };
 
 static int64_t min64(int64_t a, int64_t b)
 {
@@ -132,7 +76,7 @@ static int64_t min64(int64_t a, int64_t b)
 
 static void copy_transposed(const move_plan *p, char *d, const char *s, int64_t na)
 {
-    const block_fn fn = block_fns[pln_move_size_index(p->unit)];
+    const pln_transpose_fn fn = pln_transpose_of(p->unit);
     const int last = p->rank - 1;
     const int64_t nb = p->dims[last], sb = p->ss[last], da = p->ds[p->transposed];
     const int64_t u = (int64_t)p->unit;
@@ -210,12 +154,25 @@ static void copy_matrix_range(void *arg, int64_t begin, int64_t end)
 /* ---- planning
  * ------------------------------------------------------------------------------------ */
 
+/* The walk goes through the destination as it lies in memory. */
+static void order_dims(const int64_t *dst_stride, int rank, int *order)
+{
+    for (int i = 0; i < rank; i++) {
+        int at = i;
+        for (; at > 0 && llabs(dst_stride[order[at - 1]]) < llabs(dst_stride[i]); at--)
+            order[at] = order[at - 1];
+        order[at] = i;
+    }
+}
+
 /* Drops dims of size 1 and joins neighbours that are one dimension on both sides. */
 static bool plan_dims(move_plan *p, const int64_t *dst_stride, const int64_t *src_stride,
                       const int64_t *dims, int rank, size_t size)
 {
-    int r = 0;
-    for (int i = 0; i < rank; i++) {
+    int r = 0, order[PLN_MOVE_RANK];
+    order_dims(dst_stride, rank, order);
+    for (int o = 0; o < rank; o++) {
+        const int i = order[o];
         if (dims[i] == 0)
             return false;
         if (dims[i] == 1)

@@ -2,10 +2,11 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "src/rt/rt.h"
 #include "src/util/parallel.h"
+#include "src/util/transpose.h"
 
 #include <string.h>
 
-#define TILE 16
+#define TILE 32
 
 /* Both layouts put the elements at the same places. */
 bool rt_layout_same_bytes(int rank, const int64_t *dims)
@@ -25,50 +26,18 @@ typedef struct job {
     size_t size;
 } job;
 
-#define TRANSPOSE_TILE(type)                                                        \
-    static void tile_##type(const void *src, void *dst, int64_t rows, int64_t cols, \
-                            int64_t r0, int64_t r1)                                 \
-    {                                                                               \
-        const type *restrict s = src;                                               \
-        type *restrict d = dst;                                                     \
-        for (int64_t c0 = 0; c0 < cols; c0 += TILE) {                               \
-            const int64_t c1 = c0 + TILE < cols ? c0 + TILE : cols;                 \
-            if (r1 - r0 == TILE && c1 - c0 == TILE) {                               \
-                for (int c = 0; c < TILE; c++)                                      \
-                    for (int r = 0; r < TILE; r++)                                  \
-                        d[(c0 + c) * rows + r0 + r] = s[(r0 + r) * cols + c0 + c];  \
-                continue;                                                           \
-            }                                                                       \
-            for (int64_t c = c0; c < c1; c++)                                       \
-                for (int64_t r = r0; r < r1; r++)                                   \
-                    d[c * rows + r] = s[r * cols + c];                              \
-        }                                                                           \
-    }
-
-typedef struct wide {
-    uint64_t half[2];
-} wide;
-
-TRANSPOSE_TILE(uint8_t)
-TRANSPOSE_TILE(uint16_t)
-TRANSPOSE_TILE(uint32_t)
-TRANSPOSE_TILE(uint64_t)
-TRANSPOSE_TILE(wide)
-
 static void transpose_range(void *arg, int64_t begin, int64_t end)
 {
     const job *j = arg;
-    void (*const tile)(const void *, void *, int64_t, int64_t, int64_t, int64_t) =
-        j->size == 1   ? tile_uint8_t
-        : j->size == 2 ? tile_uint16_t
-        : j->size == 4 ? tile_uint32_t
-        : j->size == 8 ? tile_uint64_t
-                       : tile_wide;
-    const int64_t matrix = j->rows * j->cols * (int64_t)j->size;
+    const pln_transpose_fn block = pln_transpose_of(j->size);
+    const int64_t size = (int64_t)j->size, matrix = j->rows * j->cols * size;
     for (int64_t i = begin; i < end; i++) {
-        const int64_t m = i / j->tiles, r0 = i % j->tiles * TILE;
-        const int64_t r1 = r0 + TILE < j->rows ? r0 + TILE : j->rows;
-        tile(j->src + m * matrix, j->dst + m * matrix, j->rows, j->cols, r0, r1);
+        const int64_t r0 = i % j->tiles * TILE, left = j->rows - r0;
+        const char *src = j->src + i / j->tiles * matrix + r0 * j->cols * size;
+        char *dst = j->dst + i / j->tiles * matrix + r0 * size;
+        for (int64_t c0 = 0; c0 < j->cols; c0 += TILE)
+            block(dst + c0 * j->rows * size, j->rows * size, src + c0 * size, j->cols * size,
+                  j->cols - c0 < TILE ? j->cols - c0 : TILE, left < TILE ? left : TILE);
     }
 }
 
