@@ -1,11 +1,12 @@
 /* DeformConv: a convolution whose taps are moved by an input.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "kernels/conv.h"
+#include "kernels/deform_conv.h"
 #include "kernels/product.h"
 #include "src/ir/numeric.h"
 #include "src/util/parallel.h"
 
 #include <math.h>
+#include <string.h>
 
 typedef struct deform_attrs {
     pln_conv_attrs conv; /* first: the convolution's geometry reads it */
@@ -24,12 +25,7 @@ static const pln_attr_spec deform_spec[] = {
     PLN_A_END,
 };
 
-typedef struct deform {
-    pln_conv_geom g;
-    int64_t offset_group;
-    const void *x, *w, *offset, *bias, *mask;
-    void *y;
-} deform;
+typedef pln_deform deform;
 
 #define PLN_TMPL "kernels/deform_conv_tmpl.h"
 #include "kernels/each_float.h"
@@ -86,18 +82,25 @@ static bool fits(const deform *s, const pln_tensor *t, int64_t planes)
                   t->dims[2] == s->g.out[0] && t->dims[3] == s->g.out[1]);
 }
 
-static pln_status deform_ref(pln_call *c, pln_error *err)
+static pln_status deform_of(const pln_call *c, deform *s, pln_error *err)
 {
     const deform_attrs *at = c->attrs;
     const pln_tensor *bias = pln_call_has(c, 3) ? c->in[3] : NULL;
     const pln_tensor *mask = pln_call_has(c, 4) ? c->in[4] : NULL;
-    deform s = { .offset_group = at->offset_group, .x = c->in[0]->data, .w = c->in[1]->data,
-                 .offset = c->in[2]->data, .bias = bias ? bias->data : NULL,
-                 .mask = mask ? mask->data : NULL, .y = c->out[0]->data };
-    if (!pln_conv_geom_set(&s.g, &at->conv, false, c->in[0], c->in[1], c->out[0]) ||
-        s.g.nd != 2 || s.g.c % s.offset_group || !fits(&s, c->in[2], 2) || !fits(&s, mask, 1) ||
-        (bias && pln_tensor_size(bias) != s.g.m))
+    *s = (deform){ .offset_group = at->offset_group, .x = c->in[0]->data, .w = c->in[1]->data,
+                   .offset = c->in[2]->data, .bias = bias ? bias->data : NULL,
+                   .mask = mask ? mask->data : NULL, .y = c->out[0]->data };
+    if (!pln_conv_geom_set(&s->g, &at->conv, false, c->in[0], c->in[1], c->out[0]) ||
+        s->g.nd != 2 || s->g.c % s->offset_group || !fits(s, c->in[2], 2) || !fits(s, mask, 1) ||
+        (bias && pln_tensor_size(bias) != s->g.m))
         return pln_call_fail(c, err, PLN_E_RUN, "shapes do not fit");
+    return PLN_OK;
+}
+
+static pln_status deform_ref(pln_call *c, pln_error *err)
+{
+    deform s;
+    PLN_TRY(deform_of(c, &s, err));
     const job j = { fns[c->in[0]->dtype], &s };
     if (!j.fn)
         return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "no convolution of %s",
@@ -106,10 +109,28 @@ static pln_status deform_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
+static pln_status deform_run(pln_call *c, pln_error *err)
+{
+    deform s;
+    PLN_TRY(deform_of(c, &s, err));
+    return pln_tensor_size(c->out[0]) == 0 ? PLN_OK : pln_deform_f32(c, &s, err);
+}
+
+static pln_status deform_prepare(pln_prep *p, pln_error *err)
+{
+    (void)err;
+    if (p->in[0]->dtype != PLN_DT_F32)
+        return PLN_E_UNSUPPORTED;
+    memset(p->layout_in, PLN_LAYOUT_PLAIN, p->n_in);
+    return PLN_OK;
+}
+
+static const pln_impl deform_cpu = { "deform_conv_f32", deform_prepare, deform_run, NULL };
+
 const pln_op_desc pln_ops_deform_conv[] = {
     { .name = "DeformConv", .domain = "", .since = 22, .in = { 3, 5 }, .out = { 1, 1 },
       .types = "T:" PLN_FLOAT_TYPES, .sig = "T,T,T,T?,T?->T", .attrs = deform_spec,
       .attrs_size = sizeof(deform_attrs), .check = check, .infer = deform_infer,
-      .ref = deform_ref, .cost = deform_cost },
+      .ref = deform_ref, .cpu = &deform_cpu, .cost = deform_cost },
     { .name = NULL },
 };

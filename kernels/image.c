@@ -4,6 +4,7 @@
 
 #include "kernels/expand.h"
 #include "kernels/move.h"
+#include "kernels/vec.h"
 #include "kernels/raise.h"
 
 /* ---- CenterCropPad
@@ -227,6 +228,82 @@ static int64_t col_pixel(const col_geo *g, int64_t tap, int64_t col)
     }
     return pixel;
 }
+
+/* One row of columns in float: those of the last dimension, which lie side by side. */
+static void col_row_f32(const col_geo *g, int64_t tap, int64_t row, const float *x,
+                        float *image)
+{
+    const int l = g->s - 1;
+    const int64_t cols = g->cols[l], stride = g->stride[l];
+    const int64_t start = tap % g->block[l] * g->dil[l] - g->before[l];
+    int64_t base = 0, step = g->image[l], rest = tap / g->block[l];
+    for (int i = l - 1; i >= 0; i--) {
+        const int64_t at = row % g->cols[i] * g->stride[i] - g->before[i] +
+                           rest % g->block[i] * g->dil[i];
+        if (at < 0 || at >= g->image[i])
+            return;
+        base += at * step;
+        step *= g->image[i];
+        row /= g->cols[i];
+        rest /= g->block[i];
+    }
+    int64_t lo = start < 0 ? (-start + stride - 1) / stride : 0;
+    int64_t hi = start < g->image[l] ? (g->image[l] - 1 - start) / stride + 1 : 0;
+    hi = hi < cols ? hi : cols;
+    float *to = image + base + start;
+    if (stride == 1 && hi > lo)
+        pln_vec()->add_to(to + lo, x + lo, hi - lo);
+    else
+        for (int64_t i = lo; i < hi; i++)
+            to[i * stride] += x[i];
+}
+
+typedef struct col_job {
+    const col_geo *g;
+    const float *x;
+    float *y;
+} col_job;
+
+static void col_planes_f32(void *arg, int64_t begin, int64_t end)
+{
+    const col_job *j = arg;
+    const col_geo *g = j->g;
+    const int64_t cols = g->cols[g->s - 1];
+    for (int64_t p = begin; p < end; p++) {
+        float *image = j->y + p * g->n_image;
+        const float *x = j->x + p * g->n_block * g->n_cols;
+        memset(image, 0, (size_t)g->n_image * sizeof *image);
+        for (int64_t tap = 0; tap < g->n_block && g->n_cols > 0; tap++)
+            for (int64_t row = 0; row < g->n_cols / cols; row++)
+                col_row_f32(g, tap, row, x + tap * g->n_cols + row * cols, image);
+    }
+}
+
+static pln_status col_run_f32(pln_call *c, pln_error *err)
+{
+    const pln_tensor *x = c->in[0];
+    col_geo g = { 0 };
+    PLN_TRY(col_geometry(c, &g, err));
+    int64_t dims[PLN_MAX_RANK] = { x->dims[0], x->dims[1] / g.n_block };
+    memcpy(dims + 2, g.image, (size_t)g.s * sizeof *dims);
+    PLN_TRY(pln_move_output(c, 0, x->dtype, 2 + g.s, dims, err));
+    col_job j = { &g, PLN_DATA(const float, x), PLN_DATA(float, c->out[0]) };
+    if (g.s > 0 && g.n_image > 0)
+        pln_parallel_for(c->n_threads, dims[0] * dims[1],
+                         1 + 16384 / (g.n_block * g.n_cols + 1), col_planes_f32, &j);
+    return PLN_OK;
+}
+
+static pln_status col_prepare(pln_prep *p, pln_error *err)
+{
+    (void)err;
+    if (p->in[0]->dtype != PLN_DT_F32)
+        return PLN_E_UNSUPPORTED;
+    memset(p->layout_in, PLN_LAYOUT_PLAIN, p->n_in);
+    return PLN_OK;
+}
+
+static const pln_impl col_cpu = { "col2im_f32", col_prepare, col_run_f32, NULL };
 
 static pln_status col_run(pln_call *c, pln_error *err)
 {
@@ -754,7 +831,8 @@ const pln_op_desc pln_ops_image[] = {
       .attrs = col_spec,
       .attrs_size = sizeof(col_attrs),
       .infer = col_infer,
-      .ref = col_run },
+      .ref = col_run,
+      .cpu = &col_cpu },
     { .name = "MaxUnpool",
       .domain = "",
       .since = 22,

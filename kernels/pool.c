@@ -556,8 +556,11 @@ static void find_max(const pln_tensor *x, const pool_geo *g, const int64_t *o,
         const int64_t e = g->channels_last
                               ? (image * g->in_pixels + pixel) * g->c + channel
                               : (image * g->c + channel) * g->in_pixels + pixel;
-        if (inside && (*best_pixel < 0 || pln_tensor_get_f64(x, e) > best)) {
-            best = pln_tensor_get_f64(x, e);
+        const double v = !inside                 ? 0
+                         : x->dtype == PLN_DT_F32 ? (double)PLN_DATA(const float, x)[e]
+                                                  : pln_tensor_get_f64(x, e);
+        if (inside && (*best_pixel < 0 || v > best)) {
+            best = v;
             *best_pixel = pixel;
             memcpy(best_at, at, (size_t)g->s * sizeof *at);
         }
@@ -721,6 +724,23 @@ static pln_status lp_check(pln_node *n, void *attrs, pln_error *err)
     return ((pool_attrs *)attrs)->p == 0 ? pln_raise_fail(n, err, "p is 0") : PLN_OK;
 }
 
+/* Short floats are left to the loops of float. */
+static pln_status pool_prepare(pln_prep *p, pln_error *err)
+{
+    (void)err;
+    const pln_dtype dt = (pln_dtype)p->in[0]->dtype;
+    return dt == PLN_DT_F16 || dt == PLN_DT_BF16 ? PLN_E_UNSUPPORTED : PLN_OK;
+}
+
+static const pln_impl max_cpu = { "max_pool", pool_prepare, pool_max_run, NULL };
+static const pln_impl average_cpu = { "average_pool", pool_prepare, pool_average_run, NULL };
+static const pln_impl lp_cpu = { "lp_pool", pool_prepare, lp_run, NULL };
+static const pln_impl global_max_cpu = { "global_max_pool", pool_prepare, pool_global_max_run,
+                                         NULL };
+static const pln_impl global_average_cpu = { "global_average_pool", pool_prepare,
+                                             pool_global_average_run, NULL };
+static const pln_impl global_lp_cpu = { "global_lp_pool", pool_prepare, global_lp_run, NULL };
+
 #define ROW                                                       \
     .domain = "", .in = { 1, 1 }, .traits = PLN_OP_CHANNELS_LAST, \
     .attrs_size = sizeof(pool_attrs)
@@ -729,20 +749,20 @@ static pln_status lp_check(pln_node *n, void *attrs, pln_error *err)
 const pln_op_desc pln_ops_pool[] = {
     { ROW, .name = "MaxPool", .since = 22, .out = { 1, 2 },
       .types = "T:float16,bfloat16,float,double,int8,uint8", .sig = "T->T,int64?",
-      .attrs = max_spec, .infer = pool_infer, .ref = pool_max_run, .cost = pool_cost,
+      .attrs = max_spec, .infer = pool_infer, .ref = pool_max_run, .cpu = &max_cpu, .cost = pool_cost,
       .versions = max_versions },
     { ROW, FLOATS, .name = "AveragePool", .since = 22, .out = { 1, 1 },
-      .attrs = average_spec, .infer = pool_infer, .ref = pool_average_run, .cost = pool_cost,
+      .attrs = average_spec, .infer = pool_infer, .ref = pool_average_run, .cpu = &average_cpu, .cost = pool_cost,
       .versions = average_versions },
     { ROW, FLOATS, .name = "LpPool", .since = 22, .out = { 1, 1 }, .attrs = lp_spec,
-      .check = lp_check, .infer = pool_infer, .ref = lp_run, .cost = pool_cost,
+      .check = lp_check, .infer = pool_infer, .ref = lp_run, .cpu = &lp_cpu, .cost = pool_cost,
       .versions = lp_versions },
     { ROW, FLOATS, .name = "GlobalAveragePool", .since = 22, .out = { 1, 1 },
-      .infer = pool_global_infer, .ref = pool_global_average_run },
+      .infer = pool_global_infer, .ref = pool_global_average_run, .cpu = &global_average_cpu },
     { ROW, FLOATS, .name = "GlobalMaxPool", .since = 22, .out = { 1, 1 },
-      .infer = pool_global_infer, .ref = pool_global_max_run },
+      .infer = pool_global_infer, .ref = pool_global_max_run, .cpu = &global_max_cpu },
     { ROW, FLOATS, .name = "GlobalLpPool", .since = 22, .out = { 1, 1 },
       .attrs = global_lp_spec, .check = lp_check, .infer = pool_global_infer,
-      .ref = global_lp_run, .versions = global_lp_versions },
+      .ref = global_lp_run, .cpu = &global_lp_cpu, .versions = global_lp_versions },
     { .name = NULL },
 };

@@ -57,37 +57,61 @@ static void NAME(direct)(const ELEM *x, ELEM *y, const pool_geo *g, const int64_
     }
 }
 
+/* acc[i] joined with t[i step], which lie `step` apart; the compiler vectorizes the usual
+ * steps. */
+static void NAME(spread)(ACC *acc, const ACC *t, int64_t step, int64_t n)
+{
+    if (step == 1)
+        for (int64_t i = 0; i < n; i++)
+            acc[i] = JOIN(acc[i], t[i]);
+    else if (step == 2)
+        for (int64_t i = 0; i < n; i++)
+            acc[i] = JOIN(acc[i], t[2 * i]);
+    else
+        for (int64_t i = 0; i < n; i++)
+            acc[i] = JOIN(acc[i], t[i * step]);
+}
+
 /* Columns of all rows of the windows are combined first, then the windows slide over
- * them: for output columns [from, to). */
+ * them: for output columns [from, to). tmp[0] is the first column of the first window;
+ * columns outside are neutral. */
 static void NAME(slide)(const ELEM *x, ELEM *y, const pool_geo *g, const int64_t *o,
                         int64_t from, int64_t to)
 {
     const pool_axis *ax = &g->ax[g->s - 1];
-    int64_t first = from * ax->stride - ax->before;
-    int64_t end = (to - 1) * ax->stride - ax->before + pool_reach(ax);
-    first = first < 0 ? 0 : first;
-    end = end > ax->in ? ax->in : end;
-    ACC tmp[TMP];
+    const int64_t start = from * ax->stride - ax->before, n = to - from;
+    const int64_t width = (n - 1) * ax->stride + pool_reach(ax);
+    const int64_t first = start < 0 ? 0 : start;
+    const int64_t end = start + width > ax->in ? ax->in : start + width;
     const int64_t cols = end > first ? end - first : 0;
-    for (int64_t i = 0; i < cols; i++)
+    ACC tmp[TMP], acc[TMP];
+    for (int64_t i = 0; i < width; i++)
         tmp[i] = INIT;
+    for (int64_t i = 0; i < n; i++)
+        acc[i] = INIT;
+    ACC *column = tmp + (first - start);
     pool_taps t;
     for (pool_taps_start(&t, g, o); t.more; pool_taps_next(&t, g)) {
         const ELEM *row = x + t.offset + first;
         for (int64_t i = 0; t.inside && i < cols; i++)
-            tmp[i] = STEP(tmp[i], LOAD(row[i]));
+            column[i] = STEP(column[i], LOAD(row[i]));
     }
-    const int64_t shift = ax->before + first;
-    for (int64_t ow = from; ow < to; ow++) {
-        const int64_t start = ow * ax->stride - shift;
-        ACC acc = INIT;
-        for (int64_t j = 0; j < ax->k; j++) {
-            const int64_t at = start + j * ax->dil;
-            if (at >= 0 && at < cols)
-                acc = JOIN(acc, tmp[at]);
-        }
-        y[ow] = STORE(FINISH(acc, t.count * pool_count(ax, ow, g->include_pad)));
-    }
+    for (int64_t j = 0; j < ax->k; j++)
+        NAME(spread)(acc, tmp + j * ax->dil, ax->stride, n);
+    /* Windows [lo, hi) lie inside, and count all their columns. */
+    int64_t lo = start < 0 ? (-start + ax->stride - 1) / ax->stride : 0;
+    int64_t hi = (ax->in - start - pool_reach(ax)) / ax->stride + 1;
+    hi = ax->in - start < pool_reach(ax) ? 0 : hi > n ? n : hi;
+    lo = lo < hi ? lo : hi;
+    for (int64_t i = 0; i < lo; i++)
+        y[from + i] = STORE(
+            FINISH(acc[i], t.count * pool_count(ax, from + i, g->include_pad)));
+    const int64_t all = t.count * ax->k;
+    for (int64_t i = lo; i < hi; i++)
+        y[from + i] = STORE(FINISH(acc[i], all));
+    for (int64_t i = hi; i < n; i++)
+        y[from + i] = STORE(
+            FINISH(acc[i], t.count * pool_count(ax, from + i, g->include_pad)));
 }
 
 /* Output rows [begin, end), counted over all planes. */
