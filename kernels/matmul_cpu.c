@@ -5,6 +5,7 @@
 #include "kernels/gemm_attrs.h"
 #include "kernels/gemm_f32.h"
 #include "kernels/ms_fused.h"
+#include "kernels/vec.h"
 #include "src/util/parallel.h"
 #include "src/util/size.h"
 
@@ -130,6 +131,18 @@ static pln_status make_packed(pln_prep *p, void **out, pln_error *err)
     return PLN_OK;
 }
 
+/* B is one column, which lies dense: each row of A meets it in a dot product. */
+static bool is_column(const pln_mm *g, const pln_mm_view *v)
+{
+    return g->n == 1 && g->a_cs == 1 && g->b_rs == 1 && !v->batch_a && !v->batch_b;
+}
+
+static bool constant_column(const pln_prep *p, const pln_mm_view *v)
+{
+    pln_mm g;
+    return p->is_static && pln_mm_view_set(&g, v, p->in[0], p->in[1]) && is_column(&g, v);
+}
+
 /* A B that varies is read in place where its rows are dense and few columns wide. */
 static bool in_place(const pln_mm *g, const pln_gemm_fns *f)
 {
@@ -176,7 +189,7 @@ static pln_status prepare(pln_prep *p, pln_error *err)
     if (!supported(p, &v))
         return PLN_E_UNSUPPORTED;
     void *b = NULL;
-    if (p->in[1]->data && !v.batch_b) {
+    if (p->in[1]->data && !v.batch_b && !constant_column(p, &v)) {
         PLN_TRY(p->shared(p, SHARED_PACKED, make_packed, release_packed, &b, err));
         p->packed[1] = true;
     }
@@ -243,6 +256,19 @@ static void run_slots(void *arg, int64_t begin, int64_t end)
     }
 }
 
+static void run_dots(void *arg, int64_t begin, int64_t end)
+{
+    const batch_job *t = arg;
+    const pln_mm *g = &t->g;
+    for (int64_t r = begin; r < end; r++) {
+        int64_t a, b;
+        pln_mm_offsets(g, r / g->m, &a, &b);
+        t->y[r] = pln_vec()->dot(t->a + a + r % g->m * g->a_rs, t->b + b, g->k);
+        if (t->job.epilogue)
+            pln_epilogue_row(t->job.epilogue, t->y + r, r, 0, 1);
+    }
+}
+
 static pln_status set_pack(pln_call *c, const state *s, batch_job *t, pln_error *err)
 {
     if (s->b || in_place(&t->g, s->fns))
@@ -273,6 +299,11 @@ static pln_status run(pln_call *c, pln_error *err)
      * columns to it. */
     const bool as_rows = c->in[1]->rank > 1;
     fold_batch(g);
+    if (!s->b && as_rows && is_column(g, &s->view)) {
+        t.job.epilogue = &e;
+        pln_parallel_for(c->n_threads, g->batch * g->m, 1 + 32768 / (g->k + 1), run_dots, &t);
+        return PLN_OK;
+    }
     t.slots = slots_for(g, c->n_threads < s->slots || !s->scratch ? c->n_threads : s->slots);
     PLN_TRY(set_pack(c, s, &t, err));
     t.job = (pln_gemm_job){ .fns = s->fns, .m = g->m, .n = g->n, .k = g->k, .a_rs = g->a_rs,

@@ -145,6 +145,24 @@ static void align_setup(align_job *j, const pln_tensor *rois, int64_t r)
     j->grid_h = s > 0 ? s : gh > 0 ? (gh < 65536 ? (int64_t)gh : 65536) : 0;
 }
 
+static pln_status align_check_call(const pln_call *c, pln_error *err)
+{
+    const pln_tensor *x = c->in[0];
+    const int64_t n = c->out[0]->dims[0];
+    if (pln_tensor_size(c->in[2]) != n)
+        return pln_call_fail(c, err, PLN_E_RUN, "%lld batch indices for %lld rois",
+                             (long long)pln_tensor_size(c->in[2]), (long long)n);
+    if (n > 0 && x->dims[2] * x->dims[3] == 0)
+        return pln_call_fail(c, err, PLN_E_RUN, "the images are empty");
+    for (int64_t r = 0; r < n; r++) {
+        const int64_t batch = PLN_DATA(const int64_t, c->in[2])[r];
+        if (batch < 0 || batch >= x->dims[0])
+            return pln_call_fail(c, err, PLN_E_RUN, "batch index %lld of %lld",
+                                 (long long)batch, (long long)x->dims[0]);
+    }
+    return PLN_OK;
+}
+
 static pln_status align_run(pln_call *c, pln_error *err)
 {
     const align_attrs *a = c->attrs;
@@ -152,17 +170,10 @@ static pln_status align_run(pln_call *c, pln_error *err)
     pln_tensor *y = c->out[0];
     align_job j = { .x = x, .a = a, .height = x->dims[2], .width = x->dims[3] };
     const int64_t ch = x->dims[1], n = y->dims[0];
-    if (pln_tensor_size(c->in[2]) != n)
-        return pln_call_fail(c, err, PLN_E_RUN, "%lld batch indices for %lld rois",
-                             (long long)pln_tensor_size(c->in[2]), (long long)n);
-    if (n > 0 && j.height * j.width == 0)
-        return pln_call_fail(c, err, PLN_E_RUN, "the images are empty");
     int64_t to = 0;
+    PLN_TRY(align_check_call(c, err));
     for (int64_t r = 0; r < n; r++) {
         const int64_t batch = PLN_DATA(const int64_t, c->in[2])[r];
-        if (batch < 0 || batch >= x->dims[0])
-            return pln_call_fail(c, err, PLN_E_RUN, "batch index %lld of %lld",
-                                 (long long)batch, (long long)x->dims[0]);
         align_setup(&j, c->in[1], r);
         for (int64_t k = 0; k < ch; k++)
             for (int64_t ph = 0; ph < a->output_height; ph++)
@@ -173,6 +184,107 @@ static pln_status align_run(pln_call *c, pln_error *err)
     }
     return PLN_OK;
 }
+
+/* ---- RoiAlign in float: the samples of a region are found once for all channels ---- */
+
+#define SAMPLES_MAX (1 << 20) /* of a region */
+
+typedef struct sample {
+    float w[4];
+    int32_t at[4];
+} sample;
+
+typedef struct planes_job {
+    const align_job *j;
+    const sample *samples; /* [bin][sample of it] */
+    const float *x;        /* of the image */
+    float *y;              /* of the region */
+    int64_t bins, each;
+} planes_job;
+
+static void find_samples(const align_job *j, sample *out)
+{
+    for (int64_t bin = 0; bin < j->a->output_height * j->a->output_width; bin++)
+        for (int64_t i = 0; i < j->grid_h * j->grid_w; i++, out++) {
+            const double y = j->top + (double)(bin / j->a->output_width) * j->bin_h +
+                             ((double)(i / j->grid_w) + 0.5) * j->bin_h / (double)j->grid_h;
+            const double x = j->left + (double)(bin % j->a->output_width) * j->bin_w +
+                             ((double)(i % j->grid_w) + 0.5) * j->bin_w / (double)j->grid_w;
+            const bilinear b = bilinear_at(y, x, j->height, j->width);
+            for (int k = 0; k < 4; k++) {
+                out->w[k] = (float)b.w[k];
+                out->at[k] = (int32_t)b.at[k];
+            }
+        }
+}
+
+static float larger(float a, float b)
+{
+    return a > b ? a : b;
+}
+
+static void align_planes(void *arg, int64_t begin, int64_t end)
+{
+    const planes_job *p = arg;
+    const bool max = p->j->a->mode == 1;
+    for (int64_t ch = begin; ch < end; ch++) {
+        const float *x = p->x + ch * p->j->height * p->j->width;
+        const sample *s = p->samples;
+        for (int64_t bin = 0; bin < p->bins; bin++) {
+            float sum = 0, top = 0;
+            for (int64_t i = 0; i < p->each; i++, s++) {
+                const float a = s->w[0] * x[s->at[0]], b = s->w[1] * x[s->at[1]];
+                const float d = s->w[2] * x[s->at[2]], e = s->w[3] * x[s->at[3]];
+                const float most = larger(larger(a, b), larger(d, e));
+                sum += a + b + (d + e);
+                top = i == 0 ? most : larger(most, top);
+            }
+            p->y[ch * p->bins + bin] = max ? top : sum / (float)(p->each > 0 ? p->each : 1);
+        }
+    }
+}
+
+static pln_status align_run_f32(pln_call *c, pln_error *err)
+{
+    const align_attrs *a = c->attrs;
+    const pln_tensor *x = c->in[0];
+    align_job j = { .x = x, .a = a, .height = x->dims[2], .width = x->dims[3] };
+    planes_job p = { .j = &j, .bins = a->output_height * a->output_width };
+    const int64_t ch = x->dims[1], image = ch * j.height * j.width;
+    sample *samples = NULL;
+    int64_t room = 0;
+    PLN_TRY(align_check_call(c, err));
+    for (int64_t r = 0; r < c->out[0]->dims[0]; r++) {
+        align_setup(&j, c->in[1], r);
+        p.each = j.grid_h * j.grid_w;
+        const int64_t n = p.bins * p.each;
+        if (n > SAMPLES_MAX || j.height * j.width > INT32_MAX)
+            return align_run(c, err);
+        if (n > room) {
+            room = n;
+            samples = pln_call_scratch(c, (size_t)n * sizeof *samples);
+            if (!samples)
+                return pln_oom(err);
+        }
+        find_samples(&j, samples);
+        p.samples = samples;
+        p.x = PLN_DATA(const float, x) + PLN_DATA(const int64_t, c->in[2])[r] * image;
+        p.y = PLN_DATA(float, c->out[0]) + r * ch * p.bins;
+        pln_parallel_for(c->n_threads, ch, 1 + 16384 / (n + 1), align_planes, &p);
+    }
+    return PLN_OK;
+}
+
+static pln_status align_prepare(pln_prep *p, pln_error *err)
+{
+    (void)err;
+    if (p->in[0]->dtype != PLN_DT_F32)
+        return PLN_E_UNSUPPORTED;
+    memset(p->layout_in, PLN_LAYOUT_PLAIN, p->n_in);
+    return PLN_OK;
+}
+
+static const pln_impl align_cpu = { "roi_align_f32", align_prepare, align_run_f32, NULL };
 
 static pln_status align_raise_16(pln_node *n, pln_error *err)
 {
@@ -447,6 +559,7 @@ const pln_op_desc pln_ops_roi[] = {
       .check = align_check,
       .infer = align_infer,
       .ref = align_run,
+      .cpu = &align_cpu,
       .versions = align_versions },
     { .name = "MaxRoiPool",
       .domain = "",

@@ -6,7 +6,9 @@
 
 #include "config.h"
 #include "kernels/fused.h"
+#include "kernels/gemm_attrs.h"
 #include "kernels/gemm_f32.h"
+#include "kernels/gemm_f64.h"
 #include "src/util/cpu.h"
 #include "tests/kernels/call.h"
 #include "tests/unit/main.h"
@@ -135,6 +137,51 @@ START_TEST(vectors)
 }
 END_TEST
 
+/* Double products: every instruction set's tile, edges, and the ways of few rows. */
+static void check_isa_f64(int isa)
+{
+    const pln_gemm64_fns *f = pln_gemm64_for(isa);
+    double a[7 * PLN_GEMM64_MR_MAX], b[7 * PLN_GEMM64_NR_MAX];
+    double c[PLN_GEMM64_MR_MAX * PLN_GEMM64_NR_MAX] = { 0 };
+    if (!f)
+        return;
+    for (int i = 0; i < 7 * f->mr; i++)
+        a[i] = i % 13 - 6;
+    for (int i = 0; i < 7 * f->nr; i++)
+        b[i] = i % 11 - 5;
+    f->tile(7, a, b, c, f->nr);
+    for (int r = 0; r < f->mr; r++)
+        for (int n = 0; n < f->nr; n++) {
+            double sum = 0;
+            for (int p = 0; p < 7; p++)
+                sum += a[p * f->mr + r] * b[p * f->nr + n];
+            ck_assert_msg(sum == c[r * f->nr + n], "isa %d at %d, %d", isa, r, n);
+        }
+}
+
+START_TEST(doubles)
+{
+    for (int isa = 0; isa < PLN_ISA_COUNT; isa++)
+        check_isa_f64(isa);
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int variant = 0; variant < 4; variant++) {
+            const int64_t m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
+            const bool ta = variant & 1, tb = variant & 2;
+            const pln_gemm_attrs at = { .alpha = 0.5f, .beta = 2.0f, .transA = ta, .transB = tb };
+            pln_tensor *a = tk_tensor(PLN_DT_F64, 2, (int64_t[]){ ta ? k : m, ta ? m : k });
+            pln_tensor *b = tk_tensor(PLN_DT_F64, 2, (int64_t[]){ tb ? n : k, tb ? k : n });
+            pln_tensor *c = tk_tensor(PLN_DT_F64, 1, (int64_t[]){ n });
+            tk_random(a, 1, -1, 1), tk_random(b, 2, -1, 1), tk_random(c, 3, -1, 1);
+            const pln_op_desc *op = tk_row(pln_ops_matmul, "Gemm");
+            tk_case t = { .op = op, .attrs = &at, .n_threads = 2, .n_in = 3,
+                          .in = { a, b, c }, .out_dtype = PLN_DT_F64, .out_rank = 2,
+                          .out_dims = { m, n } };
+            same(&t, op->cpu, 1e-12);
+            tk_free(a), tk_free(b), tk_free(c);
+        }
+}
+END_TEST
+
 #if PLN_DNNL
 START_TEST(onednn)
 {
@@ -217,6 +264,7 @@ int main(int argc, char **argv)
     tcase_add_test(t, tiles_of_every_isa);
     tcase_add_test(t, batches_and_transposes);
     tcase_add_test(t, vectors);
+    tcase_add_test(t, doubles);
 #if PLN_DNNL
     tcase_add_test(t, onednn);
 #endif
