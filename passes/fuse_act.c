@@ -21,6 +21,9 @@ static pln_status is_float(pln_match *m)
         return pln_match_refuse(m, "not a float");
     if (!pln_value_same_type(x, m->root->out[0]))
         return pln_match_refuse(m, "a constant makes the result larger");
+    if (m->ctx->options->target == PLN_TARGET_ORT && x->type.dtype != PLN_DT_F32 &&
+        !pln_pass_allows_opset(m->ctx, m->ctx->rule->opset))
+        return pln_match_refuse(m, "com.microsoft has it for float only");
     return PLN_OK;
 }
 

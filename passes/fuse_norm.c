@@ -1,6 +1,6 @@
 /* fuse-norm: LayerNormalization, RMSNormalization and Softmax that were spelled out.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/pass.h"
+#include "passes/to_ms.h"
 
 /* The reduced axes are the last ones, counted from `*axis`. */
 static bool are_last_axes(const pln_value *axes, int rank, int64_t *axis)
@@ -97,6 +97,10 @@ static pln_status check_norm(pln_match *m, bool centred)
         return pln_match_refuse(m, "not float");
     if (!pln_value_same_type(x, m->root->out[0]))
         return pln_match_refuse(m, "scale or bias make the result larger");
+    const bool has_op = pln_pass_allows_opset(m->ctx, centred ? 17 : 23);
+    if (m->ctx->options->target == PLN_TARGET_ORT && !has_op &&
+        (axis != -1 || !pln_ms_takes_sum(x)))
+        return pln_match_refuse(m, "target ort has it with a sum only");
     return PLN_OK;
 }
 

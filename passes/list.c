@@ -31,6 +31,9 @@
     X(uniform)        \
     X(lower_qdq)      \
     X(unpack)         \
+    X(to_ms_norm)     \
+    X(to_ms_act)      \
+    X(unstate)        \
     X(state_fused)    \
     X(absorb_made)
 

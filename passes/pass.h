@@ -26,8 +26,9 @@ typedef struct pln_rule {
     pln_contract contract;
     double bound;      /* of PLN_APPROX: largest error, relative to the largest result */
     int opset;         /* version of ai.onnx that its result needs; 0: any */
-    bool stated;       /* for target planish, older files too: what it writes is stated as a
-                          function there (passes/expand.h) */
+    bool stated;       /* for targets planish and ort, older files too: what it writes is
+                          stated as a function (passes/expand.h); at target ort passes
+                          to-ms-... turn that into com.microsoft, or unstate takes it back */
     pln_target target; /* that its result needs */
 } pln_rule;
 
@@ -143,8 +144,8 @@ const pln_pass *pln_pass_at(size_t i); /* NULL after the last */
 
 /* ---- pipeline ------------------------------------------------------------------- */
 
-/* The passes of a level (0 to 3), for a file or for a session. */
-const char *pln_pipeline_of_level(int level, bool session);
+/* The passes of a level (0 to 3), for a file of that target or for a session. */
+const char *pln_pipeline_of_level(int level, pln_target target, bool session);
 pln_contract pln_contract_of_level(int level, bool allow_approx);
 /* The same with the user's rules in it: where the text does not name pass "rules", they
  * run on the cleaned graph before the rest, or behind a text of the user's own. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "src/ir/link.h"
 #include "src/ir/version.h"
 
 void pln_patch_begin(pln_patch *p, pln_pass_ctx *ctx, pln_node *before)
@@ -38,14 +39,27 @@ pln_node *pln_patch_add_in(pln_patch *p, const char *domain, const char *op_type
     return n;
 }
 
+/* Those that com.microsoft has in another form: what target ort states for a while, until
+ * the passes to-ms-... find that form. */
+static bool has_ms_form(const char *op_type)
+{
+    static const char *const ops[] = { "Gelu", "LayerNormalization", "RMSNormalization",
+                                       "Swish" };
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
+        if (!strcmp(op_type, ops[i]))
+            return true;
+    return false;
+}
+
 /* An operator that the file's set does not have yet goes to domain `planish`, where it is
  * stated as a function, if that is allowed. */
 static const char *domain_of(const pln_patch *p, const char *op_type)
 {
     const pln_pass_options *o = p->ctx->options;
     const int64_t opset = p->ctx->opset;
-    return !o->session && o->target == PLN_TARGET_PLANISH &&
-                   pln_op_first_version(op_type) > opset &&
+    const bool allowed = o->target == PLN_TARGET_PLANISH ||
+                         (o->target == PLN_TARGET_ORT && has_ms_form(op_type));
+    return !o->session && allowed && pln_op_first_version(op_type) > opset &&
                    pln_expansion_exists(op_type, opset)
                ? "planish"
                : "";
@@ -55,6 +69,12 @@ pln_node *pln_patch_add(pln_patch *p, const char *op_type, pln_value *const *in,
                         uint32_t n_in, uint32_t n_out)
 {
     return pln_patch_add_in(p, domain_of(p, op_type), op_type, in, n_in, n_out);
+}
+
+void pln_patch_leave_out(pln_node *n, uint32_t i)
+{
+    pln_value_unlink(n->out[i]);
+    n->out[i] = NULL;
 }
 
 pln_value *pln_patch_op1(pln_patch *p, const char *op_type, pln_value *a)
@@ -264,9 +284,8 @@ static bool is_beyond_target(const pln_patch *p, const pln_node *n)
 {
     const pln_pass_ctx *ctx = p->ctx;
     const pln_rule *r = ctx->rule;
-    const pln_target target = !r          ? ctx->pass->target
-                              : r->stated ? ctx->options->target
-                                          : r->target;
+    const bool states = r && r->stated && ctx->options->target != PLN_TARGET_ONNX;
+    const pln_target target = states ? PLN_TARGET_PLANISH : r ? r->target : ctx->pass->target;
     const pln_target wants = !strcmp(n->domain, "planish")         ? PLN_TARGET_PLANISH
                              : !strcmp(n->domain, "com.microsoft") ? PLN_TARGET_ORT
                                                                    : PLN_TARGET_ONNX;

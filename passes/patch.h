@@ -39,6 +39,8 @@ pln_value *pln_patch_op2(pln_patch *p, const char *op_type, pln_value *a, pln_va
 /* A new node like n, attributes and all, on other inputs. */
 pln_node *pln_patch_copy(pln_patch *p, const pln_node *n, pln_value *const *in,
                          uint32_t n_in);
+/* A new node does not give its output i (not the last one). */
+void pln_patch_leave_out(pln_node *n, uint32_t i);
 /* Infers new node n now: is its output certainly of the type of v? */
 bool pln_patch_gives_type_of(pln_patch *p, pln_node *n, const pln_value *v);
 /* A new constant; takes t. NULL: remembered in failed. */

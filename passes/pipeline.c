@@ -15,19 +15,23 @@
 #define FOLD                                                                   \
     "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-attention,fuse-act"
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv"
+#define TO_MS  "to-ms-norm,to-ms-act"
 /* Norms before Transposes: they are along the last axis, and found there. */
 #define SIMPLE CLEAN ",fuse-norm,fuse-act,transpose," FOLD
+#define REWRITE "(" SIMPLE ",fold-pad,reassoc,gemm)*"
 
 /* A file keeps the form in which its weights are stored; a session unpacks them. */
-const char *pln_pipeline_of_level(int level, bool session)
+const char *pln_pipeline_of_level(int level, pln_target target, bool session)
 {
-    static const char *const file[] = {
-        "", CLEAN, "(" SIMPLE ",fold-pad,reassoc,gemm)*",
-        "(" SIMPLE ",fold-pad,reassoc,gemm)*," FUSE ",lower-qdq,cse,dce,state-fused,absorb-made"
+    static const char *const file[] = { "", CLEAN, REWRITE };
+    static const char *const fused[] = {
+        [PLN_TARGET_ONNX] = REWRITE ",cse,dce",
+        [PLN_TARGET_ORT] = REWRITE "," TO_MS ",unstate,cse,dce",
+        [PLN_TARGET_PLANISH] = REWRITE "," FUSE ",lower-qdq,cse,dce,state-fused,absorb-made",
     };
     if (session)
         return "(" SIMPLE ")*," FUSE ",lower-qdq,unpack," FOLD "," FUSE ",cse,dce";
-    return file[level < 0 ? 0 : level > 3 ? 3 : level];
+    return level > 2 ? fused[target] : file[level < 0 ? 0 : level];
 }
 
 pln_contract pln_contract_of_level(int level, bool allow_approx)

@@ -114,7 +114,7 @@ static pln_status no(pln_pass_ctx *ctx, const pln_rule_state *c, pln_node *n,
 
 static bool opset_allows(const pln_pass_ctx *ctx, const pln_rule *r)
 {
-    return (r->stated && ctx->options->target == PLN_TARGET_PLANISH) ||
+    return (r->stated && ctx->options->target != PLN_TARGET_ONNX) ||
            pln_pass_allows_opset(ctx, r->opset);
 }
 

@@ -133,7 +133,8 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
         .rules = o->rules,
         .n_rules = o->n_rules,
     };
-    const char *pipeline = o->passes ? o->passes : pln_pipeline_of_level(o->level, false);
+    const char *pipeline = o->passes ? o->passes : 
+                                          pln_pipeline_of_level(o->level, o->target, false);
     PLN_TRY(report_facts(report, "before", m, err));
     if (*pipeline)
         PLN_TRY(pln_model_free_makers(m, err));
@@ -222,7 +223,7 @@ pln_status pln_model_optimize_for_session(pln_model *model, pln_error *err)
     pln_error local = { .code = PLN_OK };
     PLN_TRY(pln_model_clone(model, &copy, err));
     pln_status st =
-        pln_model_run_passes(copy, pln_pipeline_of_level(3, true), &p, NULL, &local);
+        pln_model_run_passes(copy, pln_pipeline_of_level(3, PLN_TARGET_PLANISH, true), &p, NULL, &local);
     if (st == PLN_OK)
         pln_model_swap(model, copy);
     else if (st != PLN_E_NOMEM)
