@@ -223,6 +223,7 @@ static pln_status batch_run(pln_call *c, pln_error *err)
 
 const pln_op_desc pln_ops_batch_scan[] = {
     { .name = "BatchScan",
+      .sig = "V+->V+",
       .domain = "planish",
       .since = 1,
       .in = { 0, PLN_VARIADIC },

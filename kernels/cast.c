@@ -354,6 +354,7 @@ const pln_op_desc pln_ops_cast[] = {
       .versions = cast_like_versions,
       .expand = pln_expand_cast_like },
     { .name = "BitCast",
+      .sig = "T1->T2",
       .domain = "",
       .since = 26,
       .in = { 1, 1 },

@@ -472,6 +472,7 @@ static const pln_version_change constant_versions[] = {
 
 const pln_op_desc pln_ops_constant[] = {
     { .name = "Constant",
+      .sig = "->T",
       .domain = "",
       .since = 25,
       .in = { 0, 0 },

@@ -423,6 +423,7 @@ static const pln_version_change shape_versions[] = {
 
 const pln_op_desc pln_ops_shape[] = {
     { .name = "Identity",
+      .sig = "V->V",
       .domain = "",
       .since = 25,
       .in = { 1, 1 },

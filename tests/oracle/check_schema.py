@@ -162,10 +162,11 @@ def check(schema, row):
     if row["since"] != schema.since_version:
         raise Fault("is of version %d, the row of %d" % (schema.since_version, row["since"]))
     check_arity(schema, row)
-    if row["sig"]:
-        left, right = row["sig"].split("->")
-        check_types(schema, row, "input", schema.inputs, slots(left))
-        check_types(schema, row, "output", schema.outputs, slots(right))
+    if not row["sig"]:
+        raise Fault("its row has no signature")
+    left, right = row["sig"].split("->")
+    check_types(schema, row, "input", schema.inputs, slots(left))
+    check_types(schema, row, "output", schema.outputs, slots(right))
     check_attributes(schema, row)
 
 
