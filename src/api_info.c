@@ -5,6 +5,7 @@
 #include "proto/writer.h"
 #include "src/ir/inline.h"
 #include "src/ir/op.h"
+#include "src/ir/optimize.h"
 #include "src/ir/version.h"
 
 typedef struct op_count {
@@ -26,6 +27,7 @@ typedef struct facts {
         uint64_t tensors, elements, bytes;
     } weights[PLN_DT_COUNT];
     double flops;
+    bool no_gradients; /* those that the model asks for can't be made */
     pln_text *out;
 } facts;
 
@@ -95,8 +97,20 @@ static const char *op_as_read(const pln_node *n)
     return o && o->raised_type == n->op_type ? o->op_type : n->op_type;
 }
 
-static bool can_run(const pln_node *n)
+/* A Gradient runs where every operator on the way to it has a rule: a copy tells. */
+static void try_gradients(facts *f)
 {
+    pln_model *copy = NULL;
+    if (!pln_model_has_gradients(f->model) || pln_model_clone(f->model, &copy, NULL) != PLN_OK)
+        return;
+    f->no_gradients = pln_model_expand_gradients(copy, NULL) != PLN_OK;
+    pln_model_free(copy);
+}
+
+static bool can_run(const facts *f, const pln_node *n)
+{
+    if (f->no_gradients && !strcmp(n->op_type, "Gradient"))
+        return false;
     if (!n->op)
         return pln_model_find_function(n->graph->model, n->domain, n->op_type,
                                        n->overload) != NULL;
@@ -110,7 +124,7 @@ static bool count_op(facts *f, const pln_node *n)
     for (size_t i = 0; i < f->n_ops; i++)
         if (f->ops[i].op == op && f->ops[i].domain == n->domain) {
             f->ops[i].count++;
-            if (f->ops[i].runs && !can_run(n)) {
+            if (f->ops[i].runs && !can_run(f, n)) {
                 f->ops[i].runs = false;
                 f->ops[i].first = n;
             }
@@ -118,7 +132,7 @@ static bool count_op(facts *f, const pln_node *n)
         }
     if (!pln_grow(f->alloc, (void **)&f->ops, &f->cap_ops, f->n_ops + 1, sizeof *f->ops))
         return false;
-    f->ops[f->n_ops++] = (op_count){ n->domain, op, 1, can_run(n), n,
+    f->ops[f->n_ops++] = (op_count){ n->domain, op, 1, can_run(f, n), n,
                                      pln_model_opset(n->graph->model, n->domain) };
     return true;
 }
@@ -495,6 +509,7 @@ static pln_status tell(facts *f, const pln_model *model)
 {
     double peak = 0;
     /* A model that contradicts itself can still be looked at. */
+    try_gradients(f);
     const pln_status st = pln_graph_infer(f->model->graph, NULL, NULL);
     if (st == PLN_E_NOMEM)
         return st;
