@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "tools/common/before_after.h"
@@ -15,7 +16,8 @@ typedef struct reduce_args {
     common_args common;
     save_args save;
     const char *check, *match;
-    double timeout;
+    double timeout, max_time;
+    int64_t max_checks;
     bool timeout_fails;
 } reduce_args;
 
@@ -29,6 +31,10 @@ static const opt reduce_opts[] = {
       "end the command after this many seconds, which is no failure (60)" },
     { "timeout-fails", 0, OPT_FLAG, offsetof(reduce_args, timeout_fails), NULL,
       "it is the failure that is sought" },
+    { "max-time", 0, OPT_FLOAT, offsetof(reduce_args, max_time), "S",
+      "stop after this many seconds with the smallest model so far" },
+    { "max-checks", 0, OPT_INT, offsetof(reduce_args, max_checks), "N",
+      "stop after the command has run N times" },
     SAVE_OPTS(reduce_args, save),
     { NULL },
 };
@@ -40,12 +46,19 @@ static void defaults(void *args)
 
 /* ---- one candidate --------------------------------------------------------------- */
 
+#define WEIGHTS "weights.data"
+#define WHOLE   "whole.onnx"
+#define STAGED  (1 << 20) /* bytes of weights from which on they are written once */
+
 typedef struct checker {
     const reduce_args *args;
     char folder[4096], model[4200], log[4200];
     size_t n;
     int want; /* the status with which the command failed at first */
     bool broken;
+    bool staged; /* weights lie beside candidates, in one file for all */
+    bool limited;
+    double start;
     progress bar;
 } checker;
 
@@ -75,11 +88,31 @@ static bool is_failure(const checker *c, int status)
     return status > 0 && (!c->args->match || log_has(c, c->args->match));
 }
 
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static bool is_over(checker *c)
+{
+    c->limited |= (c->args->max_checks > 0 && (int64_t)c->n >= c->args->max_checks) ||
+                  (c->args->max_time > 0 && now() - c->start > c->args->max_time);
+    return c->limited;
+}
+
 static int check(void *user, const pln_model *candidate)
 {
     checker *c = user;
     pln_error *err = pln_error_new();
-    const bool written = pln_model_save(candidate, c->model, NULL, err) == PLN_OK;
+    pln_save_options o = PLN_SAVE_OPTIONS_INIT;
+    o.keep_external = c->staged;
+    if (c->n > 0 && is_over(c)) {
+        pln_error_free(err);
+        return -1;
+    }
+    const bool written = pln_model_save(candidate, c->model, &o, err) == PLN_OK;
     const pln_status st = pln_error_code(err);
     pln_error_free(err);
     c->n++;
@@ -118,6 +151,10 @@ static void remove_folder(const checker *c)
     char data[4300];
     snprintf(data, sizeof data, "%s.data", c->model);
     unlink(data);
+    snprintf(data, sizeof data, "%s/" WEIGHTS, c->folder);
+    unlink(data);
+    snprintf(data, sizeof data, "%s/" WHOLE, c->folder);
+    unlink(data);
     unlink(c->model);
     unlink(c->log);
     rmdir(c->folder);
@@ -134,44 +171,90 @@ static json_t *facts(const pln_model *model)
     return o ? o : json_object();
 }
 
-static int reduce(const reduce_args *a, pln_model *model, const char *path,
+/* The model with its weights in one file that all candidates refer to; NULL: it is small, or
+ * there is no room. */
+static pln_model *stage(const checker *c, pln_env *env, const pln_model *model)
+{
+    char path[4200];
+    pln_save_options o = PLN_SAVE_OPTIONS_INIT;
+    pln_model *staged = NULL;
+    json_t *known = facts(model);
+    const json_t *weights = json_object_get(known, "weight_bytes");
+    const bool small = weights && json_integer_value(weights) < STAGED;
+    json_decref(known);
+    snprintf(path, sizeof path, "%s/" WHOLE, c->folder);
+    o.external_data = WEIGHTS;
+    if (small || pln_model_save(model, path, &o, NULL) != PLN_OK)
+        return NULL;
+    return pln_model_load(env, path, NULL, &staged, NULL) == PLN_OK ? staged : NULL;
+}
+
+static pln_status search(checker *c, pln_model *model, char **json, pln_error *err)
+{
+    pln_reduce_options o = PLN_REDUCE_OPTIONS_INIT;
+    o.check = check;
+    o.user = c;
+    c->n = 0;
+    c->start = now();
+    progress_begin(&c->bar, &c->args->common, "candidates");
+    const pln_status st = pln_model_reduce(model, &o, json, err);
+    progress_end(&c->bar);
+    return st;
+}
+
+/* With the weights beside the candidates; a command that does not fail so gets them inside. */
+static pln_status search_staged(checker *c, pln_env *env, pln_model **model, char **json,
+                                pln_error *err)
+{
+    pln_model *staged = stage(c, env, *model);
+    c->staged = staged != NULL;
+    if (staged) {
+        const pln_status st = search(c, staged, json, NULL);
+        if (st == PLN_OK) {
+            pln_model_free(*model);
+            *model = staged;
+            return st;
+        }
+        pln_model_free(staged);
+        c->staged = false;
+        if (interrupted)
+            return PLN_E_CANCELLED;
+    }
+    return search(c, *model, json, err);
+}
+
+static int reduce(checker *c, pln_env *env, pln_model **model, const char *path,
                   json_t **report)
 {
-    checker c = { .args = a };
-    pln_reduce_options o = PLN_REDUCE_OPTIONS_INIT;
     char *json = NULL;
-    int rc = make_folder(&c);
+    int rc = make_folder(c);
     if (rc)
         return rc;
     pln_error *err = pln_error_new();
-    o.check = check;
-    o.user = &c;
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
-    progress_begin(&c.bar, &a->common, "candidates");
-    const pln_status st = pln_model_reduce(model, &o, &json, err);
-    progress_end(&c.bar);
-    if (c.broken)
+    const pln_status st = search_staged(c, env, model, &json, err);
+    if (c->broken)
         rc = fail(3, "candidates can't be written or the command can't be run (%s)",
-                  c.folder);
-    else if (st == PLN_E_USAGE && c.n == 1)
+                  c->folder);
+    else if (st == PLN_E_USAGE && c->n == 1)
         rc = fail(2, "the command does not fail for the model as it is: %s (%s)",
-                  c.want == TRY_TIMEOUT ? "it took too long"
-                  : c.want == 0         ? "it exits with 0"
-                                        : "what it writes does not match",
+                  c->want == TRY_TIMEOUT ? "it took too long"
+                  : c->want == 0         ? "it exits with 0"
+                                         : "what it writes does not match",
                   path);
     else if (st != PLN_OK)
         rc = fail_status(err, path);
-    remove_folder(&c);
     *report = json ? json_loads(json, 0, NULL) : NULL;
     pln_free(NULL, json);
     pln_error_free(err);
     return rc;
 }
 
-static int finish(const reduce_args *a, char **files, const pln_model *model,
-                  json_t *before, json_t *report)
+static int finish(const checker *c, char **files, const pln_model *model, json_t *before,
+                  json_t *report)
 {
+    const reduce_args *a = c->args;
     json_t *after = facts(model);
     FILE *out = report_out(&a->common);
     before_after_size(before, files[0]);
@@ -185,7 +268,11 @@ static int finish(const reduce_args *a, char **files, const pln_model *model,
         fprintf(out, "%lld candidates, %lld of them smaller and still failing%s\n",
                 (long long)json_integer_value(json_object_get(report, "checks")),
                 (long long)json_integer_value(json_object_get(report, "smaller")),
-                interrupted ? "; interrupted" : "");
+                interrupted  ? "; interrupted"
+                : c->limited ? "; stopped at the limit"
+                : json_is_true(json_object_get(report, "minimal"))
+                    ? "; none of them without one more part does"
+                    : "");
         before_after_print(out, before, after, a->common.verbose);
     }
     json_object_set(report, "before", before);
@@ -204,12 +291,15 @@ static int run(void *args, int n_files, char **files)
     pln_env *env = report_env(&a->common, &rc);
     if (!rc)
         rc = model_open(env, files[0], &model);
+    checker c = { .args = a };
     if (!rc) {
         before = facts(model);
-        rc = reduce(a, model, files[0], &report);
+        rc = reduce(&c, env, &model, files[0], &report);
     }
     if (!rc)
-        rc = finish(a, files, model, before, report);
+        rc = finish(&c, files, model, before, report);
+    if (*c.folder)
+        remove_folder(&c); /* its weights are mapped until the model is written */
     json_decref(before);
     json_decref(report);
     pln_model_free(model);
@@ -223,8 +313,11 @@ const verb verb_reduce = {
     .brief = "the smallest model for which a command still fails",
     .details =
         "The command fails when its exit code is not 0; for a smaller model it must be\n"
-        "the same as for the first. Every candidate is as valid as the model. When\n"
-        "interrupted, the smallest one so far is written.\n\n"
+        "the same as for the first. Every candidate is as valid as the model. Nodes (those\n"
+        "of bodies too), weights, sizes, outputs, optional inputs and attributes go until\n"
+        "none of them can go by itself. Large weights are written once, as external data\n"
+        "beside all candidates. When interrupted or at a limit, the smallest model so far\n"
+        "is written.\n\n"
         "  planish reduce m.onnx small.onnx --check 'planish compare -q m.onnx {}'\n"
         "  planish reduce m.onnx small.onnx --check './mytool {}' --match Assertion\n",
     .opts = reduce_opts,

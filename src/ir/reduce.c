@@ -8,6 +8,8 @@
 #include "src/ir/infer.h"
 #include "src/ir/link.h"
 #include "src/ir/op.h"
+#include "src/ir/shrink.h"
+#include "src/ir/splice.h"
 #include "src/ir/validate.h"
 
 #define MAX_ROUNDS 8
@@ -219,12 +221,26 @@ static pln_status reduce_nodes(search *s)
 
 typedef pln_status (*step_fn)(pln_model *m, size_t k, bool *there);
 
+typedef struct node_search {
+    size_t k;
+    pln_node *found;
+} node_search;
+
+static pln_status find_node(pln_graph *g, void *user)
+{
+    node_search *w = user;
+    for (pln_node *n = g->first; n && !w->found; n = n->next)
+        if (w->k-- == 0)
+            w->found = n;
+    return PLN_OK;
+}
+
+/* The k-th node, those of bodies included. */
 static pln_node *node_at(const pln_model *m, size_t k)
 {
-    pln_node *n = m->graph->first;
-    while (n && k--)
-        n = n->next;
-    return n;
+    node_search w = { k, NULL };
+    pln_graph_walk(m->graph, find_node, &w);
+    return w.found;
 }
 
 static bool same_type(const pln_value *a, const pln_value *b)
@@ -235,19 +251,80 @@ static bool same_type(const pln_value *a, const pln_value *b)
             b->type.shape.rank < 0);
 }
 
+/* A body's outputs are known by their places: they may have other names. */
+static bool keeps_name(const pln_value *v, const pln_value *in)
+{
+    return pln_value_is_output(v) &&
+           (!v->graph->owner || in->graph != v->graph || in->kind != PLN_VALUE_NODE);
+}
+
 /* The node's users read its input instead. */
 static pln_status bypass(pln_model *m, size_t k, bool *there)
 {
     pln_node *n = node_at(m, k);
     *there = n != NULL;
     for (uint32_t i = 0; n && i < n->n_in; i++) {
-        if (n->n_out < 1 || !n->out[0] || pln_value_is_output(n->out[0]) ||
-            !same_type(n->in[i], n->out[0]))
+        if (n->n_out < 1 || !n->out[0] || !same_type(n->in[i], n->out[0]) ||
+            keeps_name(n->out[0], n->in[i]))
             continue;
         pln_value_replace_uses(n->out[0], n->in[i]);
+        pln_graph_drop_dead(n->graph, n->graph == m->graph);
         pln_graph_drop_dead(m->graph, true);
         return pln_model_drop_functions(m);
     }
+    return PLN_E_UNSUPPORTED;
+}
+
+static pln_value *scalar(pln_graph *g, pln_dtype dt, int64_t v)
+{
+    pln_tensor *t = NULL;
+    if (pln_tensor_make(g->model->alloc, dt, 0, NULL, &t, NULL) != PLN_OK)
+        return NULL;
+    pln_tensor_set_i64(t, 0, v);
+    return pln_graph_add_initializer(g, pln_graph_fresh_name(g, "c"), t);
+}
+
+/* One turn of a Loop. */
+static pln_status inline_turn(pln_node *n, pln_graph *body)
+{
+    pln_value **in = PLN_NEW_ARRAY(body->model->arena, pln_value *, body->n_inputs + 2);
+    if (!in)
+        return PLN_E_NOMEM;
+    if (body->n_inputs < 2 || n->n_in != body->n_inputs ||
+        body->n_outputs != n->n_out + 1 || n->n_out != body->n_inputs - 2)
+        return PLN_E_UNSUPPORTED; /* it collects what the turns give */
+    in[0] = scalar(n->graph, PLN_DT_S64, 0);
+    in[1] = scalar(n->graph, PLN_DT_BOOL, 1);
+    for (uint32_t i = 2; i < body->n_inputs; i++)
+        if (!(in[i] = n->in[i]))
+            return PLN_E_UNSUPPORTED;
+    return in[0] && in[1] ? pln_node_splice(n, body, in, body->outputs + 1) : PLN_E_NOMEM;
+}
+
+static bool is_plain(const pln_node *n, const char *op)
+{
+    return !*n->domain && !strcmp(n->op_type, op);
+}
+
+/* A branch, or one turn, in place of the node. */
+static pln_status inline_body(pln_model *m, size_t k, bool *there)
+{
+    pln_node *n;
+    for (size_t at = 0; (n = node_at(m, at)); at++)
+        for (uint32_t i = 0; i < n->n_attrs; i++) {
+            pln_graph *g = n->attrs[i]->type == PLN_ATTR_GRAPH ? n->attrs[i]->g : NULL;
+            if (!g || k--)
+                continue;
+            *there = true;
+            if (is_plain(n, "Loop"))
+                return inline_turn(n, g);
+            if (!is_plain(n, "If") || g->n_inputs || g->n_outputs != n->n_out)
+                return PLN_E_UNSUPPORTED;
+            PLN_TRY(pln_node_splice(n, g, NULL, g->outputs));
+            pln_graph_drop_dead(m->graph, true);
+            return PLN_OK;
+        }
+    *there = false;
     return PLN_E_UNSUPPORTED;
 }
 
@@ -268,18 +345,15 @@ static pln_status drop_output(pln_model *m, size_t k, bool *there)
     return pln_model_cut(m, NULL, 0, names, n, NULL);
 }
 
-/* Its bytes go, and the model gets an input for it. */
-static pln_status make_weight_an_input(pln_model *m, size_t k, bool *there)
+static bool is_weight(const pln_value *v)
 {
-    pln_graph *g = m->graph;
-    pln_value *v = g->values;
-    for (; v; v = v->next)
-        if (v->kind == PLN_VALUE_INITIALIZER && v->cst && v->uses && v->file_order &&
-            k-- == 0)
-            break;
-    *there = v != NULL;
-    if (!v || v->cst->kind != PLN_KIND_TENSOR || pln_tensor_size(v->cst) <= 16)
-        return PLN_E_UNSUPPORTED;
+    return v->kind == PLN_VALUE_INITIALIZER && v->cst && v->uses && v->file_order &&
+           v->cst->kind == PLN_KIND_TENSOR && pln_tensor_size(v->cst) > 16;
+}
+
+/* Its bytes go, and the model gets an input for it. */
+static pln_status make_input(pln_graph *g, pln_value *v)
+{
     pln_value *now = pln_graph_add_input(g, NULL, &v->type);
     const char *name = v->name;
     if (!now)
@@ -289,9 +363,50 @@ static pln_status make_weight_an_input(pln_model *m, size_t k, bool *there)
     return pln_value_rename(now, name) ? PLN_OK : PLN_E_NOMEM;
 }
 
+static size_t count_weights(const pln_model *m)
+{
+    size_t n = 0;
+    for (const pln_value *v = m->graph->values; v; v = v->next)
+        n += is_weight(v);
+    return n;
+}
+
+static pln_status try_inputs(search *s, size_t from, size_t n, bool *taken)
+{
+    pln_model *m;
+    *taken = false;
+    PLN_TRY(pln_model_clone(s->best, &m, s->err));
+    pln_status st = infer(m, s->err);
+    size_t at = 0;
+    for (pln_value *v = m->graph->values, *next; v && st == PLN_OK; v = next) {
+        next = v->next;
+        if (is_weight(v) && at++ >= from && at <= from + n)
+            st = make_input(m->graph, v);
+    }
+    if (st == PLN_OK)
+        return offer(s, m, taken);
+    pln_model_free(m);
+    return st;
+}
+
+/* Ranges of weights, down to `least` at once. */
+static pln_status reduce_weights(search *s, size_t least)
+{
+    size_t count = count_weights(s->best);
+    for (size_t size = count; size >= least && size > 0; size /= 2)
+        for (size_t from = 0; from < count;) {
+            bool taken;
+            PLN_TRY(try_inputs(s, from, size, &taken));
+            from += taken ? 0 : size;
+            count = count_weights(s->best);
+        }
+    return PLN_OK;
+}
+
 static pln_status drop_optional_input(pln_model *m, size_t k, bool *there)
 {
-    for (pln_node *n = m->graph->first; n; n = n->next)
+    pln_node *n;
+    for (size_t at = 0; (n = node_at(m, at)); at++)
         for (uint32_t i = n->op && n->op->in.min >= 0 ? (uint32_t)n->op->in.min : n->n_in;
              i < n->n_in; i++)
             if (n->in[i] && k-- == 0) {
@@ -307,7 +422,8 @@ static pln_status drop_optional_input(pln_model *m, size_t k, bool *there)
 
 static pln_status drop_attribute(pln_model *m, size_t k, bool *there)
 {
-    for (pln_node *n = m->graph->first; n; n = n->next)
+    pln_node *n;
+    for (size_t at = 0; (n = node_at(m, at)); at++)
         for (uint32_t i = 0; i < n->n_attrs; i++)
             if (n->attrs[i]->type != PLN_ATTR_GRAPH &&
                 n->attrs[i]->type != PLN_ATTR_GRAPHS && k-- == 0) {
@@ -362,18 +478,52 @@ static pln_status try_steps(search *s, step_fn step)
 
 /* ---- the whole ------------------------------------------------------------------- */
 
+/* Sizes that the model has somewhere, the largest first; each becomes 1, else 2, else half. */
+static pln_status reduce_sizes(search *s)
+{
+    for (int64_t size = INT64_MAX; (size = pln_model_size_below(s->best, size)) > 1;) {
+        const int64_t tries[] = { 1, 2, size / 2 };
+        for (size_t i = 0; i < sizeof tries / sizeof tries[0]; i++) {
+            bool taken = false;
+            pln_model *m;
+            if (tries[i] >= size || (i && tries[i] <= tries[i - 1]))
+                continue;
+            PLN_TRY(pln_model_clone(s->best, &m, s->err));
+            pln_status st = infer(m, s->err);
+            if (st == PLN_OK)
+                st = pln_model_shrink_size(m, size, tries[i]);
+            if (st == PLN_OK)
+                st = infer(m, s->err);
+            if (st == PLN_OK)
+                PLN_TRY(offer(s, m, &taken));
+            else
+                pln_model_free(m);
+            if (st == PLN_E_NOMEM)
+                return st;
+            if (taken)
+                break;
+        }
+    }
+    return PLN_OK;
+}
+
 static pln_status reduce_all(search *s)
 {
-    static const step_fn steps[] = { drop_output, bypass, make_weight_an_input,
-                                     drop_optional_input, drop_attribute };
+    static const step_fn steps[] = { inline_body, drop_output, bypass, drop_optional_input,
+                                     drop_attribute };
     size_t kept;
     int round = 0;
+    const size_t n_weights = count_weights(s->best);
+    PLN_TRY(reduce_weights(s, n_weights / 4 + 1)); /* large models take long to try */
     do {
         kept = s->r->n_kept;
         PLN_TRY(reduce_nodes(s));
+        PLN_TRY(reduce_weights(s, 1));
+        PLN_TRY(reduce_sizes(s));
         for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
             PLN_TRY(try_steps(s, steps[i]));
     } while (s->r->n_kept > kept && ++round < MAX_ROUNDS);
+    s->r->minimal = s->r->n_kept == kept;
     return try_steps(s, drop_remarks);
 }
 

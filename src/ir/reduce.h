@@ -11,6 +11,7 @@ typedef struct pln_reducer {
     void *user;
     size_t n_asked, n_kept;
     bool stopped;
+    bool minimal; /* no single step of all that were tried makes the model smaller */
 } pln_reducer;
 
 /* Replaces *m by the smallest model that was found; it must be interesting itself. */

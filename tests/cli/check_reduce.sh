@@ -56,6 +56,53 @@ check "what makes half precision differ" 0 "$planish" reduce -q "$tmp/m.onnx" "$
 check "print that" 0 "$planish" print "$tmp/half.out.onnx"
 check "one node does" 0 test "$(grep -c ' = [A-Z]' "$tmp/out")" = 1
 
+# A miscompile: a rule that is wrong, found in a model with a body and large weights.
+cat >"$tmp/wrong.rules" <<'END'
+wrong [exact]: Tanh(Mul!(x, y)) => Tanh(Add(x, y))
+END
+cat >"$tmp/deep.txt" <<'END'
+<ir_version: 8, opset_import: ["" : 17]>
+deep (float[4, 64] x, bool c, float[64] v) => (float[4, 512] y)
+<float[64, 512] w = ["location": "seed:1"], float[512] b = ["location": "seed:2"]>
+{
+   h = MatMul(x, w)
+   i = Add(h, b)
+   j = If (c) <
+      then_branch = a () => (float[4, 512] p) { o = Neg(i) r = Mul(o, b) t = Tanh(r) p = Relu(t) },
+      else_branch = d () => (float[4, 512] q) { q = Identity(i) }
+   >
+   k = Sigmoid(j)
+   z = Mul(x, v)
+   y = Softmax(k)
+}
+END
+cat >"$tmp/miscompiled" <<END
+#!/bin/sh
+"$planish" optimize -q "\$1" "$tmp/wrong.onnx" --rules "$tmp/wrong.rules" --passes rules --no-stamp || exit 0
+"$planish" compare -q "\$1" "$tmp/wrong.onnx" --range c=1:2
+END
+chmod +x "$tmp/miscompiled"
+sed -i 's/= \["location": "seed:1"\]/= {@W}/; s/= \["location": "seed:2"\]/= {@B}/' "$tmp/deep.txt"
+awk 'BEGIN { for (i = 0; i < 64 * 512; i++) w = w (i ? "," : "") (i % 7) / 8
+             for (i = 0; i < 512; i++) b = b (i ? "," : "") (i % 5) / 4 + 1 }
+     { sub("@W", w); sub("@B", b); print }' "$tmp/deep.txt" >"$tmp/deep.full.txt"
+check "parse the deep one" 0 "$planish" parse "$tmp/deep.full.txt" "$tmp/deep.onnx"
+check "a miscompile" 0 "$planish" reduce "$tmp/deep.onnx" "$tmp/deep.small.onnx" \
+    --check "$tmp/miscompiled {}" --json "$tmp/deep.json"
+holds "it is minimal" "$tmp/deep.json" '"minimal": true'
+check "print it" 0 "$planish" print "$tmp/deep.small.onnx"
+cp "$tmp/out" "$tmp/deep.small.txt"
+holds "the pattern is left" "$tmp/deep.small.txt" "Tanh"
+check "and little else" 0 test "$(grep -o ' = [A-Z][A-Za-z]* ' "$tmp/deep.small.txt" | wc -l)" -le 4
+check "its sizes are small" 1 grep -q '512' "$tmp/deep.small.txt"
+check "and it is small" 0 test "$(wc -c <"$tmp/deep.small.onnx")" -lt 1500
+check "at most so many" 0 "$planish" reduce "$tmp/deep.onnx" "$tmp/some.onnx" \
+    --check "$tmp/miscompiled {}" --max-checks 3 --json "$tmp/some.json"
+holds "it stopped" "$tmp/some.json" '"stopped": true'
+holds "it says so" "$tmp/out" "stopped at the limit"
+check "the command sees weights beside" 0 "$planish" reduce -q "$tmp/deep.onnx" "$tmp/b.onnx" \
+    --check "test ! -s {} || exit 3" --max-checks 2
+
 check "a command that does not fail" 2 "$planish" reduce "$tmp/m.onnx" "$tmp/none.onnx" --check true
 one_line "one line for it"
 check "the output does not match" 2 "$planish" reduce "$tmp/m.onnx" "$tmp/none.onnx" \
