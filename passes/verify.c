@@ -378,6 +378,38 @@ static const pln_verdict verdicts[] = { [SAME] = PLN_VERDICT_SAME,
                                         [TOO_LARGE] = PLN_VERDICT_UNKNOWN,
                                         [NO_WAY] = PLN_VERDICT_UNKNOWN };
 
+/* How an equal fragment came out before; a cut has nothing of what is around it, so each
+ * depth has its own. */
+typedef struct memo {
+    outcome o;
+    const char *why;
+} memo;
+
+static pln_status remember(pln_pass_ctx *ctx, const void *key, outcome o, const char *why,
+                           pln_error *err)
+{
+    memo *m = PLN_NEW(ctx->keep, memo);
+    if (m)
+        *m = (memo){ o, o == SAME ? "" : pln_arena_str(ctx->keep, why, strlen(why)) };
+    return m && m->why && pln_map_put(&ctx->verdicts, key, m) ? PLN_OK : pln_oom(err);
+}
+
+static pln_status judge_once(pln_pass_ctx *ctx, trial *t, outcome *o, bool *again)
+{
+    uint64_t hash = 0;
+    const bool keyed = pln_cut_hash(&t->cut, ctx->rule, &hash);
+    const void *key = (const void *)(uintptr_t)(hash | 1);
+    const memo *known = keyed ? pln_map_get(&ctx->verdicts, key) : NULL;
+    *again = known != NULL;
+    if (known) {
+        *o = known->o;
+        snprintf(t->why, t->why_size, "%s", known->why);
+        return PLN_OK;
+    }
+    PLN_TRY(judge_at(ctx, t, o));
+    return keyed ? remember(ctx, key, *o, t->why, t->err) : PLN_OK;
+}
+
 static pln_status judge_deeper(pln_pass_ctx *ctx, const pln_patch *p, const pln_match *m,
                                pln_arena *arena, pln_verdict *out, char *why, size_t size,
                                pln_error *err)
@@ -386,13 +418,14 @@ static pln_status judge_deeper(pln_pass_ctx *ctx, const pln_patch *p, const pln_
     char first[400] = "";
     for (int depth = 0; depth < PLN_CUT_DEPTHS; depth++) {
         outcome o;
+        bool again;
         trial t = { .judge = contract_of(ctx), .why = why, .why_size = size, .err = err };
         PLN_TRY(pln_cut_make(&t.cut, p, m, depth, arena, err));
         if (depth && t.cut.n_nodes <= n_before)
             continue;
-        PLN_TRY(judge_at(ctx, &t, &o));
+        PLN_TRY(judge_once(ctx, &t, &o, &again));
         n_before = t.cut.n_nodes;
-        *out = verdicts[o];
+        *out = o == SAME && again ? PLN_VERDICT_AGAIN : verdicts[o];
         if (o == SAME)
             return PLN_OK;
         if (o == DIFFERENT)
@@ -412,25 +445,10 @@ pln_status pln_verify_patch(pln_pass_ctx *ctx, const pln_patch *p, const pln_mat
                             pln_verdict *out, char *why, size_t size, pln_error *err)
 {
     pln_arena *arena = pln_arena_new(ctx->model->alloc);
-    pln_cut c;
-    uint64_t key = 0;
     *out = PLN_VERDICT_UNKNOWN;
     if (!arena)
         return pln_oom(err);
-    pln_status st = pln_cut_make(&c, p, m, 0, arena, err);
-    const bool keyed = st == PLN_OK && pln_cut_hash(&c, ctx->rule, &key);
-    const void *k = (const void *)(uintptr_t)(key | 1);
-    const char *known = keyed ? pln_map_get(&ctx->verdicts, k) : NULL;
-    if (known) {
-        snprintf(why, size, "%s", known);
-        *out = *known ? PLN_VERDICT_UNKNOWN : PLN_VERDICT_AGAIN;
-    } else if (st == PLN_OK) {
-        st = judge_deeper(ctx, p, m, arena, out, why, size, err);
-        known = *out == PLN_VERDICT_SAME ? "" : pln_arena_str(ctx->keep, why, strlen(why));
-        if (st == PLN_OK && keyed && *out != PLN_VERDICT_BROKEN &&
-            (!known || !pln_map_put(&ctx->verdicts, k, (void *)(uintptr_t)known)))
-            st = pln_oom(err);
-    }
+    const pln_status st = judge_deeper(ctx, p, m, arena, out, why, size, err);
     pln_arena_free(arena);
     return st;
 }

@@ -24,8 +24,8 @@ typedef struct pln_cut {
 /* Made in the arena. `m` (may be NULL) is the match that the patch comes from. */
 pln_status pln_cut_make(pln_cut *c, const pln_patch *p, const pln_match *m, int depth,
                         pln_arena *arena, pln_error *err);
-/* The same for equal fragments: operators, attributes, types, small constants. false: it
- * can't be told (bodies). */
+/* The same for equal fragments: operators, attributes, types, all contents of constants. false:
+ * it can't be told (bodies, strings). */
 bool pln_cut_hash(const pln_cut *c, const pln_rule *rule, uint64_t *out);
 
 /* ---- inputs (verify_feed.c) -------------------------------------------------------- */

@@ -4,8 +4,6 @@
 
 #include <string.h>
 
-#define SMALL_CONST 64 /* elements of a constant that tell fragments apart */
-
 /* Most nodes of the old graph, by depth. */
 static const size_t most_nodes[PLN_CUT_DEPTHS] = { 64, 64, 12, 48, 160 };
 
@@ -219,29 +217,47 @@ static uint64_t hash_type(uint64_t h, const pln_value *v)
     return h;
 }
 
-static uint64_t hash_const(uint64_t h, pln_tensor *t)
+/* Words at a time, since weights are large. */
+static uint64_t hash_bytes(uint64_t h, const unsigned char *p, size_t n)
 {
-    h = hash_u64(h, (uint64_t)t->kind << 40 | (uint64_t)t->dtype << 32 | (uint32_t)t->rank);
-    h = pln_hash(h, t->dims, (size_t)t->rank * sizeof t->dims[0]);
+    for (; n >= 8; p += 8, n -= 8) {
+        uint64_t word;
+        memcpy(&word, p, 8);
+        h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 29;
+    }
+    return pln_hash(h, p, n);
+}
+
+/* Its contents, however large: equal types are not equal weights. false: it has others than
+ * numbers. */
+static bool hash_const(uint64_t *h, pln_tensor *t)
+{
+    *h = hash_u64(*h, (uint64_t)t->kind << 40 | (uint64_t)t->dtype << 32 | (uint32_t)t->rank);
+    *h = pln_hash(*h, t->dims, (size_t)t->rank * sizeof t->dims[0]);
     if (t->kind != PLN_KIND_TENSOR || t->dtype == PLN_DT_STRING ||
-        pln_tensor_size(t) > SMALL_CONST || pln_tensor_materialize(t, NULL) != PLN_OK)
-        return h;
-    return pln_hash(h, t->data, (size_t)pln_tensor_size(t) *
-                                    pln_dtype_size((pln_dtype)t->dtype));
+        pln_tensor_materialize(t, NULL) != PLN_OK)
+        return false;
+    *h = hash_bytes(*h, t->data, (size_t)pln_tensor_size(t) *
+                                     pln_dtype_size((pln_dtype)t->dtype));
+    return true;
 }
 
 /* By its place in the cut. */
-static uint64_t hash_value(uint64_t h, const pln_cut *c, const pln_value *v)
+static bool hash_value(uint64_t *h, const pln_cut *c, const pln_value *v)
 {
-    if (!v)
-        return hash_u64(h, 1);
-    for (size_t i = 0; i < c->n_nodes; i++)
-        if (v->def == c->node[i])
-            return hash_u64(h, 2 + (i << 16 | v->slot) * 4);
-    for (size_t i = 0; i < c->n_leaves; i++)
-        if (v == c->leaf[i])
-            return hash_type(hash_u64(h, 3 + i * 4), v);
-    return v->cst ? hash_const(hash_u64(h, 4), v->cst) : hash_u64(h, 5);
+    for (size_t i = 0; v && i < c->n_nodes; i++)
+        if (v->def == c->node[i]) {
+            *h = hash_u64(*h, 2 + (i << 16 | v->slot) * 4);
+            return true;
+        }
+    for (size_t i = 0; v && i < c->n_leaves; i++)
+        if (v == c->leaf[i]) {
+            *h = hash_type(hash_u64(*h, 3 + i * 4), v);
+            return true;
+        }
+    *h = hash_u64(*h, !v ? 1 : v->cst ? 4 : 5);
+    return !v || !v->cst || hash_const(h, v->cst);
 }
 
 static bool hash_attr(uint64_t *h, const pln_attr *a)
@@ -267,8 +283,7 @@ static bool hash_attr(uint64_t *h, const pln_attr *a)
         *h = pln_hash(*h, a->strings, a->n * sizeof *a->strings);
         return true;
     case PLN_ATTR_TENSOR:
-        *h = hash_const(*h, a->t);
-        return true;
+        return hash_const(h, a->t);
     default:
         return false;
     }
@@ -276,19 +291,22 @@ static bool hash_attr(uint64_t *h, const pln_attr *a)
 
 bool pln_cut_hash(const pln_cut *c, const pln_rule *rule, uint64_t *out)
 {
-    uint64_t h = hash_u64(PLN_HASH_SEED, (uintptr_t)rule);
+    uint64_t h = hash_u64(hash_u64(PLN_HASH_SEED, (uintptr_t)rule), c->n_old);
     for (size_t i = 0; i < c->n_nodes; i++) {
         const pln_node *n = c->node[i];
         h = pln_hash(h, &n->op_type, sizeof n->op_type);
         h = hash_u64(pln_hash(h, &n->domain, sizeof n->domain), n->n_in);
         for (uint32_t k = 0; k < n->n_in; k++)
-            h = hash_value(h, c, n->in[k]);
+            if (!hash_value(&h, c, n->in[k]))
+                return false;
+        h = hash_u64(h, n->n_attrs);
         for (uint32_t k = 0; k < n->n_attrs; k++)
             if (!hash_attr(&h, n->attrs[k]))
                 return false;
     }
     for (int i = 0; i < c->patch->n_replaced; i++)
-        h = hash_value(hash_value(h, c, c->patch->old[i]), c, c->patch->new[i]);
+        if (!hash_value(&h, c, c->patch->old[i]) || !hash_value(&h, c, c->patch->new[i]))
+            return false;
     *out = h;
     return true;
 }
