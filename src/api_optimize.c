@@ -133,7 +133,7 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
         .rules = o->rules,
         .n_rules = o->n_rules,
     };
-    const char *pipeline = o->passes ? o->passes : 
+    const char *pipeline = o->passes ? o->passes :
                                           pln_pipeline_of_level(o->level, o->target, false);
     PLN_TRY(report_facts(report, "before", m, err));
     if (*pipeline)
