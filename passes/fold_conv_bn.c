@@ -1,284 +1,219 @@
 /* fold-conv-bn: a batch normalization, or a scale and offset for each channel, goes into
- * the weights and the bias of the Conv, ConvTranspose or Gemm before it.
+ * the weights and the bias of the product before it, also through what only moves elements.
+ *
+ *     BatchNormalization(Conv(x, w))        => Conv(x, w', b')
+ *     Mul(Reshape(Add(MatMul(x, w), b)), 2) => Reshape(Add(MatMul(x, w'), b'))
+ *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/pass.h"
+#include "passes/product.h"
 
-#include <math.h>
+#include <string.h>
 
-/* What follows the product: y[c] = mul[c] x + add[c]. */
-typedef struct affine {
-    int64_t n; /* channels */
-    double *mul, *add;
-} affine;
+#define MAX_MOVES 4
 
-static bool new_affine(affine *a, pln_arena *arena, int64_t n)
+/* From the product to the affine node at the root. */
+typedef struct path {
+    pln_product p;
+    pln_node *add; /* of a bias behind a MatMul; NULL */
+    pln_value *bias;
+    pln_node *move[MAX_MOVES]; /* the last one first */
+    int n_moves;
+    int axis; /* of the channels at the root; -1: not known */
+    bool makes_gemm;
+} path;
+
+/* ---- the way back ----------------------------------------------------------------- */
+
+static bool is_move(const pln_node *n)
 {
-    a->n = n;
-    a->mul = PLN_NEW_ARRAY(arena, double, n);
-    a->add = PLN_NEW_ARRAY(arena, double, n);
-    for (int64_t i = 0; a->mul && i < n; i++)
-        a->mul[i] = 1;
-    return a->mul && a->add;
-}
-
-/* ---- the product ---------------------------------------------------------------- */
-
-/* Where the output channel of weight element i is found: (i / inner) % along, plus a part
- * for each group of a transposed convolution. */
-typedef struct channels {
-    int64_t n, inner, along, group_size; /* group_size 0: one group */
-    int64_t per_group;
-} channels;
-
-static int64_t channel_of(const channels *c, int64_t i)
-{
-    const int64_t within = i / c->inner % c->along;
-    return c->group_size ? i / c->group_size * c->per_group + within : within;
-}
-
-static bool conv_channels(const pln_node *n, const pln_tensor *w, channels *c)
-{
-    if (w->rank < 3)
-        return false;
-    int64_t spatial = 1;
-    for (int i = 2; i < w->rank; i++)
-        spatial *= w->dims[i];
-    if (pln_node_is(n, "Conv")) {
-        *c = (channels){ .n = w->dims[0],
-                         .inner = spatial * w->dims[1],
-                         .along = w->dims[0] };
-        return c->inner > 0;
-    }
-    const int64_t groups = pln_node_get_int(n, "group", 1);
-    if (groups < 1 || w->dims[0] % groups)
-        return false;
-    *c = (channels){ .n = w->dims[1] * groups,
-                     .inner = spatial,
-                     .along = w->dims[1],
-                     .group_size = w->dims[0] / groups * w->dims[1] * spatial,
-                     .per_group = w->dims[1] };
-    return c->inner > 0 && c->group_size > 0;
-}
-
-static bool gemm_channels(const pln_node *n, const pln_tensor *w, channels *c)
-{
-    if (w->rank != 2 || pln_node_get_float(n, "alpha", 1) != 1 ||
-        pln_node_get_float(n, "beta", 1) != 1)
-        return false;
-    const bool t = pln_node_get_int(n, "transB", 0) != 0;
-    *c = (channels){ .n = w->dims[t ? 0 : 1],
-                     .inner = t ? w->dims[1] : 1,
-                     .along = w->dims[t ? 0 : 1] };
-    return c->inner > 0;
-}
-
-static bool find_channels(const pln_node *n, channels *c)
-{
-    const pln_tensor *w = n->in[1]->cst;
-    const bool ok =
-        pln_node_is(n, "Gemm") ? gemm_channels(n, w, c) : conv_channels(n, w, c);
-    return ok && c->n > 0 && c->n == c->along * (c->group_size ? c->n / c->along : 1);
-}
-
-/* ---- what follows --------------------------------------------------------------- */
-
-static pln_tensor *float_vector(const pln_value *v, int64_t n)
-{
-    if (!v || !pln_value_is_const(v) || !pln_dtype_is_float((pln_dtype)v->cst->dtype) ||
-        v->cst->rank != 1 || v->cst->dims[0] != n ||
-        pln_tensor_materialize(v->cst, NULL) != PLN_OK)
-        return NULL;
-    return v->cst;
-}
-
-static pln_status read_batch_norm(pln_match *m, affine *a)
-{
-    const pln_node *bn = m->root;
-    pln_tensor *t[4];
-    for (uint32_t i = 1; i < bn->n_out; i++)
-        if (bn->out[i] && bn->out[i]->n_uses)
-            return pln_match_refuse(m, "its statistics are used");
-    if (bn->n_in < 5 || pln_node_get_int(bn, "training_mode", 0))
-        return pln_match_refuse(m, "in training mode");
-    for (uint32_t i = 0; i < 4; i++) {
-        t[i] = float_vector(bn->in[i + 1], a->n);
-        if (!t[i])
-            return pln_match_refuse(m, "its statistics are not constant vectors of %lld",
-                                    (long long)a->n);
-    }
-    const double eps = pln_node_get_float(bn, "epsilon", 1e-5f);
-    for (int64_t i = 0; i < a->n; i++) {
-        const double f =
-            pln_tensor_get_f64(t[0], i) / sqrt(pln_tensor_get_f64(t[3], i) + eps);
-        a->mul[i] = f;
-        a->add[i] = pln_tensor_get_f64(t[1], i) - pln_tensor_get_f64(t[2], i) * f;
-        if (!isfinite(a->mul[i]) || !isfinite(a->add[i]))
-            return pln_match_refuse(m, "its scale is not finite");
-    }
-    return PLN_OK;
-}
-
-/* A constant that varies along the channel axis alone, or not at all. */
-static bool lies_on_channels(const pln_tensor *t, int out_rank, int channel_axis,
-                             int64_t n)
-{
-    const int shift = out_rank - t->rank;
-    if (shift < 0)
-        return false;
-    for (int i = 0; i < t->rank; i++) {
-        const bool here = i + shift == channel_axis;
-        if (t->dims[i] != 1 && !(here && t->dims[i] == n))
-            return false;
-    }
-    return true;
-}
-
-static pln_status read_binary(pln_match *m, affine *a)
-{
-    const pln_node *n = m->root;
-    pln_tensor *t = pln_match_val(m, "c")->cst;
-    const pln_value *y = n->out[0];
-    const int rank = pln_value_rank(y);
-    const int axis = pln_node_is(pln_match_node(m, "y"), "Gemm") ? rank - 1 : 1;
-    if (rank < 2 || !pln_value_same_type(y, pln_match_val(m, "y")))
-        return pln_match_refuse(m, "the constant makes the result larger");
-    if (!pln_dtype_is_float((pln_dtype)t->dtype) ||
-        !lies_on_channels(t, rank, axis, a->n) ||
-        pln_tensor_materialize(t, NULL) != PLN_OK)
-        return pln_match_refuse(m, "the constant is not one value for each channel");
-    const bool one = pln_tensor_size(t) == 1;
-    for (int64_t i = 0; i < a->n; i++) {
-        const double v = pln_tensor_get_f64(t, one ? 0 : i);
-        if (pln_node_is(n, "Add") || pln_node_is(n, "Sub"))
-            a->add[i] = pln_node_is(n, "Add") ? v : -v;
-        else
-            a->mul[i] = pln_node_is(n, "Mul") ? v : 1 / v;
-        if (!isfinite(a->mul[i]) || !isfinite(v))
-            return pln_match_refuse(m, "the factor is not finite");
-    }
-    return PLN_OK;
-}
-
-/* ---- check and build ------------------------------------------------------------ */
-
-static pln_status read_affine(pln_match *m, channels *c, affine *a)
-{
-    const pln_node *y = pln_match_node(m, "y");
-    if (!find_channels(y, c))
-        return pln_match_refuse(m, "the channels of its weights are not clear");
-    if (y->in[1]->n_uses > 1)
-        return pln_match_refuse(m, "its weights are used elsewhere, too");
-    const pln_dtype dt = (pln_dtype)y->in[1]->cst->dtype;
-    if (dt != PLN_DT_F32 && dt != PLN_DT_F64)
-        return pln_match_refuse(m, "weights are neither float nor double");
-    if (!new_affine(a, m->ctx->scratch, c->n))
-        return PLN_E_NOMEM;
-    return pln_node_is(m->root, "BatchNormalization") ? read_batch_norm(m, a)
-                                                      : read_binary(m, a);
-}
-
-static bool is_scaled(const affine *a)
-{
-    for (int64_t i = 0; i < a->n; i++)
-        if (a->mul[i] != 1)
+    static const char *const ops[] = { "Reshape", "Transpose", "Flatten", "Squeeze",
+                                       "Unsqueeze" };
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
+        if (pln_node_is(n, ops[i]))
             return true;
     return false;
 }
 
-/* Elements of one channel that lie behind each other. */
-static void scale_run(pln_tensor *t, int64_t from, int64_t n, double mul)
+static pln_node *made_for(const pln_value *v, const pln_node *user)
 {
-    float *f = t->dtype == PLN_DT_F32 ? PLN_DATA(float, t) + from : NULL;
-    double *d = f ? NULL : PLN_DATA(double, t) + from;
-    for (int64_t i = 0; i < n; i++) {
-        if (f)
-            f[i] = (float)(f[i] * mul);
-        else
-            d[i] *= mul;
+    return pln_value_is_single_use(v) && v->def && v->def->graph == user->graph ? v->def
+                                                                                : NULL;
+}
+
+/* Where axis `a` of a move's input is in its result; -1: not in one place. */
+static int axis_behind(const pln_node *n, int a)
+{
+    int64_t perm[PLN_MAX_RANK];
+    int rank;
+    const pln_value *x = n->in[0], *y = n->out[0];
+    if (a < 0)
+        return -1;
+    if (pln_node_is(n, "Transpose")) {
+        for (int i = 0; pln_perm_of(n, perm, &rank) && i < rank; i++)
+            if (perm[i] == a)
+                return i;
+        return -1;
     }
+    const int ra = pln_value_rank(x), rb = pln_value_rank(y);
+    if (ra < 1 || rb < 1)
+        return -1;
+    const pln_dim last = x->type.shape.dims[ra - 1];
+    return a == ra - 1 && !pln_dim_is_unknown(last) &&
+                   pln_dim_equal(last, y->type.shape.dims[rb - 1])
+               ? rb - 1
+               : -1;
 }
 
-static pln_value *scaled_weights(pln_patch *p, pln_value *w, const channels *c,
-                                 const affine *a)
+static bool take_product(path *w, pln_node *n)
 {
-    pln_tensor *t = NULL;
-    if (!is_scaled(a))
-        return w;
-    if (pln_tensor_materialize(w->cst, NULL) != PLN_OK ||
-        pln_tensor_dup(w->cst, &t, NULL) != PLN_OK)
-        return NULL;
-    const int64_t n = pln_tensor_size(t);
-    for (int64_t i = 0; i < n; i += c->inner)
-        scale_run(t, i, c->inner, a->mul[channel_of(c, i)]);
-    return pln_patch_const(p, t, w->name);
-}
-
-/* A Gemm's addend may be [n], [1, n], [1] or a scalar here; a matrix is refused. */
-static bool read_bias(const pln_value *b, int64_t n, double *out)
-{
-    if (!b)
+    if (pln_product_read(n, &w->p))
         return true;
-    pln_tensor *t = b->cst;
-    const int64_t count = pln_tensor_size(t);
-    const bool row = count == 1 || (count == n && t->dims[t->rank - 1] == n);
-    if (!row || pln_tensor_materialize(t, NULL) != PLN_OK)
+    pln_value *x = pln_node_is(n, "Add") ? pln_affine_input(n) : NULL;
+    pln_node *y = x ? made_for(x, n) : NULL;
+    if (!y || !pln_node_is(y, "MatMul") || !pln_product_read(y, &w->p) ||
+        !pln_value_same_type(n->out[0], y->out[0]))
         return false;
-    for (int64_t i = 0; i < n; i++)
-        out[i] = pln_tensor_get_f64(t, count == 1 ? 0 : i);
+    w->add = n;
+    w->bias = n->in[n->in[0] == x ? 1 : 0];
     return true;
 }
 
-static pln_value *new_bias(pln_match *m, pln_patch *p, pln_value *b, pln_value *w,
-                           const affine *a)
+static pln_status find(pln_match *m, path *w)
 {
-    pln_tensor *t = NULL;
-    double *old = PLN_NEW_ARRAY(m->ctx->scratch, double, a->n);
-    if (!old || !read_bias(b, a->n, old) ||
-        pln_tensor_make(p->graph->model->alloc, (pln_dtype)w->cst->dtype, 1, &a->n, &t,
-                        NULL) != PLN_OK)
+    *w = (path){ .axis = -1 };
+    const pln_value *v = pln_affine_input(m->root);
+    pln_node *n = v ? made_for(v, m->root) : NULL;
+    while (n && is_move(n) && w->n_moves < MAX_MOVES) {
+        w->move[w->n_moves++] = n;
+        n = made_for(n->in[0], n);
+    }
+    if (!n || !take_product(w, n))
+        return pln_match_refuse(m, "no product with constant weights of its own");
+    if (pln_value_rank(w->p.node->out[0]) < 2)
+        return pln_match_refuse(m, "rank not known");
+    w->axis = pln_product_axis(&w->p);
+    for (int i = w->n_moves - 1; i >= 0; i--)
+        w->axis = axis_behind(w->move[i], w->axis);
+    return PLN_OK;
+}
+
+/* ---- check ------------------------------------------------------------------------ */
+
+/* A MatMul takes a shift only where that saves a node: in the Add that is there, or for a
+ * batch normalization. */
+static pln_status check_matmul(pln_match *m, path *w, const pln_affine *a)
+{
+    const bool norm = pln_node_is(m->root, "BatchNormalization");
+    if (!pln_node_is(w->p.node, "MatMul") || w->add || !pln_affine_shifts(a))
+        return PLN_OK;
+    if (!norm && !pln_node_is(m->root, "Sub"))
+        return pln_match_refuse(m, "it would remain an Add");
+    if (!norm && pln_affine_input(m->root) == m->root->in[0])
+        return pln_match_refuse(m, "it would remain an Add");
+    w->makes_gemm = norm && pln_value_rank(w->p.node->out[0]) == 2 &&
+                    pln_pass_allows_opset(m->ctx, 7);
+    return PLN_OK;
+}
+
+static pln_status read_path(pln_match *m, path *w, pln_affine *a)
+{
+    PLN_TRY(find(m, w));
+    if (w->p.alpha != 1 || w->p.beta != 1)
+        return pln_match_refuse(m, "it has factors of its own");
+    PLN_TRY(pln_affine_read(m, m->root, w->axis, w->p.n_out, a));
+    for (int64_t i = 0; i < a->n; i++)
+        if (a->mul[i] == 0)
+            return pln_match_refuse(m, "a factor is 0");
+    return check_matmul(m, w, a);
+}
+
+/* ---- build ------------------------------------------------------------------------ */
+
+static pln_value *bias_in_product(pln_match *m, pln_patch *p, const path *w,
+                                  const pln_affine *a)
+{
+    double *b = PLN_NEW_ARRAY(m->ctx->scratch, double, a->n);
+    if (!b || !pln_product_bias(&w->p, b))
         return NULL;
     for (int64_t i = 0; i < a->n; i++)
-        pln_tensor_set_f64(t, i, old[i] * a->mul[i] + a->add[i]);
-    return pln_patch_const(p, t, b ? b->name : "bias");
+        b[i] = b[i] * a->mul[i] + a->add[i];
+    return pln_patch_vector(p, w->p.w->type.dtype, b, a->n,
+                            w->p.b ? w->p.b->name : "bias");
+}
+
+/* Of the Add behind a MatMul: b mul + add. */
+static pln_value *bias_behind(pln_patch *p, const path *w, const pln_affine *a)
+{
+    const pln_dtype dt = w->p.w->type.dtype;
+    pln_value *add = pln_affine_shifts(a) ? pln_patch_vector(p, dt, a->add, a->n, "bias")
+                                          : NULL;
+    if (!w->add)
+        return add;
+    pln_value *b = w->bias, *mul;
+    if (pln_affine_scales(a)) {
+        mul = pln_patch_vector(p, dt, a->mul, a->n, "scale");
+        b = mul ? pln_patch_combine(p, b, '*', mul) : NULL;
+    }
+    return b && pln_affine_shifts(a) ? pln_patch_combine(p, b, '+', add) : b;
+}
+
+static pln_value *product_of(pln_match *m, pln_patch *p, const path *w,
+                             const pln_affine *a)
+{
+    pln_value *scaled =
+        pln_affine_scales(a) ? pln_product_scale_out(p, &w->p, a->mul) : w->p.w;
+    pln_value *in[3] = { w->p.node->in[0], scaled, NULL };
+    const bool matmul = pln_node_is(w->p.node, "MatMul");
+    if (!scaled)
+        return NULL;
+    if (matmul && !w->makes_gemm) {
+        pln_value *y = pln_patch_op2(p, "MatMul", in[0], in[1]);
+        if (!w->add && !pln_affine_shifts(a))
+            return y;
+        pln_value *b = bias_behind(p, w, a);
+        return b ? pln_patch_op2(p, "Add", y, b) : NULL;
+    }
+    const bool keeps = !matmul && !w->p.b && !pln_affine_shifts(a);
+    if (!keeps && !(in[2] = bias_in_product(m, p, w, a)))
+        return NULL;
+    pln_node *n = matmul ? pln_patch_add(p, "Gemm", in, 3, 1)
+                         : pln_patch_copy(p, w->p.node, in, in[2] ? 3 : 2);
+    return n ? n->out[0] : NULL;
 }
 
 static pln_status build(pln_match *m, pln_patch *p)
 {
-    channels c = { .n = 0 };
-    affine a = { .n = 0 };
-    PLN_TRY(read_affine(m, &c, &a));
-    pln_node *y = pln_match_node(m, "y");
-    pln_value *b = pln_match_val(m, "b");
-    pln_value *bias = new_bias(m, p, b, y->in[1], &a);
-    if (!bias)
-        return pln_match_refuse(m, "its bias is not one value for each channel");
-    pln_value *in[3] = { y->in[0], scaled_weights(p, y->in[1], &c, &a), bias };
-    pln_node *n = in[1] ? pln_patch_copy(p, y, in, 3) : NULL;
-    if (!n)
-        return PLN_E_NOMEM;
-    pln_patch_replace(p, m->root->out[0], n->out[0]);
+    path w;
+    pln_affine a;
+    PLN_TRY(read_path(m, &w, &a));
+    pln_value *y = product_of(m, p, &w, &a);
+    if (!y)
+        return pln_match_refuse(m, "its bias is a matrix, or a number is not finite");
+    for (int i = w.n_moves - 1; i >= 0; i--) {
+        pln_value *in[2] = { y, w.move[i]->n_in > 1 ? w.move[i]->in[1] : NULL };
+        pln_node *n = pln_patch_copy(p, w.move[i], in, w.move[i]->n_in);
+        if (!n)
+            return PLN_E_NOMEM;
+        y = n->out[0];
+    }
+    pln_patch_replace(p, m->root->out[0], y);
     return PLN_OK;
 }
 
-#define PRODUCT "y=Conv|ConvTranspose|Gemm!(x, w#, b?#)"
-
 static const pln_rule rules[] = {
     { .name = "conv-bn",
-      .match = "BatchNormalization(" PRODUCT ", ...)",
+      .match = "BatchNormalization(y, ...)",
       .build = build,
       .contract = PLN_REASSOC },
     { .name = "conv-affine",
-      .match = "Add|Mul~(" PRODUCT ", c#)",
+      .match = "Add|Sub|Mul|Div(a, b)",
       .build = build,
       .contract = PLN_REASSOC },
-    { .name = "conv-affine",
-      .match = "Sub|Div(" PRODUCT ", c#)",
-      .build = build,
-      .contract = PLN_REASSOC },
+    { .name = "conv-affine", .match = "Neg(y)", .build = build, .contract = PLN_REASSOC },
 };
 
 const pln_pass pln_pass_fold_conv_bn = {
     .name = "fold-conv-bn",
-    .brief = "folds batch norms, scales and offsets into Conv, ConvTranspose and Gemm",
+    .brief = "folds batch norms, scales and offsets into the product before them",
     PLN_RULES(rules),
 };

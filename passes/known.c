@@ -124,9 +124,17 @@ bool pln_value_is_uniform(const pln_value *v, double *out)
     return true;
 }
 
+static bool is_square(const pln_node *n)
+{
+    return n && pln_node_is(n, "Mul") && n->in[0] == n->in[1] &&
+           pln_dtype_is_float(n->in[0]->type.dtype);
+}
+
 bool pln_value_is_positive_or_zero(const pln_value *v)
 {
     v = source_of(v);
+    if (is_square(v->def))
+        return true;
     return v->def && (facts_of(v->def) & POSITIVE);
 }
 

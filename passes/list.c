@@ -18,9 +18,12 @@
     X(transpose)      \
     X(fold_conv_bn)   \
     X(fold_made)      \
+    X(fold_input)     \
+    X(fold_affine)    \
     X(gemm)           \
     X(fold_pad)       \
     X(reassoc)        \
+    X(algebra)        \
     X(fuse_norm)      \
     X(fuse_attention) \
     X(fuse_act)       \

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#define MAX_EXTREMA 16
+
 static pln_value *out_of(const pln_match *m)
 {
     return m->root->out[0];
@@ -85,6 +87,30 @@ static pln_status where_swapped(pln_match *m, pln_patch *p)
 static pln_status abs_of_x(pln_match *m, pln_patch *p)
 {
     pln_patch_replace(p, out_of(m), pln_patch_op1(p, "Abs", pln_match_val(m, "x")));
+    return PLN_OK;
+}
+
+static bool has_constant(const pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (pln_value_is_const(n->in[i]))
+            return true;
+    return false;
+}
+
+/* Max(Max(a, b), c) is Max(a, b, c): taken in the same order. */
+static pln_status one_extremum(pln_match *m, pln_patch *p)
+{
+    pln_value *in[MAX_EXTREMA];
+    const pln_node *y = pln_match_node(m, "y"), *r = m->root;
+    if (strcmp(y->op_type, r->op_type) != 0 || y->n_in + r->n_in - 1 > MAX_EXTREMA)
+        return pln_match_refuse(m, "one is a Max, one a Min, or too many operands");
+    if (has_constant(y) && has_constant(r))
+        return pln_match_refuse(m, "their constants become one");
+    memcpy(in, y->in, y->n_in * sizeof in[0]);
+    memcpy(in + y->n_in, r->in + 1, (r->n_in - 1) * sizeof in[0]);
+    pln_node *n = pln_patch_add(p, r->op_type, in, y->n_in + r->n_in - 1, 1);
+    pln_patch_replace(p, out_of(m), n ? n->out[0] : NULL);
     return PLN_OK;
 }
 
@@ -216,6 +242,29 @@ static const pln_rule rules[] = {
     { .name = "cast-cast", .match = "Cast(mid=Cast(x))", .build = cast_once },
     { .name = "cast-like", .match = "CastLike(x, like)", .build = cast_to_known },
     { .name = "where-not", .match = "Where(Not(c), a, b)", .build = where_swapped },
+    { .name = "add-neg", .match = "Add~(z, Neg!(x))", .replace = "Sub(z, x)" },
+    { .name = "add-neg", .match = "Add~(z, Mul~!(x, -1))", .replace = "Sub(z, x)" },
+    { .name = "sub-neg", .match = "Sub(z, Neg!(x))", .replace = "Add(z, x)" },
+    { .name = "sub-neg", .match = "Sub(z, Mul~!(x, -1))", .replace = "Add(z, x)" },
+    { .name = "neg-neg", .match = "Mul(Neg!(x), Neg!(z))", .replace = "Mul(x, z)" },
+    { .name = "neg-neg", .match = "Div(Neg!(x), Neg!(z))", .replace = "Div(x, z)" },
+    { .name = "square",
+      .match = "Mul(a=Abs|Neg(x), a)",
+      .where = "uses(a) == 2",
+      .replace = "Mul(x, x)" },
+    { .name = "square",
+      .match = "Pow(Abs|Neg(x), 2)",
+      .replace = "Pow(x, 2)" },
+    { .name = "where-where",
+      .match = "Where(c, Where!(c, a, b), d)",
+      .replace = "Where(c, a, d)" },
+    { .name = "where-where",
+      .match = "Where(c, a, Where!(c, b, d))",
+      .replace = "Where(c, a, d)" },
+    { .name = "extremum-extremum",
+      .match = "Max|Min(y=Max|Min!(...), ...)",
+      .build = one_extremum,
+      .opset = 8 },
     { .name = "abs-neg", .match = "Abs(Neg(x))", .build = abs_of_x },
     { .name = "pad-pad",
       .match = "Pad(inner=Pad!(x, a#, ...), b#, ...)",

@@ -191,6 +191,14 @@ static pln_status is_nearly_neutral(pln_match *m)
     return PLN_OK;
 }
 
+/* Relu leaves -0 as it is. */
+static pln_status hides_zero_sign(pln_match *m)
+{
+    if (pln_value_shows_zero_sign(out_of(m)))
+        return pln_match_refuse(m, "leaves -0, and something may divide by that");
+    return PLN_OK;
+}
+
 /* ---- pads, slices, tiles -------------------------------------------------------- */
 
 static pln_status is_splat_of(pln_match *m, const char *name, double want)
@@ -509,6 +517,12 @@ static const pln_rule rules[] = {
       .check = is_integral,
       .build = give_x },
     { .name = "sign-sign", .match = "Sign(x=Sign(_))", .build = give_x },
+    { .name = "same-twice", .match = "Max|Min|And|Or(x, x)", .build = give_x },
+    { .name = "abs-positive",
+      .match = "Abs(x=Relu(_))",
+      .check = hides_zero_sign,
+      .build = give_x,
+      .contract = PLN_REASSOC },
     { .name = "where-same",
       .match = "Where(c, x, x)",
       .check = is_same_type,

@@ -13,12 +13,13 @@
 
 #define CLEAN  "(noop,merge,reshape,pieces,clamp,fold,shape,control,cse,dce)*"
 #define FOLD                                                                   \
-    "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-attention,fuse-act"
+    "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-attention,fuse-act,"      \
+    "fold-input,fold-affine"
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv"
 #define TO_MS  "to-ms-norm,to-ms-act"
 /* Norms before Transposes: they are along the last axis, and found there. */
 #define SIMPLE CLEAN ",fuse-norm,fuse-act,transpose," FOLD
-#define REWRITE "(" SIMPLE ",fold-pad,reassoc,gemm)*"
+#define REWRITE "(" SIMPLE ",fold-pad,reassoc,algebra,gemm)*"
 
 /* A file keeps the form in which its weights are stored; a session unpacks them. */
 const char *pln_pipeline_of_level(int level, pln_target target, bool session)
