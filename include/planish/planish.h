@@ -343,6 +343,11 @@ PLN_API pln_status pln_model_values(const pln_model *model, char **json, pln_err
 /** Gives a symbolic dimension a size, in inputs and everywhere. */
 PLN_API pln_status pln_model_set_dim(pln_model *model, const char *symbol, int64_t size,
                                      pln_error *err);
+/** Replaces the contents of an initializer of the main graph: same element type and shape.
+ * The tensor is referenced, not copied, and must not change while the model or a session
+ * made of it is used. */
+PLN_API pln_status pln_model_set_initializer(pln_model *model, const char *name,
+                                             pln_tensor *value, pln_error *err);
 /** metadata_props: the value of a key, or NULL. */
 PLN_API const char *pln_model_metadata(const pln_model *model, const char *key,
                                        size_t *len);

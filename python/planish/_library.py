@@ -131,6 +131,7 @@ _SLOW = {
     "pln_model_check": (c_int, [c_void_p, _OUT, _SIZE, c_void_p]),
     "pln_model_values": (c_int, [c_void_p, _OUT, c_void_p]),
     "pln_model_set_dim": (c_int, [c_void_p, c_char_p, c_int64, c_void_p]),
+    "pln_model_set_initializer": (c_int, [c_void_p, c_char_p, c_void_p, c_void_p]),
     "pln_model_set_metadata": (c_int, [c_void_p, c_char_p, c_char_p, c_void_p]),
     "pln_model_optimize": (c_int, [c_void_p, c_void_p, _OUT, c_void_p]),
     "pln_model_quantize": (c_int, [c_void_p, c_void_p, _OUT, c_void_p]),

@@ -233,6 +233,12 @@ class Model:
         """Gives a symbolic dimension a size, everywhere."""
         check(lib.pln_model_set_dim(self._pointer, encode(symbol), size, error()))
 
+    def set_initializer(self, name: str, value: Any) -> None:
+        """Replaces the contents of an initializer by an OrtValue of its type and shape, whose
+        memory is used where it is."""
+        check(lib.pln_model_set_initializer(self._pointer, encode(name), value._tensor.pointer,
+                                            error()))
+
     def set_metadata(self, key: str, value: str) -> None:
         check(lib.pln_model_set_metadata(self._pointer, encode(key), encode(value), error()))
 

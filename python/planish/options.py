@@ -71,7 +71,7 @@ class SessionOptions:
     """
 
     __slots__ = (
-        "_dims", "_entries", "_plugins", "enable_cpu_mem_arena", "enable_mem_pattern",
+        "_dims", "_entries", "_initializers", "_plugins", "enable_cpu_mem_arena", "enable_mem_pattern",
         "enable_mem_reuse", "enable_profiling", "execution_mode", "execution_order",
         "graph_optimization_level", "inter_op_num_threads", "intra_op_num_threads",
         "log_severity_level", "log_verbosity_level", "logid", "optimized_model_filepath",
@@ -96,6 +96,7 @@ class SessionOptions:
         self.use_per_session_threads = True
         self._entries: dict[str, str] = {}
         self._dims: dict[str, int] = {}
+        self._initializers: dict[str, Any] = {}
         self._plugins: list[str] = []
 
     def add_free_dimension_override_by_name(self, dim_name: str, dim_value: int) -> None:
@@ -123,7 +124,11 @@ class SessionOptions:
         self._plugins.append(str(path))
 
     def add_initializer(self, name: str, ort_value: Any) -> None:
-        raise NotImplemented("initializers can't be replaced; make an input of %r" % name)
+        """Gives the model's initializer `name` the contents of an OrtValue of the same type and
+        shape, whose memory is used where it is."""
+        if not hasattr(ort_value, "_tensor"):
+            raise InvalidArgument("initializer %r needs an OrtValue" % (name,))
+        self._initializers[str(name)] = ort_value
 
     def add_external_initializers(self, names: Any, ort_values: Any) -> None:
         raise NotImplemented("external initializers are read from their files")

@@ -170,14 +170,16 @@ class InferenceSession:
         if o._plugins or severity is not None:
             env = Environment(o._plugins, severity)
         directory = o._entries.get(_DIRECTORY)
-        if isinstance(source, Model) and env is None and not (o._dims or
-                                                             self._rewrites_itself()):
+        if isinstance(source, Model) and env is None and not (
+                o._dims or o._initializers or self._rewrites_itself()):
             return source
         if isinstance(source, Model) and env is None:
             model = source.copy()
         else:
             given = source.to_bytes() if isinstance(source, Model) else source
             model = Model(given, directory=directory, env=env)
+        for name, value in o._initializers.items():
+            model.set_initializer(name, value)
         for symbol, size in o._dims.items():
             if any(symbol in f.arg.shape for f in model._io(0) + model._io(1)):
                 model.set_dim(symbol, size)

@@ -97,6 +97,27 @@ def test_defaults_can_be_replaced(session_of):
         assert s.run(None, {"x": x, "w": 5 * x})[0].tolist() == [5, 5, 5]
 
 
+def test_initializers_can_be_given(bytes_of):
+    data = bytes_of("g (float[3] x) => (float[3] y) <float[3] w = {1, 2, 3}> { y = Mul(x, w) }")
+    x = np.ones(3, np.float32)
+    o = planish.SessionOptions()
+    o.add_initializer("w", planish.OrtValue.ortvalue_from_numpy(
+        np.array([4, 5, 6], np.float32)))
+    model = planish.Model(data)
+    for source in (data, model):
+        assert planish.InferenceSession(source, o).run(None, {"x": x})[0].tolist() == [4, 5, 6]
+    assert planish.InferenceSession(model).run(None, {"x": x})[0].tolist() == [1, 2, 3]
+    for name, value, why in (("v", x, "no initializer 'v'"), ("x", x, "no initializer 'x'"),
+                             ("w", x.astype(np.float64), "type or shape"),
+                             ("w", x[:2], "type or shape")):
+        o = planish.SessionOptions()
+        o.add_initializer(name, planish.OrtValue.ortvalue_from_numpy(value))
+        with pytest.raises(planish.PlanishError, match=why):
+            planish.InferenceSession(data, o)
+    with pytest.raises(planish.InvalidArgument):
+        planish.SessionOptions().add_initializer("w", x)
+
+
 def test_lists_and_numbers_take_the_type_of_the_input(session_of):
     s = session_of("g (float[2] x, int64 k) => (float[2] y) "
                    "{ c = Cast <to = 1> (k) y = Mul(x, c) }")
