@@ -2,7 +2,7 @@
  * would fail, becomes the nodes of its branch, a Loop that runs never or once those of
  * its body. What If, Loop and Scan give that nobody reads goes, and so does what they
  * only hand on. SPDX-License-Identifier: Apache-2.0 */
-#include "passes/pass.h"
+#include "passes/same.h"
 
 #include "src/ir/splice.h"
 
@@ -119,6 +119,50 @@ static void drop_unused_results(pln_pass_ctx *ctx, pln_node *n, pln_graph *a,
     }
 }
 
+/* ---- branches that do the same -------------------------------------------------- */
+
+static bool same_value(const pln_map *m, pln_value *a, pln_value *b)
+{
+    if (!a || !b)
+        return a == b;
+    if (a == b || pln_map_get(m, a) == b)
+        return true;
+    return a->kind == PLN_VALUE_INITIALIZER && b->kind == PLN_VALUE_INITIALIZER && a->cst &&
+           b->cst && pln_tensor_same_as(a->cst, b->cst);
+}
+
+static bool same_node(pln_map *m, const pln_node *a, const pln_node *b)
+{
+    const uint32_t never = PLN_OP_RANDOM | PLN_OP_EFFECT;
+    if (!a->op || (a->op->traits & never) || a->op_type != b->op_type ||
+        a->domain != b->domain || a->overload != b->overload || a->n_in != b->n_in ||
+        a->n_out != b->n_out || !pln_node_same_attrs(a, b))
+        return false;
+    for (uint32_t i = 0; i < a->n_in; i++)
+        if (!same_value(m, a->in[i], b->in[i]))
+            return false;
+    for (uint32_t i = 0; i < a->n_out; i++)
+        if ((a->out[i] != NULL) != (b->out[i] != NULL) ||
+            (a->out[i] && !pln_map_put(m, a->out[i], b->out[i])))
+            return false;
+    return true;
+}
+
+/* Node by node, in the same order. */
+static bool same_branches(const pln_graph *a, const pln_graph *b)
+{
+    pln_map m;
+    pln_map_init(&m, a->model->alloc);
+    const pln_node *x = a->first, *y = b->first;
+    bool same = a->n_nodes == b->n_nodes;
+    for (; same && x && y; x = x->next, y = y->next)
+        same = same_node(&m, x, y);
+    for (uint32_t i = 0; same && i < a->n_outputs; i++)
+        same = same_value(&m, a->outputs[i], b->outputs[i]);
+    pln_map_done(&m);
+    return same && !x && !y;
+}
+
 static pln_status visit_if(pln_pass_ctx *ctx, pln_node *n, pln_error *err)
 {
     double c;
@@ -130,6 +174,8 @@ static pln_status visit_if(pln_pass_ctx *ctx, pln_node *n, pln_error *err)
         return splice_branch(ctx, n, c != 0 ? yes : no, err);
     int way;
     PLN_TRY(only_way(ctx, n, yes, no, &way, err));
+    if (way < 0 && same_branches(yes, no))
+        way = 1;
     if (way >= 0)
         return splice_branch(ctx, n, way ? yes : no, err);
     merge_results(ctx, n, yes, no);

@@ -1,7 +1,7 @@
 /* cse: nodes that compute the same from the same inputs become one; so do equal small
  * constants. Random operators draw anew each time, so they are never merged.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/pass.h"
+#include "passes/same.h"
 
 #include <string.h>
 
@@ -12,6 +12,7 @@
 typedef struct table {
     pln_pass_ctx *ctx;
     pln_map map; /* hash to struct entry */
+    const struct table *around; /* of the graph that this one is a body in; NULL */
 } table;
 
 typedef struct entry {
@@ -57,7 +58,7 @@ static uint64_t hash_node(const pln_node *n)
     return pln_hash(h, &attrs, sizeof attrs);
 }
 
-static bool same_tensor(pln_tensor *a, pln_tensor *b)
+bool pln_tensor_same_as(pln_tensor *a, pln_tensor *b)
 {
     if (a == b)
         return true;
@@ -87,13 +88,13 @@ static bool same_attr(const pln_attr *a, const pln_attr *b)
     case PLN_ATTR_STRINGS:
         return !memcmp(a->strings, b->strings, a->n * sizeof *a->strings);
     case PLN_ATTR_TENSOR:
-        return same_tensor(a->t, b->t);
+        return pln_tensor_same_as(a->t, b->t);
     default: /* bodies, types: not compared */
         return false;
     }
 }
 
-static bool same_attrs(const pln_node *a, const pln_node *b)
+bool pln_node_same_attrs(const pln_node *a, const pln_node *b)
 {
     if (a->n_attrs != b->n_attrs)
         return false;
@@ -115,7 +116,7 @@ static bool same_node(const pln_node *a, const pln_node *b)
     for (uint32_t i = 0; i < b->n_out; i++)
         if (b->out[i] && b->out[i]->n_uses && !a->out[i])
             return false;
-    return same_attrs(a, b);
+    return pln_node_same_attrs(a, b);
 }
 
 static bool is_mergeable(const pln_node *n)
@@ -158,17 +159,45 @@ static pln_status remember(table *t, uint64_t h, pln_node *n, pln_value *cst,
     return pln_map_put(&t->map, key_of(h), e) ? PLN_OK : pln_oom(err);
 }
 
+/* What a body gives is computed in it. */
+static bool gives_output(const pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (n->out[i] && pln_value_is_output(n->out[i]))
+            return true;
+    return false;
+}
+
+/* With one of a graph around: nothing of it is in the same fragment, so it goes without a
+ * patch. */
+static bool merge_outwards(table *t, const pln_node *first, pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (n->out[i] && n->out[i]->n_uses && !first->out[i])
+            return false;
+    if (gives_output(n) || pln_node_is_dead(n) || !pln_pass_begin_sure(t->ctx, n))
+        return false;
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (n->out[i])
+            pln_value_replace_uses(n->out[i], first->out[i]);
+    pln_node_sweep(n, NULL, NULL);
+    return true;
+}
+
 static pln_status visit_node(table *t, pln_node *n, pln_error *err)
 {
     if (!is_mergeable(n))
         return PLN_OK;
     const uint64_t h = hash_node(n);
-    for (entry *e = pln_map_get(&t->map, key_of(h)); e; e = e->next) {
-        pln_status st = PLN_OK;
-        if (e->node && same_node(e->node, n) && merge(t->ctx, e->node, n, err, &st))
-            return st;
-        PLN_TRY(st);
-    }
+    for (const table *at = t; at; at = at->around)
+        for (entry *e = pln_map_get(&at->map, key_of(h)); e; e = e->next) {
+            pln_status st = PLN_OK;
+            if (!e->node || !same_node(e->node, n))
+                continue;
+            if (at == t ? merge(t->ctx, e->node, n, err, &st) : merge_outwards(t, e->node, n))
+                return st;
+            PLN_TRY(st);
+        }
     return remember(t, h, n, NULL, err);
 }
 
@@ -192,28 +221,56 @@ static pln_status visit_const(table *t, pln_value *v, pln_error *err)
     pln_dims_bytes((pln_dtype)v->cst->dtype, v->cst->rank, v->cst->dims, &bytes);
     const uint64_t h =
         pln_hash(hash_tensor(PLN_HASH_SEED + 1, v->cst), v->cst->data, bytes);
-    for (entry *e = pln_map_get(&t->map, key_of(h)); e; e = e->next) {
-        if (!e->cst || !same_tensor(e->cst->cst, v->cst) || !pln_pass_begin_sure(t->ctx, NULL))
-            continue;
-        pln_value_replace_uses(v, e->cst);
-        return PLN_OK;
-    }
+    for (const table *at = t; at; at = at->around)
+        for (entry *e = pln_map_get(&at->map, key_of(h)); e; e = e->next) {
+            if (!e->cst || !pln_tensor_same_as(e->cst->cst, v->cst) ||
+                !pln_pass_begin_sure(t->ctx, NULL))
+                continue;
+            pln_value_replace_uses(v, e->cst);
+            return PLN_OK;
+        }
     return remember(t, h, NULL, v, err);
 }
 
-static pln_status run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)
+static pln_status visit_graph(pln_pass_ctx *ctx, pln_graph *g, const table *around,
+                              pln_error *err);
+
+/* What stands before the node that owns it, a body may use. */
+static pln_status visit_bodies(table *t, pln_node *n, pln_error *err)
 {
-    table t = { .ctx = ctx };
+    for (uint32_t i = 0; i < n->n_attrs; i++) {
+        const pln_attr *a = n->attrs[i];
+        if (a->ref)
+            continue;
+        if (a->type == PLN_ATTR_GRAPH && a->g)
+            PLN_TRY(visit_graph(t->ctx, a->g, t, err));
+        for (size_t k = 0; a->type == PLN_ATTR_GRAPHS && k < a->n; k++)
+            PLN_TRY(visit_graph(t->ctx, a->graphs[k], t, err));
+    }
+    return PLN_OK;
+}
+
+static pln_status visit_graph(pln_pass_ctx *ctx, pln_graph *g, const table *around,
+                              pln_error *err)
+{
+    table t = { .ctx = ctx, .around = around };
     pln_map_init(&t.map, ctx->model->alloc);
     pln_status st = PLN_OK;
     for (pln_value *v = g->values; v && st == PLN_OK; v = v->next)
         st = visit_const(&t, v, err);
     for (pln_node *n = g->first, *next; n && st == PLN_OK; n = next) {
         next = n->next;
-        st = visit_node(&t, n, err);
+        st = visit_bodies(&t, n, err);
+        if (st == PLN_OK)
+            st = visit_node(&t, n, err);
     }
     pln_map_done(&t.map);
     return st;
+}
+
+static pln_status run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)
+{
+    return g->owner ? PLN_OK : visit_graph(ctx, g, NULL, err); /* bodies with their owners */
 }
 
 const pln_pass pln_pass_cse = {

@@ -15,6 +15,8 @@
     X(cse)            \
     X(dce)            \
     X(control)        \
+    X(loops)          \
+    X(inline)         \
     X(transpose)      \
     X(fold_conv_bn)   \
     X(fold_made)      \

@@ -18,6 +18,7 @@ typedef struct inliner {
     pln_node *call;
     const pln_function *f;
     pln_map values; /* value of the body -> its stand-in; absent inputs are not in it */
+    bool captures;  /* others are those of the graphs around, and stay */
     pln_error *err;
 } inliner;
 
@@ -155,6 +156,12 @@ static pln_status copy_outputs(inliner *in, const pln_node *src, pln_node *dst)
     return PLN_OK;
 }
 
+static pln_value *stand_in(const inliner *in, pln_value *v)
+{
+    pln_value *now = pln_map_get(&in->values, v);
+    return now || !in->captures ? now : v;
+}
+
 static pln_status copy_node(inliner *in, const pln_node *src, pln_graph *g, pln_node *before)
 {
     pln_value **ins = PLN_NEW_ARRAY(in->m->arena, pln_value *, src->n_in);
@@ -163,7 +170,7 @@ static pln_status copy_node(inliner *in, const pln_node *src, pln_graph *g, pln_
     if (in->m->n_nodes >= in->m->env->limits.nodes)
         return pln_fail(in->err, PLN_E_LIMIT, "inlining makes the model too large");
     for (uint32_t i = 0; i < src->n_in; i++)
-        ins[i] = src->in[i] ? pln_map_get(&in->values, src->in[i]) : NULL;
+        ins[i] = src->in[i] ? stand_in(in, src->in[i]) : NULL;
     pln_node *n = pln_graph_add_node(g, before, src->domain, src->op_type, NULL, ins,
                                      src->n_in, src->n_out);
     if (!n)
@@ -217,7 +224,7 @@ static pln_status copy_graph(inliner *in, const pln_graph *src, pln_graph *paren
     for (const pln_node *n = src->first; n; n = n->next)
         PLN_TRY(copy_node(in, n, g, NULL));
     for (uint32_t i = 0; i < src->n_outputs; i++) {
-        pln_value *v = pln_map_get(&in->values, src->outputs[i]);
+        pln_value *v = stand_in(in, src->outputs[i]);
         if (!v)
             return fail(in, "is called without the input", src->outputs[i]->name);
         if (pln_graph_add_output(g, v, NULL) != PLN_OK)
@@ -305,6 +312,26 @@ static pln_status inline_call(inliner *in)
     PLN_TRY(replace_outputs(in));
     pln_graph_remove_node(in->call);
     return import_opsets(in);
+}
+
+pln_status pln_body_copy_out(pln_node *n, const pln_graph *body, pln_value *const *in,
+                             pln_value **out, pln_error *err)
+{
+    static const pln_function none;
+    inliner c = { .m = n->graph->model, .call = n, .f = &none, .captures = true, .err = err };
+    pln_map_init(&c.values, c.m->alloc);
+    pln_status st = PLN_OK;
+    for (uint32_t i = 0; i < body->n_inputs && st == PLN_OK; i++)
+        if (!pln_map_put(&c.values, body->inputs[i], in[i]))
+            st = pln_oom(err);
+    if (st == PLN_OK)
+        st = copy_sources(&c, body, n->graph);
+    for (const pln_node *src = body->first; src && st == PLN_OK; src = src->next)
+        st = copy_node(&c, src, n->graph, n);
+    for (uint32_t i = 0; i < body->n_outputs && st == PLN_OK; i++)
+        out[i] = stand_in(&c, body->outputs[i]);
+    pln_map_done(&c.values);
+    return st;
 }
 
 static const pln_function *function_of(const pln_node *n)

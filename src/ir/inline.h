@@ -19,6 +19,11 @@ pln_status pln_model_inline(pln_model *m, pln_error *err);
  * that it states nothing for stay. */
 pln_status pln_model_unfuse(pln_model *m, pln_error *err);
 
+/* Copies the nodes and constants of `body`, a body of node n, to before n, as one iteration:
+ * in[body->n_inputs] are its inputs there, out[body->n_outputs] get what it gives. */
+pln_status pln_body_copy_out(pln_node *n, const pln_graph *body, pln_value *const *in,
+                             pln_value **out, pln_error *err);
+
 /* Functions of domain `planish` that are one operator and the nodes that make its constants
  * (passes/absorb_made.c) become those nodes; the operator has the name of the call. */
 pln_status pln_model_free_makers(pln_model *m, pln_error *err);

@@ -150,6 +150,15 @@ pln_status pln_node_splice(pln_node *owner, pln_graph *body, pln_value *const *i
     return PLN_OK;
 }
 
+pln_status pln_node_hoist(pln_node *n)
+{
+    pln_node *owner = n->graph->owner;
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (n->in[i] && n->in[i]->graph == n->graph)
+            PLN_TRY(move_value(owner->graph, n->in[i]));
+    return move_node(owner->graph, n, owner);
+}
+
 void pln_graph_drop_output(pln_graph *g, uint32_t i)
 {
     unlink_output(g, i);
