@@ -19,25 +19,37 @@ typedef struct bounds {
     uint64_t lo_u64, hi_u64;
 } bounds;
 
-#define CLIP(s, type, dt, field)                                 \
-    PLN_LOOP_UNARY(Clip_##s, type, type,                         \
-                   v > ((const bounds *)arg)->hi_##field ||      \
-                           ((const bounds *)arg)->lo_##field >   \
-                               ((const bounds *)arg)->hi_##field \
-                       ? (type)((const bounds *)arg)->hi_##field \
-                   : v < ((const bounds *)arg)->lo_##field       \
-                       ? (type)((const bounds *)arg)->lo_##field \
-                       : v)
-CLIP(s8, int8_t, S8, s64)
-CLIP(s16, int16_t, S16, s64)
-CLIP(s32, int32_t, S32, s64)
-CLIP(s64, int64_t, S64, s64)
-CLIP(u8, uint8_t, U8, u64)
-CLIP(u16, uint16_t, U16, u64)
-CLIP(u32, uint32_t, U32, u64)
-CLIP(u64, uint64_t, U64, u64)
-CLIP(f32, float, F32, f32)
-CLIP(f64, double, F64, f64)
+/* Bounds that the type can't have are those of the type. */
+#define CLIP(s, type, field, low_of, most)                                        \
+    static void Clip_##s(void *py, const void *const *px, const int64_t *sx,      \
+                         int64_t n, const void *arg)                              \
+    {                                                                             \
+        const bounds *b = (const bounds *)arg;                                    \
+        const type hi = b->hi_##field > (most) ? (most) : (type)b->hi_##field;    \
+        const type low = (type)low_of(b->lo_##field);                             \
+        const type lo = low > hi ? hi : low;                                      \
+        const type *x = (const type *)px[0];                                      \
+        type *y = (type *)py;                                                     \
+        (void)sx;                                                                 \
+        for (int64_t i = 0; i < n; i++) {                                         \
+            const type v = x[i], w = v > hi ? hi : v;                             \
+            y[i] = w < lo ? lo : w;                                               \
+        }                                                                         \
+    }
+#define LOW_s8(v)  ((v) < INT8_MIN ? INT8_MIN : (v))
+#define LOW_s16(v) ((v) < INT16_MIN ? INT16_MIN : (v))
+#define LOW_s32(v) ((v) < INT32_MIN ? INT32_MIN : (v))
+#define LOW_s64(v) (v)
+CLIP(s8, int8_t, s64, LOW_s8, INT8_MAX)
+CLIP(s16, int16_t, s64, LOW_s16, INT16_MAX)
+CLIP(s32, int32_t, s64, LOW_s32, INT32_MAX)
+CLIP(s64, int64_t, s64, LOW_s64, INT64_MAX)
+CLIP(u8, uint8_t, u64, , UINT8_MAX)
+CLIP(u16, uint16_t, u64, , UINT16_MAX)
+CLIP(u32, uint32_t, u64, , UINT32_MAX)
+CLIP(u64, uint64_t, u64, , UINT64_MAX)
+CLIP(f32, float, f32, , INFINITY)
+CLIP(f64, double, f64, , (double)INFINITY)
 
 static const pln_loop_fn Clip_fns[PLN_DT_COUNT] = { PLN_NUM_TYPES(PLN_LOOP_ENTRY, Clip) };
 

@@ -5,6 +5,7 @@
 #include "kernels/expand.h"
 #include "kernels/norm.h"
 #include "kernels/type_sets.h"
+#include "kernels/vec.h"
 
 #include <math.h>
 #include <string.h>
@@ -166,6 +167,49 @@ static pln_status mvn_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
+/* In float: elements that lie together and share their statistics go at once. */
+static pln_status mvn_run(pln_call *c, pln_error *err)
+{
+    const pln_tensor *x = c->in[0];
+    const pln_vec_fns *f = pln_vec();
+    int64_t stride[PLN_MAX_RANK], n_stats = 0, len = 1;
+    const int64_t total = pln_tensor_size(x);
+    PLN_TRY(mvn_strides(c, stride, &n_stats, err));
+    for (int d = x->rank - 1; d >= 0 && stride[d] == 0; d--)
+        len *= x->dims[d];
+    if (len < 8 || total == 0)
+        return mvn_ref(c, err);
+    double *mean = pln_norm_scratch(c, n_stats, 2, err), *var = mean + n_stats;
+    if (!mean)
+        return PLN_E_NOMEM;
+    memset(mean, 0, (size_t)n_stats * 2 * sizeof(double));
+    const double count = (double)(total / n_stats);
+    for (int pass = 0; pass < 3; pass++)
+        for (int64_t i = 0; i < total; i += len) {
+            const int64_t s = stat_of(x, stride, i);
+            const float *v = PLN_DATA(const float, x) + i;
+            if (pass == 0)
+                mean[s] += (double)f->sum(v, len) / count;
+            else if (pass == 1)
+                var[s] += (double)f->sum_square(v, len, (float)mean[s]) / count;
+            else
+                f->normalize(PLN_DATA(float, c->out[0]) + i, v, NULL, NULL, (float)mean[s],
+                             (float)(1 / (sqrt(var[s]) + 1e-9)), len);
+        }
+    return PLN_OK;
+}
+
+static pln_status mvn_prepare(pln_prep *p, pln_error *err)
+{
+    (void)err;
+    if (p->in[0]->dtype != PLN_DT_F32)
+        return PLN_E_UNSUPPORTED;
+    p->layout_in[0] = PLN_LAYOUT_PLAIN;
+    return PLN_OK;
+}
+
+static const pln_impl mvn_cpu = { "mvn_f32", mvn_prepare, mvn_run, NULL };
+
 #define ROW(op, version, spec, type, fn)                                              \
     {                                                                                 \
         .name = #op, .domain = "", .since = version, .in = { 1, 1 }, .out = { 1, 1 }, \
@@ -188,6 +232,7 @@ const pln_op_desc pln_ops_norm_axis[] = {
       .attrs_size = sizeof(mvn_attrs),
       .infer = pln_infer_same,
       .ref = mvn_ref,
+      .cpu = &mvn_cpu,
       .expand = pln_expand_mvn },
     { .name = NULL },
 };

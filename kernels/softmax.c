@@ -3,12 +3,14 @@
 #include "kernels/block.h"
 #include "kernels/expand.h"
 #include "kernels/type_sets.h"
+#include "kernels/typed.h"
 #include "kernels/vec.h"
 #include "src/ir/op.h"
 #include "src/util/parallel.h"
 #include "src/util/size.h"
 
 #include <math.h>
+#include <string.h>
 
 typedef struct softmax_attrs {
     int64_t axis;
@@ -100,7 +102,7 @@ static void hard_row(double *v, int64_t n, pln_dtype dt)
     (void)dt;
     int64_t best = 0;
     for (int64_t i = 1; i < n; i++)
-        if (v[i] > v[best])
+        if (v[i] > v[best] || (v[i] != v[i] && v[best] == v[best]))
             best = i;
     for (int64_t i = 0; i < n; i++)
         v[i] = i == best;
@@ -336,6 +338,61 @@ static pln_status prepare(pln_prep *p, pln_error *err)
     return PLN_OK;
 }
 
+/* ---- Hardmax in float ---- */
+
+static void hard_rows(void *arg, int64_t begin, int64_t end)
+{
+    const job *j = (const job *)arg;
+    const int64_t n = j->a.n;
+    for (int64_t r = begin; r < end; r++) {
+        const int64_t at = pln_typed()->arg_row[PLN_DT_F32](j->x + r * n, n, true, false);
+        memset(j->y + r * n, 0, (size_t)n * sizeof *j->y); /* y may be x */
+        j->y[r * n + at] = 1;
+    }
+}
+
+static void hard_columns(void *arg, int64_t begin, int64_t end)
+{
+    const job *j = (const job *)arg;
+    const int64_t n = j->a.n, inner = j->a.inner, blocks = (inner + COLUMNS - 1) / COLUMNS;
+    float best[COLUMNS];
+    int32_t at[COLUMNS];
+    for (int64_t b = begin; b < end; b++) {
+        const int64_t first = b / blocks * n * inner + b % blocks * COLUMNS;
+        const int64_t left = inner - b % blocks * COLUMNS, w = left < COLUMNS ? left : COLUMNS;
+        for (int64_t i = 0; i < n; i++)
+            pln_typed()->arg_rows[PLN_DT_F32](j->x + first + i * inner, i, w, true, false, best,
+                                              at);
+        for (int64_t i = 0; i < n; i++)
+            memset(j->y + first + i * inner, 0, (size_t)w * sizeof *j->y);
+        for (int64_t i = 0; i < w; i++)
+            j->y[first + at[i] * inner + i] = 1;
+    }
+}
+
+static pln_status Hardmax_run(pln_call *c, pln_error *err)
+{
+    job j = { .x = PLN_DATA(const float, c->in[0]), .y = PLN_DATA(float, c->out[0]) };
+    PLN_TRY(find_axis(c, &j.a, err));
+    if (j.a.outer * j.a.n * j.a.inner == 0)
+        return PLN_OK;
+    if (j.a.n > INT32_MAX)
+        return by_rows(c, hard_row, err);
+    if (j.a.inner == 1)
+        pln_parallel_for(c->n_threads, j.a.outer, 1 + 16384 / j.a.n, hard_rows, &j);
+    else
+        pln_parallel_for(c->n_threads, j.a.outer * ((j.a.inner + COLUMNS - 1) / COLUMNS), 1,
+                         hard_columns, &j);
+    return PLN_OK;
+}
+
+static pln_status hard_prepare(pln_prep *p, pln_error *err)
+{
+    return p->in[0]->dtype == PLN_DT_F32 ? prepare(p, err) : PLN_E_UNSUPPORTED;
+}
+
+static const pln_impl Hardmax_cpu = { "hardmax_f32", hard_prepare, Hardmax_run, NULL };
+
 static const pln_impl Softmax_cpu = { "softmax_f32", prepare, Softmax_run, NULL };
 static const pln_impl LogSoftmax_cpu = { "log_softmax_f32", prepare, LogSoftmax_run,
                                          NULL };
@@ -395,6 +452,6 @@ static void cost(const pln_infer *inf, pln_cost *out)
 const pln_op_desc pln_ops_softmax[] = {
     ROW(Softmax, &Softmax_cpu),
     ROW(LogSoftmax, &LogSoftmax_cpu),
-    ROW(Hardmax, NULL),
+    ROW(Hardmax, &Hardmax_cpu),
     { .name = NULL },
 };

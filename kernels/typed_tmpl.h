@@ -11,8 +11,8 @@
 /* a is what there is so far, v an element. */
 #define DO_SUM(type, a, v)        ((type)((a) + (v)))
 #define DO_PROD(type, a, v)       ((type)((a) * (v)))
-#define DO_MAX(type, a, v)        ((a) > (v) || (a) != (a) ? (a) : (v))
-#define DO_MIN(type, a, v)        ((a) < (v) || (a) != (a) ? (a) : (v))
+#define DO_MAX(type, a, v)        ((((a) > (v)) | ((a) != (a))) ? (a) : (v))
+#define DO_MIN(type, a, v)        ((((a) < (v)) | ((a) != (a))) ? (a) : (v))
 #define DO_SQUARE(type, a, v)     ((type)((a) + (v) * (v)))
 #define START_SUM(type, first)    ((type)0)
 #define START_PROD(type, first)   ((type)1)
