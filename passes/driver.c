@@ -3,6 +3,7 @@
 #include "passes/verify.h"
 #include "passes/watch.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* ---- a pass over a model -------------------------------------------------------- */
@@ -23,11 +24,41 @@ static pln_status run_on_graph(pln_graph *g, void *user)
 
 /* ---- model-local functions -------------------------------------------------------- */
 
-static pln_status find_reference(pln_graph *g, void *user)
+static bool has_references(const pln_node *n)
 {
-    for (const pln_node *n = g->first; n; n = n->next)
-        for (uint32_t i = 0; i < n->n_attrs; i++)
-            *(bool *)user |= n->attrs[i]->ref != NULL;
+    for (uint32_t i = 0; i < n->n_attrs; i++)
+        if (n->attrs[i]->ref)
+            return true;
+    return false;
+}
+
+/* Passes read attributes as numbers. Nodes that refer to attributes of the function's callers
+ * are operators that nobody knows for as long as a pass runs: "@Softmax". */
+static pln_status hide_references(pln_graph *g, void *user)
+{
+    char name[128];
+    (void)user;
+    for (pln_node *n = g->first; n; n = n->next) {
+        if (!has_references(n) || strlen(n->op_type) + 2 > sizeof name)
+            continue;
+        snprintf(name, sizeof name, "@%s", n->op_type);
+        pln_node_set_op(n, n->domain, name);
+        if (strcmp(n->op_type, name) != 0)
+            return PLN_E_NOMEM;
+    }
+    return PLN_OK;
+}
+
+static pln_status show_references(pln_graph *g, void *user)
+{
+    (void)user;
+    for (pln_node *n = g->first; n; n = n->next) {
+        if (*n->op_type != '@' || !has_references(n))
+            continue;
+        pln_node_set_op(n, n->domain, n->op_type + 1);
+        if (*n->op_type == '@')
+            return PLN_E_NOMEM;
+    }
     return PLN_OK;
 }
 
@@ -38,22 +69,23 @@ static pln_status run_on_body(pln_graph *g, void *user)
                              : pln_rules_run(w->ctx, g, w->err);
 }
 
-/* By the function's own operator set. Bodies that refer to attributes of their callers are
- * left alone: rules read attributes as numbers. So are those that state our fused operators. */
+/* By the function's own operator set. Those that state our fused operators are left alone. */
 static pln_status run_on_function(pass_walk *w, const pln_function *f)
 {
-    bool refers = false;
     int64_t opset = 0;
     if (!f->body || !strcmp(f->domain, "planish") || w->ctx->options->session)
         return PLN_OK;
-    pln_graph_walk(f->body, find_reference, &refers);
     for (size_t i = 0; i < f->n_opsets; i++)
         if (!*f->opsets[i].domain)
             opset = f->opsets[i].version;
-    if (refers || !opset)
+    if (!opset)
         return PLN_OK;
     w->ctx->opset = opset;
-    return pln_graph_walk(f->body, run_on_body, w);
+    pln_status st = pln_graph_walk(f->body, hide_references, NULL);
+    if (st == PLN_OK)
+        st = pln_graph_walk(f->body, run_on_body, w);
+    const pln_status shown = pln_graph_walk(f->body, show_references, NULL);
+    return st == PLN_OK && shown != PLN_OK ? pln_oom(w->err) : st;
 }
 
 static bool pass_is_on(const pln_pass_ctx *ctx, const pln_pass *p)
