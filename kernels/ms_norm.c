@@ -1,5 +1,6 @@
 /* Normalized sums of com.microsoft: SkipLayerNormalization,
- * SkipSimplifiedLayerNormalization, EmbedLayerNormalization, QEmbedLayerNormalization.
+ * SkipSimplifiedLayerNormalization, EmbedLayerNormalization, QEmbedLayerNormalization; the
+ * first two in domain planish, too.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/move.h"
 #include "kernels/norm.h"
@@ -7,6 +8,7 @@
 #include "src/util/parallel.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Rows of a table that are added up: row r takes row[r], or r modulo n_rows. */
 typedef struct addend {
@@ -188,6 +190,16 @@ static bool skip_fits(const pln_tensor *skip, const pln_tensor *x)
     return true;
 }
 
+/* Where the statistics and the sum go: in domain planish the sum is the second output. */
+static void set_outputs(const pln_call *c, sums *s)
+{
+    const bool own = !strcmp(c->node->domain, "planish");
+    s->y = wanted(c, 0);
+    s->mean = own ? NULL : wanted(c, 1);
+    s->inv = own ? NULL : wanted(c, 2);
+    s->sum = wanted(c, own ? 1 : 3);
+}
+
 static pln_status set_skip(const pln_call *c, bool rms, sums *s, pln_error *err)
 {
     const pln_tensor *x = c->in[0], *skip = c->in[1];
@@ -208,10 +220,7 @@ static pln_status set_skip(const pln_call *c, bool rms, sums *s, pln_error *err)
     PLN_TRY(vector_of(c, beta, s->n, &s->beta, err));
     PLN_TRY(vector_of(c, bias, s->n, &add, err));
     s->bias = add.t;
-    s->y = wanted(c, 0);
-    s->mean = wanted(c, 1);
-    s->inv = wanted(c, 2);
-    s->sum = wanted(c, 3);
+    set_outputs(c, s);
     return PLN_OK;
 }
 
@@ -264,6 +273,14 @@ static pln_status skip_infer(pln_infer *inf, pln_error *err)
         pln_infer_set(inf, o, PLN_DT_F32, one);
     if (inf->n_out > 3)
         pln_infer_set(inf, 3, pln_infer_dtype(inf, 0), s);
+    return PLN_OK;
+}
+
+static pln_status skip_own_infer(pln_infer *inf, pln_error *err)
+{
+    PLN_TRY(pln_infer_same(inf, err));
+    if (inf->n_out > 1)
+        pln_infer_set(inf, 1, pln_infer_dtype(inf, 0), pln_move_infer_like(inf, 0));
     return PLN_OK;
 }
 
@@ -438,6 +455,11 @@ static pln_status embed_infer(pln_infer *inf, pln_error *err)
     .out = { 1, 4 }, .types = "T:" PLN_TS_FLOAT, .attrs = skip_spec, \
     .attrs_size = sizeof(skip_attrs), .infer = skip_infer
 
+/* y and, as the second output, the sum. */
+#define OWN_SKIP                                                              \
+    .domain = "planish", .since = 1, .out = { 1, 2 }, .types = "T:" PLN_TS_FLOAT, \
+    .attrs = skip_spec, .attrs_size = sizeof(skip_attrs), .infer = skip_own_infer
+
 const pln_op_desc pln_ops_ms_norm[] = {
     { MS, SKIP, .name = "SkipLayerNormalization", .in = { 3, 5 },
       .sig = "T,T,T,T?,T?->T,float?,float?,T?", .ref = skip_ref, .cpu = &skip_cpu },
@@ -454,5 +476,9 @@ const pln_op_desc pln_ops_ms_norm[] = {
              "T2,T2,T2?,T2,T2->float,int32?",
       .attrs = qembed_spec, .attrs_size = sizeof(embed_attrs), .infer = embed_infer,
       .ref = qembed_ref },
+    { OWN_SKIP, .name = "SkipLayerNormalization", .in = { 3, 5 },
+      .sig = "T,T,T,T?,T?->T,T?", .ref = skip_ref, .cpu = &skip_cpu },
+    { OWN_SKIP, .name = "SkipSimplifiedLayerNormalization", .in = { 3, 4 },
+      .sig = "T,T,T,T?->T,T?", .ref = skip_rms_ref, .cpu = &skip_rms_cpu },
     { .name = NULL },
 };

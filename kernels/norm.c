@@ -468,6 +468,7 @@ const pln_op_desc pln_ops_norm[] = {
       .attrs_size = sizeof(pln_norm_attrs),
       .infer = pln_infer_same,
       .ref = GroupNormalization_ref,
+      .cpu = &pln_group_norm_cpu,
       .expand = pln_expand_group_norm },
     { .name = "InstanceNormalization",
       .domain = "",

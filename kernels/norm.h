@@ -22,6 +22,6 @@ pln_axis pln_batch_norm_axis(const pln_tensor *x);
 pln_status pln_batch_norm_check(const pln_call *c, pln_error *err);
 
 extern const pln_impl pln_layer_norm_cpu, pln_rms_norm_cpu, pln_instance_norm_cpu,
-    pln_batch_norm_cpu;
+    pln_group_norm_cpu, pln_batch_norm_cpu;
 
 #endif

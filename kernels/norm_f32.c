@@ -13,6 +13,8 @@ typedef struct job {
     pln_axis a;
     float epsilon;
     bool rms;
+    int64_t each;       /* channels of a group */
+    bool scale_by_group; /* as before version 21 */
 } job;
 
 /* ---- rows: LayerNormalization, RMSNormalization ------------------------------------ */
@@ -178,6 +180,60 @@ static pln_status run_instance(pln_call *c, pln_error *err)
 
 const pln_impl pln_instance_norm_cpu = { "instance_norm_f32", prepare_instance,
                                          run_instance, NULL };
+
+/* ---- GroupNormalization: a row is a group ------------------------------------------- */
+
+static void group_rows(void *arg, int64_t begin, int64_t end)
+{
+    const job *j = (const job *)arg;
+    const pln_vec_fns *f = pln_vec();
+    const int64_t inner = j->a.inner, n = j->each * inner, groups = j->a.n / j->each;
+    for (int64_t r = begin; r < end; r++) {
+        const float *x = j->x + r * n;
+        float *y = j->y + r * n;
+        const float mean = f->sum(x, n) / (float)n;
+        const float inv = 1 / sqrtf(f->sum_square(x, n, mean) / (float)n + j->epsilon);
+        f->linear(y, x, n, 1.0f, -mean);
+        for (int64_t k = 0; k < j->each; k++) {
+            const int64_t g = r % groups, p = j->scale_by_group ? g : g * j->each + k;
+            f->linear(y + k * inner, y + k * inner, inner, inv * j->scale[p], j->bias[p]);
+        }
+    }
+}
+
+static pln_status prepare_group(pln_prep *p, pln_error *err)
+{
+    const pln_norm_attrs *at = (const pln_norm_attrs *)p->attrs;
+    const int64_t channels = p->in[0]->rank > 1 ? p->in[0]->dims[1] : -1;
+    const int64_t n = pln_tensor_size(p->in[1]), groups = at->num_groups;
+    p->layout_in[0] = PLN_LAYOUT_PLAIN;
+    if (channels < 1 || groups < 1 || channels % groups || pln_tensor_size(p->in[2]) != n ||
+        (n != channels && n != groups))
+        return PLN_E_UNSUPPORTED;
+    return prepare_channels(p, err);
+}
+
+static pln_status run_group(pln_call *c, pln_error *err)
+{
+    const pln_norm_attrs *at = (const pln_norm_attrs *)c->attrs;
+    (void)err;
+    job j = {
+        .x = PLN_DATA(const float, c->in[0]),
+        .scale = PLN_DATA(const float, c->in[1]),
+        .bias = PLN_DATA(const float, c->in[2]),
+        .y = PLN_DATA(float, c->out[0]),
+        .a = pln_axis_of(c->in[0], 1, 2),
+        .epsilon = at->epsilon,
+    };
+    j.each = j.a.n / at->num_groups;
+    j.scale_by_group = pln_tensor_size(c->in[1]) == at->num_groups;
+    if (j.a.inner > 0)
+        pln_parallel_for(c->n_threads, j.a.outer * at->num_groups,
+                         1 + 16384 / (j.each * j.a.inner), group_rows, &j);
+    return PLN_OK;
+}
+
+const pln_impl pln_group_norm_cpu = { "group_norm_f32", prepare_group, run_group, NULL };
 
 /* ---- BatchNormalization of inference: y = scale x + shift -------------------------- */
 

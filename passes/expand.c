@@ -153,45 +153,6 @@ static pln_value *swish(pln_expand *b)
     return ex_op2(b, "Mul", x, ex_op1(b, "Sigmoid", ex_linear(b, x, alpha, 0)));
 }
 
-/* ---- norms ---------------------------------------------------------------------- */
-
-/* Over the last dimensions, from the node's `axis`. */
-static pln_value *mean(pln_expand *b, pln_value *x)
-{
-    int64_t axes[PLN_MAX_RANK];
-    const int rank = pln_value_rank(b->node->in[0]);
-    int64_t axis = pln_node_get_int(b->node, "axis", -1);
-    axis = axis < 0 ? -axis : rank - axis;
-    if (axis < 1 || axis > PLN_MAX_RANK || (rank >= 0 && axis > rank)) {
-        b->failed = true;
-        return NULL;
-    }
-    for (int64_t i = 0; i < axis; i++)
-        axes[i] = i - axis;
-    return ex_op2(b, "ReduceMean", x, ex_ints(b, axes, axis));
-}
-
-/* x divided by the root of its mean square, scaled. */
-static pln_value *normalized(pln_expand *b, pln_value *x)
-{
-    const float eps = pln_node_get_float(b->node, "epsilon", 1e-5f);
-    pln_value *ms = mean(b, ex_op2(b, "Mul", x, x));
-    pln_value *root = ex_op1(b, "Sqrt", ex_op2(b, "Add", ms, ex_number(b, eps)));
-    return ex_op2(b, "Mul", ex_op2(b, "Div", x, root), ex_in(b, 1));
-}
-
-static pln_value *rms_norm(pln_expand *b)
-{
-    return normalized(b, ex_in(b, 0));
-}
-
-static pln_value *layer_norm(pln_expand *b)
-{
-    pln_value *x = ex_in(b, 0);
-    pln_value *y = normalized(b, ex_op2(b, "Sub", x, mean(b, x)));
-    return ex_in(b, 2) ? ex_op2(b, "Add", y, ex_in(b, 2)) : y;
-}
-
 /* ---- the table ------------------------------------------------------------------ */
 
 static const struct {
@@ -211,8 +172,11 @@ static const struct {
     { "HardSwish", 7, hard_swish },
     { "Mish", 7, mish },
     { "Swish", 7, swish },
-    { "LayerNormalization", 7, layer_norm },
-    { "RMSNormalization", 7, rms_norm },
+    { "GroupNormalization", 7, ex_group_norm },
+    { "LayerNormalization", 7, ex_layer_norm },
+    { "RMSNormalization", 7, ex_rms_norm },
+    { "SkipLayerNormalization", 7, ex_skip_norm },
+    { "SkipSimplifiedLayerNormalization", 7, ex_skip_norm },
 };
 
 static pln_expand_fn find(const char *op_type, int64_t opset)

@@ -53,6 +53,10 @@ pln_value *ex_posts(pln_expand *b, pln_value *x, uint32_t first);
 pln_value *ex_gelu(pln_expand *b, pln_value *x, bool tanh_form);
 
 /* Bodies that stand in a file of their own. */
+pln_value *ex_group_norm(pln_expand *b);
+pln_value *ex_layer_norm(pln_expand *b);
+pln_value *ex_rms_norm(pln_expand *b);
+pln_value *ex_skip_norm(pln_expand *b);
 pln_value *ex_attention(pln_expand *b);
 pln_value *ex_product(pln_expand *b);
 pln_value *ex_qmatmul(pln_expand *b);

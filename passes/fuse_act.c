@@ -165,15 +165,15 @@ static pln_status clip(pln_match *m, pln_patch *p)
         .contract = PLN_REASSOC, .opset = since, .stated = true         \
     }
 
-/* The ways to multiply x, (1 + e) and 1/2. */
+/* The ways to multiply x, (1 + e) and 1/2. The sum may have other readers. */
 #define GELU(id, e, make)                                            \
-    ACT(id, "Mul~(Mul~!(x, Add~!(" e ", 1)), 0.5)", make, 20),       \
-        ACT(id, "Div(Mul~!(x, Add~!(" e ", 1)), 2)", make, 20),      \
-        ACT(id, "Mul~(x, Mul~!(Add~!(" e ", 1), 0.5))", make, 20),   \
-        ACT(id, "Mul~(x, Div!(Add~!(" e ", 1), 2))", make, 20),      \
+    ACT(id, "Mul~(Mul~!(x, Add~(" e ", 1)), 0.5)", make, 20),       \
+        ACT(id, "Div(Mul~!(x, Add~(" e ", 1)), 2)", make, 20),      \
+        ACT(id, "Mul~(x, Mul~!(Add~(" e ", 1), 0.5))", make, 20),   \
+        ACT(id, "Mul~(x, Div!(Add~(" e ", 1), 2))", make, 20),      \
         ACT(id, "Mul~(x, Add~!(Mul~!(" e ", 0.5), 0.5))", make, 20), \
-        ACT(id, "Mul~(Mul~!(x, 0.5), Add~!(" e ", 1))", make, 20),   \
-        ACT(id, "Mul~(Div!(x, 2), Add~!(" e ", 1))", make, 20)
+        ACT(id, "Mul~(Mul~!(x, 0.5), Add~(" e ", 1))", make, 20),   \
+        ACT(id, "Mul~(Div!(x, 2), Add~(" e ", 1))", make, 20)
 
 #define ERF_DIV    "Erf!(Div!(x, 1.4142135623730951))"
 #define ERF_MUL    "Erf!(Mul~!(x, 0.7071067811865476))"

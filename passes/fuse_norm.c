@@ -137,6 +137,18 @@ static pln_status check_layer_scale(pln_match *m)
     return check_norm(m, true);
 }
 
+/* TensorFlow's order: x k + (c - mean k) with k = g / deviation. */
+static pln_status check_layer_tf(pln_match *m)
+{
+    pln_value *x;
+    bool centred;
+    PLN_TRY(check_norm(m, true));
+    PLN_TRY(find_x(m, &x, &centred));
+    if (x != pln_match_val(m, "z") || pln_match_val(m, "n")->def->in[1] != pln_match_val(m, "m"))
+        return pln_match_refuse(m, "another input or mean than that of the variance");
+    return PLN_OK;
+}
+
 static pln_status check_rms(pln_match *m)
 {
     return check_norm(m, false);
@@ -265,6 +277,10 @@ static pln_status softmax(pln_match *m, pln_patch *p)
     NORM("layer-norm", "Add~(Mul~!(" op ", g), c)", check_layer, layer_norm, 17), \
         NORM("layer-norm", "Mul~(" op ", g)", check_layer_scale, layer_norm, 17), \
         NORM("rms-norm", "Mul~(" op ", g)", check_rms, rms_norm, 23)
+#define LAYER_TF(inverse)                                                        \
+    NORM("layer-norm",                                                           \
+         "Add~(Mul~!(z, k=Mul~(" inverse ", g)), Sub!(c, Mul~!(m, k)))", check_layer_tf, \
+         layer_norm, 17)
 #define BARE(op)                                              \
     NORM("layer-norm", op, check_layer_bare, layer_norm, 17), \
         NORM("rms-norm", op, check_rms_bare, rms_norm, 23)
@@ -276,6 +292,9 @@ static const pln_rule rules[] = {
     NORMS("Mul~!(n, Reciprocal(" POW "))"),
     NORMS("Mul~!(n, Div(1, " ROOT "))"),
     NORMS("Mul~!(n, Pow(" MS ", -0.5))"),
+    LAYER_TF("Reciprocal(" ROOT ")"),
+    LAYER_TF("Div(1, " ROOT ")"),
+    LAYER_TF("Pow(" MS ", -0.5)"),
     BARE("Div(n, " ROOT ")"),
     BARE("Div(n, " POW ")"),
     BARE("Mul~(n, Reciprocal(" ROOT "))"),

@@ -27,16 +27,17 @@
     X(reassoc)        \
     X(algebra)        \
     X(fuse_norm)      \
+    X(fuse_group_norm) \
     X(fuse_attention) \
     X(fuse_act)       \
     X(fuse_matmul)    \
     X(fuse_gemm)      \
     X(fuse_conv)      \
+    X(fuse_skip)      \
     X(dequantize)     \
     X(uniform)        \
     X(lower_qdq)      \
     X(unpack)         \
-    X(to_ms_norm)     \
     X(to_ms_act)      \
     X(unstate)        \
     X(state_fused)    \

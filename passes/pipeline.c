@@ -13,12 +13,12 @@
 
 #define CLEAN  "(noop,merge,reshape,pieces,clamp,fold,shape,control,loops,inline,cse,dce)*"
 #define FOLD                                                                   \
-    "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-attention,fuse-act,"      \
+    "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-group-norm,fuse-attention,fuse-act,"      \
     "fold-input,fold-affine"
-#define FUSE   "fuse-matmul,fuse-gemm,fuse-conv"
-#define TO_MS  "to-ms-norm,to-ms-act"
+#define FUSE   "fuse-matmul,fuse-gemm,fuse-conv,fuse-skip"
+#define TO_MS  "fuse-skip,to-ms-act"
 /* Norms before Transposes: they are along the last axis, and found there. */
-#define SIMPLE CLEAN ",fuse-norm,fuse-act,transpose," FOLD
+#define SIMPLE CLEAN ",fuse-norm,fuse-group-norm,fuse-act,transpose," FOLD
 #define REWRITE "(" SIMPLE ",fold-pad,reassoc,algebra,gemm)*"
 
 /* A file keeps the form in which its weights are stored; a session unpacks them. */

@@ -1,5 +1,7 @@
-/* to-ms-norm: norms of sums become SkipLayerNormalization and
- * SkipSimplifiedLayerNormalization of com.microsoft, whose fourth output is the sum.
+/* fuse-skip: norms of sums become SkipLayerNormalization and
+ * SkipSimplifiedLayerNormalization, which give the sum as well: of com.microsoft, where that is
+ * the fourth output, or of our own, where it is the second. At target planish products come
+ * first, which take sums as well.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/to_ms.h"
 
@@ -51,32 +53,32 @@ static pln_status check_biased(pln_match *m)
 static pln_status build(pln_match *m, pln_patch *p)
 {
     const bool rms = pln_node_is(m->root, "RMSNormalization");
+    const bool ms = m->ctx->options->target == PLN_TARGET_ORT;
     pln_value *s = m->root->in[0];
     pln_value *in[5] = { pln_match_val(m, "x"), pln_match_val(m, "y"),
                          pln_match_val(m, "g") };
     in[3] = pln_match_val(m, rms ? "c" : "b");
     in[4] = rms ? NULL : pln_match_val(m, "c");
-    const bool wants_sum = !pln_value_is_single_use(s);
-    pln_node *n = pln_patch_add_in(p, PLN_MS,
+    const uint32_t n_out = pln_value_is_single_use(s) ? 1 : ms ? 4 : 2;
+    pln_node *n = pln_patch_add_in(p, ms ? PLN_MS : "planish",
                                    rms ? "SkipSimplifiedLayerNormalization"
                                        : "SkipLayerNormalization",
-                                   in, 5, wants_sum ? 4 : 1);
+                                   in, 5, n_out);
     if (!n || pln_node_set_float(n, "epsilon",
                                  pln_node_get_float(m->root, "epsilon", 1e-5f)) != PLN_OK)
         return PLN_E_NOMEM;
     pln_patch_replace(p, m->root->out[0], n->out[0]);
-    if (wants_sum) {
-        pln_patch_leave_out(n, 1);
-        pln_patch_leave_out(n, 2);
-        pln_patch_replace(p, s, n->out[3]);
-    }
+    for (uint32_t i = 1; i + 1 < n_out; i++)
+        pln_patch_leave_out(n, i);
+    if (n_out > 1)
+        pln_patch_replace(p, s, n->out[n_out - 1]);
     return PLN_OK;
 }
 
 #define SKIP(id, pattern, check_it)                                     \
     {                                                                   \
         .name = id, .match = pattern, .check = check_it, .build = build, \
-        .contract = PLN_REASSOC, .target = PLN_TARGET_ORT               \
+        .contract = PLN_REASSOC, .target = PLN_TARGET_ORT, .stated = true \
     }
 
 #define BIASED "Add~(x, Add~!(y, c#))"
@@ -91,8 +93,8 @@ static const pln_rule rules[] = {
     SKIP("skip-rms-norm", "RMSNormalization(Add(x, y), g)", check),
 };
 
-const pln_pass pln_pass_to_ms_norm = {
-    .name = "to-ms-norm",
-    .brief = "norms of sums as SkipLayerNormalization of com.microsoft",
+const pln_pass pln_pass_fuse_skip = {
+    .name = "fuse-skip",
+    .brief = "norms of sums to one node, which gives the sum as well",
     PLN_RULES(rules),
 };
