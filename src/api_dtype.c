@@ -3,6 +3,7 @@
  *
  * Nodes are visited in order: each takes its inputs in the wanted type where it may, in
  * the type that they had where not, and inference tells what it then gives. */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -30,6 +31,9 @@ typedef struct retyper {
     uint8_t *was;   /* [n_was] their element types, where they are no longer the same */
     pln_map casts;  /* value -> its cast, to `to` or back */
     pln_map twins;  /* constant -> twin */
+    pln_map wide;   /* values that outgrow the type */
+    pln_map sizes;  /* values that are computed from shapes alone */
+    bool all;       /* nothing is kept by itself */
     twin **list;
     size_t n_twins, cap_twins, n_casts, n_converted, n_kept;
     int blocked; /* in bodies of nodes that compute as before */
@@ -155,6 +159,77 @@ static bool is_control(const pln_node *n)
                            !strcmp(n->op_type, "Scan"));
 }
 
+/* What counts loses whole steps in a short type. */
+static bool counts(const pln_node *n)
+{
+    return !*n->domain && (!strcmp(n->op_type, "Range") || !strcmp(n->op_type, "CumSum") ||
+                           !strcmp(n->op_type, "CumProd"));
+}
+
+/* Sizes, and what is computed of them and constants. */
+static pln_status note_sizes(retyper *r, const pln_node *n)
+{
+    bool some = n->op && (n->op->traits & PLN_OP_SHAPE_ONLY) && n->n_in == 1;
+    for (uint32_t i = 0; i < n->n_in && !some; i++)
+        some |= n->in[i] && pln_map_has(&r->sizes, n->in[i]);
+    for (uint32_t i = 0; some && i < n->n_in && !(n->op->traits & PLN_OP_SHAPE_ONLY); i++)
+        if (n->in[i] && !n->in[i]->cst && !pln_map_has(&r->sizes, n->in[i]))
+            return PLN_OK;
+    for (uint32_t i = 0; some && i < n->n_out; i++)
+        if (n->out[i] && is_tensor(n->out[i]) && n->out[i]->type.shape.rank >= 0 &&
+            n->out[i]->type.shape.rank <= 1 &&
+            !pln_map_put(&r->sizes, n->out[i], n->out[i]))
+            return PLN_E_NOMEM;
+    return PLN_OK;
+}
+
+static bool gives_size(const retyper *r, const pln_node *n)
+{
+    if (n->op->traits & PLN_OP_SHAPE_ONLY)
+        return false;
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (n->out[i] && pln_map_has(&r->sizes, n->out[i]))
+            return true;
+    return false;
+}
+
+static bool is_wide(const retyper *r, const pln_value *v)
+{
+    return v && pln_map_has(&r->wide, v);
+}
+
+#define ENDLESS 1e9 /* from here on a number stands for infinity, as in masks */
+
+/* A constant that the type has no place for, though it is a number like others. */
+static bool is_out_of_range(const retyper *r, const pln_value *v)
+{
+    if (r->to != PLN_DT_F16 || !v || !pln_value_is_const(v) ||
+        v->cst->kind != PLN_KIND_TENSOR || !is_source(r, (pln_dtype)v->cst->dtype) ||
+        pln_tensor_materialize(v->cst, NULL) != PLN_OK)
+        return false;
+    for (int64_t i = 0; i < pln_tensor_size(v->cst); i++) {
+        const double x = fabs(pln_tensor_get_f64(v->cst, i));
+        if (x > 65519 && x < ENDLESS) /* what does not round to the largest */
+            return true;
+    }
+    return false;
+}
+
+static const char *reason_of_range(const retyper *r, const pln_node *n)
+{
+    if (r->all)
+        return NULL;
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (is_wide(r, n->in[i]) || is_out_of_range(r, n->in[i]))
+            return "a number that it reads is out of the type's range";
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (is_wide(r, n->out[i]))
+            return "what it gives is out of the type's range";
+    return counts(n)           ? "it counts, and the type has no numbers between large ones"
+           : gives_size(r, n) ? "it computes sizes"
+                              : NULL;
+}
+
 /* Why the node computes as before; NULL: it may change. */
 static const char *reason_to_keep(retyper *r, const pln_node *n)
 {
@@ -178,7 +253,7 @@ static const char *reason_to_keep(retyper *r, const pln_node *n)
             return "it gives more than tensors";
     if (!*n->domain && pln_type_since(n->op_type, r->to) > pln_model_opset(r->m, ""))
         return "its version does not take the type";
-    return NULL;
+    return reason_of_range(r, n);
 }
 
 static void note_kept(retyper *r, const pln_node *n, const char *why)
@@ -341,8 +416,17 @@ static pln_status convert_control(retyper *r, pln_node *n)
     return PLN_OK;
 }
 
+static bool gives_type(const pln_node *n, pln_dtype dt)
+{
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (is_tensor(n->out[i]) && n->out[i]->type.dtype == dt)
+            return true;
+    return false;
+}
+
 static pln_status convert_node(retyper *r, pln_node *n)
 {
+    PLN_TRY(note_sizes(r, n));
     const char *why = reason_to_keep(r, n);
     bool any = false, known;
     if (!why && is_control(n))
@@ -358,7 +442,8 @@ static pln_status convert_node(retyper *r, pln_node *n)
     if (!why && !known && any) {
         why = "it is not known what it would give";
         PLN_TRY(set_inputs(r, n, false, &any));
-    } else if (!why && !any && n->n_in && strcmp(n->op_type, "Cast") != 0) {
+    } else if (!why && !any && n->n_in && !gives_type(n, r->to) &&
+               !(n->op->traits & PLN_OP_SHAPE_ONLY) && strcmp(n->op_type, "Cast") != 0) {
         why = "it does not take the type";
     }
     if (why)
@@ -553,6 +638,18 @@ static void ignore(void *user, const pln_node *n, const pln_error *e)
     (void)e;
 }
 
+static pln_status find_wide(retyper *r, pln_error *err)
+{
+    for (size_t i = 0; i < r->o->n_wide; i++) {
+        pln_value *v = pln_graph_find_value(r->m->graph, r->o->wide[i]);
+        if (!v)
+            return pln_fail(err, PLN_E_USAGE, "there is no value '%s'", r->o->wide[i]);
+        if (!pln_map_put(&r->wide, v, v))
+            return PLN_E_NOMEM;
+    }
+    return PLN_OK;
+}
+
 static pln_status convert(retyper *r, char **report, pln_error *err)
 {
     const pln_infer_options o = { .fault = ignore };
@@ -562,9 +659,11 @@ static pln_status convert(retyper *r, char **report, pln_error *err)
     guess_types(m->graph);
     r->n_was = m->n_values;
     r->was = PLN_NEW_ARRAY(m->arena, uint8_t, r->n_was);
+    PLN_TRY(find_wide(r, err));
     r->found = PLN_NEW_ARRAY(m->arena, bool, r->o->block ? strlen(r->o->block) + 1 : 1);
     if (!r->was || !r->found)
         return PLN_E_NOMEM;
+    r->all = list_has(r, "none");
     PLN_TRY(convert_inputs(r));
     PLN_TRY(convert_graph(r, m->graph, !r->o->keep_io));
     PLN_TRY(check_block(r, err));
@@ -583,10 +682,14 @@ static pln_status convert_copy(pln_model *m, const pln_dtype_options *o, char **
             pln_dtype_name(o->to), pln_type_since("Cast", o->to), (long long)opset);
     pln_map_init(&r.casts, m->alloc);
     pln_map_init(&r.twins, m->alloc);
+    pln_map_init(&r.wide, m->alloc);
+    pln_map_init(&r.sizes, m->alloc);
     pln_text_init(&r.kept, m->alloc);
     const pln_status st = convert(&r, report, err);
     pln_map_done(&r.casts);
     pln_map_done(&r.twins);
+    pln_map_done(&r.wide);
+    pln_map_done(&r.sizes);
     pln_text_done(&r.kept);
     pln_release(m->alloc, r.list);
     return st == PLN_E_NOMEM ? pln_oom(err) : st;

@@ -8,6 +8,7 @@
 #include "tools/common/report.h"
 #include "tools/common/save.h"
 #include "tools/common/verify.h"
+#include "tools/common/wide.h"
 
 typedef struct convert_args {
     common_args common;
@@ -31,7 +32,8 @@ static const opt convert_opts[] = {
     { "keep-io", 0, OPT_FLAG, offsetof(convert_args, keep_io), NULL,
       "inputs and outputs keep their types under --dtype" },
     { "block", 0, OPT_STR, offsetof(convert_args, block), "OP|NODE,...",
-      "operators and nodes that --dtype leaves as they are" },
+      "operators and nodes that --dtype leaves as they are; 'none': not what it leaves by "
+      "itself" },
     { "rename", 0, OPT_LIST, offsetof(convert_args, renames), "OLD=NEW",
       "a value, else a node, else a dimension (repeatable); value:, node: or dim: before "
       "OLD "
@@ -126,20 +128,28 @@ static void tell_dtype(const convert_args *a, const json_t *o)
     tell_numbers(out, o, "underflow", "elements are too small for the type");
 }
 
-static int convert_dtype(const convert_args *a, pln_model *model, const char *path,
-                         json_t *report)
+#define F16_LIMIT 32752 /* half of what it can hold: other inputs give other numbers */
+
+static int convert_dtype(const convert_args *a, pln_env *env, pln_model *model,
+                         const char *path, json_t *report)
 {
     pln_dtype_options o = PLN_DTYPE_OPTIONS_INIT;
     char *json = NULL;
+    str_list wide = { 0 };
     o.keep_io = a->keep_io;
     o.block = a->block;
     int rc = parse_dtype(a->dtype, &o.to);
+    if (!rc && o.to == PLN_DT_F16)
+        rc = wide_find(env, model, &a->verify.feed.archives, F16_LIMIT, &wide);
     if (rc)
         return rc;
+    o.wide = wide.v;
+    o.n_wide = wide.n;
     pln_error *err = pln_error_new();
     if (pln_model_convert_dtype(model, &o, &json, err) != PLN_OK)
         rc = fail_status(err, path);
     pln_error_free(err);
+    wide_free(&wide);
     json_t *facts = json ? json_loads(json, 0, NULL) : NULL;
     pln_free(NULL, json);
     if (facts) {
@@ -193,11 +203,11 @@ static int choose(const convert_args *a, pln_model *model)
     return rc ? rc : model_set_dims(model, &a->dims);
 }
 
-static int change(const convert_args *a, pln_model *model, const char *path,
+static int change(const convert_args *a, pln_env *env, pln_model *model, const char *path,
                   json_t *report)
 {
     const int rc = a->opset ? convert_opset(a, model, path) : 0;
-    return rc || !a->dtype ? rc : convert_dtype(a, model, path, report);
+    return rc || !a->dtype ? rc : convert_dtype(a, env, model, path, report);
 }
 
 /* ---- the verb -------------------------------------------------------------------- */
@@ -237,7 +247,7 @@ static int convert(const convert_args *a, pln_env *env, pln_model *model,
     if (!rc && a->verify.n > 0)
         rc = model_copy(model, &original);
     if (!rc)
-        rc = change(a, model, path, report);
+        rc = change(a, env, model, path, report);
     if (!rc && original)
         rc = verify(a, env, original, model, report);
     if (!rc)
@@ -298,6 +308,11 @@ const verb verb_convert = {
         "They are done in the order: extract, dim, opset, dtype, rename. --verify "
         "compares before\n"
         "and after opset and dtype.\n"
+        "--dtype f16 with --inputs runs the model first: nodes with values beyond half of\n"
+        "the type's range compute as before. So do what counts (Range, CumSum), what\n"
+        "computes sizes, readers of constants that are out of range (larger ones than 1e9\n"
+        "stand for infinity, and are clamped), and what the standard does not have in the\n"
+        "type; -v lists each with its reason.\n"
         "When nodes stand in the way of --opset, all of them are listed, nothing is\n"
         "written, and the exit code is 4.\n\n"
         "  planish convert m.onnx m13.onnx --opset 13 --verify 3\n"

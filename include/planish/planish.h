@@ -394,7 +394,12 @@ typedef struct pln_dtype_options {
     pln_dtype to;      /**< PLN_DT_F32, PLN_DT_F16 or PLN_DT_BF16 */
     bool keep_io;      /**< inputs and outputs keep their types */
     const char *block; /**< comma-separated names of nodes or operators that compute as
-                            before; may be NULL */
+                            before; may be NULL. "none" among them: what does so by itself
+                            (Range, CumSum, CumProd, sizes that are computed as floats) does
+                            not */
+    const char *const *wide; /**< names of values that outgrow the type: the nodes that give
+                                  or read them compute as before */
+    size_t n_wide;
 } pln_dtype_options;
 #define PLN_DTYPE_OPTIONS_INIT { .struct_size = sizeof(pln_dtype_options) }
 

@@ -83,6 +83,8 @@ static const char *const histories[] = {
     /* 43 */ "9:string 13:bfloat16"
     " 19:float8e4m3fn,float8e4m3fnuz,float8e5m2,float8e5m2fnuz 21:int4,uint4"
     " 23:float4e2m1 24:float8e8m0 25:int2,uint2 28:float6e2m3,float6e3m2",
+    /* the exponent's, which were one type with the base before */
+    /* 44 */ "12:int16,int32,int64,int8,uint16,uint32,uint64,uint8 15:bfloat16",
 };
 
 typedef struct type_row {
@@ -115,7 +117,7 @@ static const type_row rows[] = {
     { "Mod", 1 }, { "Mul", 5 }, { "Multinomial", 0 }, { "Neg", 36 },
     { "NegativeLogLikelihoodLoss", 0 }, { "NonZero", 1 }, { "OneHot", 2 },
     { "Optional", 11 }, { "OptionalGetElement", 11 }, { "OptionalHasElement", 22 },
-    { "PRelu", 42 }, { "Pad", 16 }, { "Pow", 3 }, { "QLinearMatMul", 27 },
+    { "PRelu", 42 }, { "Pad", 16 }, { "Pow", 44 }, { "QLinearMatMul", 27 },
     { "QuantizeLinear", 10 }, { "RNN", 0 }, { "RandomNormal", 0 },
     { "RandomNormalLike", 0 }, { "RandomUniform", 0 }, { "RandomUniformLike", 0 },
     { "Range", 29 }, { "Reciprocal", 1 }, { "ReduceL1", 1 }, { "ReduceL2", 1 },

@@ -137,6 +137,53 @@ absent "nothing is written by those" "$tmp/none.onnx"
 check "weights beside the model" 0 "$planish" convert "$tmp/m.onnx" "$tmp/x.onnx" \
     --external-data w.bin --external-threshold 1
 check "they are there" 0 test -s "$tmp/w.bin"
+
+# What does not fit into half precision stays in float.
+cat >"$tmp/wide.txt" <<'END'
+<ir_version: 8, opset_import: ["" : 17]>
+wide (float[2] x, float[2] z) => (float[2] y, float[2] s)
+<float[2] b = {100000, 1}, float mask = {-3.4e38}, float h = {0.5}>
+{
+   [square] q = Mul(x, x)
+   [root] r = Sqrt(q)
+   [big] u = Div(z, b)
+   [masked] v = Add(u, mask)
+   [plain] w = Add(r, z)
+   y = Max(v, w)
+   [sizes] n = Shape(x)
+   [float] f = Cast <to = 1> (n)
+   [half] g = Mul(f, h)
+   [whole] i = Cast <to = 7> (g)
+   s = Expand(h, n)
+}
+END
+cat >"$tmp/feed.txt" <<'END'
+<ir_version: 8, opset_import: ["" : 17]>
+feed () => (float[2] x, float[2] z)
+{
+   x = Constant <value = float[2] {300, 200}> ()
+   z = Constant <value = float[2] {1, 2}> ()
+}
+END
+check "parse what is wide" 0 "$planish" parse "$tmp/wide.txt" "$tmp/wide.onnx"
+check "parse its inputs" 0 "$planish" parse "$tmp/feed.txt" "$tmp/feed.onnx"
+check "write its inputs" 0 "$planish" run -q "$tmp/feed.onnx" --outputs "$tmp/wide.npz"
+check "by ranges" 0 "$planish" convert "$tmp/wide.onnx" "$tmp/wide16.onnx" --dtype f16 --keep-io \
+    --inputs "$tmp/wide.npz" -v
+cp "$tmp/out" "$tmp/wide.out"
+holds "what overflows is kept" "$tmp/wide.out" "square (Mul): what it gives is out of the type's range"
+holds "and its reader" "$tmp/wide.out" "root (Sqrt): a number that it reads is out"
+holds "a constant that does not fit" "$tmp/wide.out" "big (Div): a number that it reads is out"
+holds "a size is one" "$tmp/wide.out" "half (Mul): it computes sizes"
+holds "infinity is clamped" "$tmp/wide.out" "mask: 1 elements are out of range"
+check "others are not kept" 1 grep -q "plain" "$tmp/wide.out"
+check "it is right" 0 "$planish" compare -q "$tmp/wide.onnx" "$tmp/wide16.onnx" \
+    --inputs "$tmp/wide.npz" --rtol 2e-3 --atol 2e-3
+check "without them it is not" 0 "$planish" convert "$tmp/wide.onnx" "$tmp/narrow16.onnx" --dtype f16 \
+    --keep-io --block none
+check "it overflows" 1 "$planish" compare -q "$tmp/wide.onnx" "$tmp/narrow16.onnx" \
+    --inputs "$tmp/wide.npz" --rtol 2e-3 --atol 2e-3
+
 check "a missing file" 3 "$planish" convert "$tmp/gone.onnx" "$tmp/none.onnx" --opset 13
 check "an unwritable place" 3 "$planish" convert "$tmp/m.onnx" "$tmp/no/such.onnx"
 

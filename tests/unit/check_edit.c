@@ -259,7 +259,7 @@ END_TEST
 static const char floats[] =
     "<ir_version: 8, opset_import: [\"\" : 17, \"own\" : 1]>\n"
     "g (float[2,4,3] x, int64[2,4,3] i) => (float y)\n"
-    "<float[3] b = {1, 100000, 0.5}, float eps = {1e-12}, float[2] tiny = {1e-12, 1}>\n"
+    "<float[3] b = {1, -3e38, 0.5}, float eps = {1e-12}, float[2] tiny = {1e-12, 1}>\n"
     "{ s = Add(x, eps)  c = Cast <to = 1> (i)  t = Add(s, c)  [keep] u = Sqrt(t)\n"
     "  m = Min(t, b)  k = own.Thing(t, tiny)  z = Constant <value = float {2.0}> ()\n"
     "  y = Mul(m, z) }\n";
