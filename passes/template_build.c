@@ -4,6 +4,7 @@
 
 #include "passes/pass.h"
 #include "passes/template_impl.h"
+#include "src/ir/op.h"
 
 typedef struct builder {
     pln_match *m;
@@ -156,6 +157,24 @@ static pln_status set_attrs(builder *b, pln_node *n, const pln_term *t)
 
 static pln_status make_term(builder *b, const pln_term *t, uint32_t n_out, pln_value **out);
 
+/* Of the standard's own sets only what is there, written as it may be: other domains are for
+ * those who know them. */
+static pln_status check_node(builder *b, pln_node *n)
+{
+    const void *attrs;
+    pln_error why = { .code = PLN_OK };
+    if (!pln_domain_is_official(n->domain))
+        return PLN_OK;
+    if (!n->op)
+        return pln_match_refuse(b->m, "it writes an operator that its domain has not");
+    if (pln_node_attrs(n, &attrs, &why) == PLN_E_NOMEM)
+        return PLN_E_NOMEM;
+    if (why.code != PLN_OK)
+        return pln_match_refuse(
+            b->m, "it writes an operator with attributes or inputs that it can't have");
+    return PLN_OK;
+}
+
 static pln_status make_node(builder *b, const pln_term *t, uint32_t n_out, pln_value **out)
 {
     pln_value *in[PLN_TEMPLATE_ARGS];
@@ -165,7 +184,8 @@ static pln_status make_node(builder *b, const pln_term *t, uint32_t n_out, pln_v
     if (!n)
         return b->p->failed;
     memcpy(out, n->out, n_out * sizeof *out);
-    return set_attrs(b, n, t);
+    PLN_TRY(set_attrs(b, n, t));
+    return check_node(b, n);
 }
 
 static pln_status make_term(builder *b, const pln_term *t, uint32_t n_out, pln_value **out)
