@@ -195,6 +195,8 @@ static void try_node(region *r, const member *m, pln_node *n, bool from_input,
 static void look_around(region *r, uint32_t i)
 {
     pln_value *v = r->m[i].v;
+    if (pln_axmap_is_identity(&r->l[r->m[i].layer].to1))
+        return; /* the same on both sides: whoever reads it stands well */
     for (const pln_use *u = v->uses; u && !r->failed; u = u->next) {
         pln_node *n = u->node;
         if (!n || n->graph != r->g)
