@@ -44,6 +44,11 @@ check "a mistake in a rule" 3 "$planish" optimize "$tmp/net.onnx" "$tmp/no.onnx"
 one_line "one line for it"
 holds "with its place" "$tmp/err" "mistake.rules:4:8: no such name"
 absent "no file" "$tmp/no.onnx"
+printf 'typo: Relu(x) => Rleu(x)\n' >"$tmp/typo.rules"
+check "a misspelt operator" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/typo.onnx" \
+    --rules "$tmp/typo.rules" --explain typo -O0
+holds "is refused with the reason" "$tmp/out" "an operator that its domain has not"
+check "and the file is valid" 0 "$planish" check "$tmp/typo.onnx"
 check "no such file of rules" 3 "$planish" optimize "$tmp/net.onnx" "$tmp/no.onnx" \
     --rules "$tmp/none.rules"
 
