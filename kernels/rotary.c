@@ -62,13 +62,14 @@ static bool same_shape(const pln_tensor *a, const pln_tensor *b)
            memcmp(a->dims, b->dims, (size_t)a->rank * sizeof *a->dims) == 0;
 }
 
-/* The standard: caches by position, or [batch, len, half] as they are. */
+/* The standard: caches by position, or [batch, len, half] as they are; one batch of them
+ * serves all, as in the standard's own reference. */
 static bool fits_standard(rotary *r)
 {
     const int64_t *d = r->cosine->dims;
     if (r->positions)
         return r->cosine->rank == 2 && pln_tensor_size(r->positions) == r->batch * r->len;
-    return r->cosine->rank == 3 && d[0] == r->batch && d[1] == r->len;
+    return r->cosine->rank == 3 && (d[0] == r->batch || d[0] == 1) && d[1] == r->len;
 }
 
 static bool fits_ms(rotary *r)
@@ -100,7 +101,7 @@ static bool find_heads(rotary *r, int64_t heads)
 static pln_status find(const pln_call *c, rotary *r, pln_error *err)
 {
     const rotary_attrs *a = (const rotary_attrs *)c->attrs;
-    const bool ms = *c->node->domain != 0;
+    const bool ms = *c->node->op->domain != 0;
     *r = (rotary){ .x = c->in[0],
                    .cosine = c->in[ms ? 2 : 1],
                    .sine = c->in[ms ? 3 : 2],
@@ -146,11 +147,12 @@ static pln_status find_streams(const pln_call *c, rotary *r, uint8_t *stream,
 static int64_t row_at(const rotary *r, int64_t row, int s)
 {
     if (!r->positions)
-        return row;
+        return r->cosine->dims[0] == r->batch ? row : row % r->len;
     const int64_t *p = PLN_DATA(const int64_t, r->positions);
     if (r->from_first)
         return p[0] < 0 || p[0] > INT64_MAX - r->len ? -1 : p[0] + row % r->len;
-    return p[s * r->batch * r->len + row];
+    const int64_t at = p[s * r->batch * r->len + row];
+    return at < 0 && !r->is_ms ? at + r->cosine->dims[0] : at; /* Gather's meaning */
 }
 
 static pln_status check_positions(const pln_call *c, const rotary *r, pln_error *err)

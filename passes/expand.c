@@ -177,6 +177,7 @@ static const struct {
     { "RMSNormalization", 7, ex_rms_norm },
     { "SkipLayerNormalization", 7, ex_skip_norm },
     { "SkipSimplifiedLayerNormalization", 7, ex_skip_norm },
+    { "RotaryEmbedding", 7, ex_rotary },
 };
 
 static pln_expand_fn find(const char *op_type, int64_t opset)

@@ -30,6 +30,7 @@
     X(fuse_group_norm) \
     X(fuse_attention) \
     X(fuse_act)       \
+    X(fuse_rotary)    \
     X(fuse_matmul)    \
     X(fuse_gemm)      \
     X(fuse_conv)      \

@@ -1,6 +1,7 @@
 /* pieces: Slice, Split and Concat behind each other. What is cut out of a Concat is what
  * went in; neighbouring slices of a value are one Split.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/cut.h"
 #include "passes/known.h"
 #include "src/util/size.h"
 
@@ -13,101 +14,36 @@ static pln_value *out_of(const pln_match *m)
     return m->root->out[0];
 }
 
-static bool axis_of(const pln_node *n, const pln_value *v, int64_t *axis)
-{
-    const int rank = pln_value_rank(v);
-    *axis = pln_node_get_int(n, "axis", 0);
-    *axis += *axis < 0 ? rank : 0;
-    return rank > 0 && *axis >= 0 && *axis < rank;
-}
-
-static int64_t size_of(const pln_value *v, int64_t axis)
-{
-    if (axis >= pln_value_rank(v) || !pln_dim_is_known(v->type.shape.dims[axis]))
-        return -1;
-    return v->type.shape.dims[axis].value;
-}
-
 /* ---- slices ----------------------------------------------------------------------- */
 
-/* By axis; steps are positive. An end past INT32_MAX is no end. */
-typedef struct cut {
-    bool on;
-    int64_t start, end, step;
-} cut;
-
-static bool read_ints(const pln_node *n, uint32_t i, int64_t *v, size_t count)
+static bool join(const pln_cut *a, const pln_cut *b, int64_t size, pln_cut *out)
 {
-    size_t got;
-    return i < n->n_in && n->in[i] &&
-           pln_value_get_ints(n->in[i], v, PLN_MAX_RANK, &got) && got == count;
-}
-
-static bool read_slice(const pln_node *n, cut *cuts)
-{
-    int64_t s[PLN_MAX_RANK], e[PLN_MAX_RANK], a[PLN_MAX_RANK], t[PLN_MAX_RANK];
-    size_t count;
-    const int rank = pln_value_rank(n->in[0]);
-    if (rank < 1 || n->n_in < 3 ||
-        !pln_value_get_ints(n->in[1], s, PLN_MAX_RANK, &count) ||
-        !read_ints(n, 2, e, count))
-        return false;
-    const bool has_axes = n->n_in > 3 && n->in[3], has_steps = n->n_in > 4 && n->in[4];
-    if ((has_axes && !read_ints(n, 3, a, count)) ||
-        (has_steps && !read_ints(n, 4, t, count)))
-        return false;
-    memset(cuts, 0, (size_t)rank * sizeof *cuts);
-    for (size_t i = 0; i < count; i++) {
-        int64_t axis = has_axes ? a[i] : (int64_t)i;
-        axis += axis < 0 ? rank : 0;
-        if (axis < 0 || axis >= rank || cuts[axis].on || (has_steps && t[i] < 1))
-            return false;
-        cuts[axis] = (cut){ true, s[i], e[i], has_steps ? t[i] : 1 };
-    }
-    return true;
-}
-
-/* Positions counted from the front, within the axis; false: its size is needed and not
- * known. */
-static bool settle(cut *c, int64_t size)
-{
-    if (size < 0)
-        return c->start >= 0 && c->end >= 0;
-    c->start += c->start < 0 ? size : 0;
-    c->end += c->end < 0 ? size : 0;
-    c->start = c->start < 0 ? 0 : c->start > size ? size : c->start;
-    c->end = c->end < c->start ? c->start : c->end > size ? size : c->end;
-    return true;
-}
-
-static bool join(const cut *a, const cut *b, int64_t size, cut *out)
-{
-    cut first = *a, second = *b;
-    if (!settle(&first, size) || first.step != 1)
+    pln_cut first = *a, second = *b;
+    if (!pln_cut_settle(&first, size) || first.step != 1)
         return false;
     const int64_t inner = size < 0 ? -1 : first.end - first.start;
-    if (!settle(&second, inner))
+    if (!pln_cut_settle(&second, inner))
         return false;
     int64_t start, end;
     if (!pln_i64_add(&start, first.start, second.start))
         return false;
     if (!pln_i64_add(&end, first.start, second.end))
         end = INT64_MAX;
-    *out = (cut){ true, start, end < first.end ? end : first.end, second.step };
+    *out = (pln_cut){ true, start, end < first.end ? end : first.end, second.step };
     return start <= first.end || size < 0;
 }
 
 static pln_status one_slice(pln_match *m, pln_patch *p)
 {
-    cut a[PLN_MAX_RANK], b[PLN_MAX_RANK];
+    pln_cut a[PLN_MAX_RANK], b[PLN_MAX_RANK];
     int64_t s[PLN_MAX_RANK], e[PLN_MAX_RANK], ax[PLN_MAX_RANK], t[PLN_MAX_RANK];
     size_t n = 0;
     pln_value *x = pln_match_val(m, "x");
-    if (!read_slice(pln_match_node(m, "inner"), a) || !read_slice(m->root, b))
+    if (!pln_slice_read(pln_match_node(m, "inner"), a) || !pln_slice_read(m->root, b))
         return pln_match_refuse(m, "bounds not known, or backwards");
     for (int i = 0; i < pln_value_rank(x); i++) {
-        cut c = a[i].on ? a[i] : b[i];
-        if (a[i].on && b[i].on && !join(&a[i], &b[i], size_of(x, i), &c))
+        pln_cut c = a[i].on ? a[i] : b[i];
+        if (a[i].on && b[i].on && !join(&a[i], &b[i], pln_value_size_at(x, i), &c))
             return pln_match_refuse(m, "both cut axis %d, whose size is not known", i);
         if (!c.on)
             continue;
@@ -123,11 +59,11 @@ static pln_status one_slice(pln_match *m, pln_patch *p)
 }
 
 /* A slice along one axis alone, by ones. */
-static bool is_piece(const pln_node *n, int64_t *axis, cut *c)
+static bool is_piece(const pln_node *n, int64_t *axis, pln_cut *c)
 {
-    cut cuts[PLN_MAX_RANK];
+    pln_cut cuts[PLN_MAX_RANK];
     bool found = false;
-    if (!pln_node_is(n, "Slice") || !read_slice(n, cuts))
+    if (!pln_node_is(n, "Slice") || !pln_slice_read(n, cuts))
         return false;
     for (int i = 0; i < pln_value_rank(n->in[0]); i++) {
         if (!cuts[i].on)
@@ -138,7 +74,7 @@ static bool is_piece(const pln_node *n, int64_t *axis, cut *c)
         *axis = i;
         *c = cuts[i];
     }
-    return found && settle(c, size_of(n->in[0], *axis)) && size_of(n->in[0], *axis) > 0;
+    return found && pln_cut_settle(c, pln_value_size_at(n->in[0], *axis)) && pln_value_size_at(n->in[0], *axis) > 0;
 }
 
 typedef struct pieces {
@@ -147,7 +83,7 @@ typedef struct pieces {
     int n;
 } pieces;
 
-static bool insert_piece(pieces *all, const pln_node *n, const cut *c)
+static bool insert_piece(pieces *all, const pln_node *n, const pln_cut *c)
 {
     int at = all->n;
     if (at == MAX_PIECES)
@@ -172,7 +108,7 @@ static bool find_pieces(const pln_node *first, int64_t axis, pieces *all)
     *all = (pieces){ .n = 0 };
     for (const pln_use *u = x->uses; u; u = u->next) {
         int64_t a;
-        cut c;
+        pln_cut c;
         if (!u->node || u->graph != first->graph || u->slot ||
             !is_piece(u->node, &a, &c) || a != axis)
             continue;
@@ -186,7 +122,7 @@ static bool find_pieces(const pln_node *first, int64_t axis, pieces *all)
             return false;
         at += all->size[i];
     }
-    return all->n > 1 && at == size_of(x, axis);
+    return all->n > 1 && at == pln_value_size_at(x, axis);
 }
 
 static bool stands_first(const pieces *all, const pln_node *n)
@@ -201,7 +137,7 @@ static bool stands_first(const pieces *all, const pln_node *n)
 static pln_status slices_to_split(pln_match *m, pln_patch *p)
 {
     int64_t axis;
-    cut c;
+    pln_cut c;
     pieces all;
     if (!is_piece(m->root, &axis, &c))
         return pln_match_refuse(m, "not a piece along one axis");
@@ -226,12 +162,12 @@ static bool is_inner_concat(const pln_match *m, const pln_value *v, int64_t axis
 {
     int64_t a;
     return v->def && pln_node_is(v->def, "Concat") && pln_value_is_single_use(v) &&
-           v->def->graph == m->root->graph && axis_of(v->def, v, &a) && a == axis;
+           v->def->graph == m->root->graph && pln_node_axis(v->def, v, &a) && a == axis;
 }
 
 static bool is_empty_along(const pln_value *v, int64_t axis)
 {
-    return size_of(v, axis) == 0;
+    return pln_value_size_at(v, axis) == 0;
 }
 
 /* Concats within, and parts without an element. */
@@ -240,7 +176,7 @@ static pln_status flat_concat(pln_match *m, pln_patch *p)
     int64_t axis;
     uint32_t n = 0, most = 0;
     bool changed = false;
-    if (!axis_of(m->root, out_of(m), &axis))
+    if (!pln_node_axis(m->root, out_of(m), &axis))
         return pln_match_refuse(m, "rank not known");
     for (uint32_t i = 0; i < m->root->n_in; i++)
         most += m->root->in[i]->def ? m->root->in[i]->def->n_in + 1 : 1;
@@ -272,7 +208,7 @@ static pln_status split_and_back(pln_match *m, pln_patch *p)
     int64_t a, b;
     const pln_node *n = m->root, *s = n->in[0]->def;
     if (!s || !pln_node_is(s, "Split") || s->n_out != n->n_in ||
-        !axis_of(n, out_of(m), &a) || !axis_of(s, s->in[0], &b) || a != b)
+        !pln_node_axis(n, out_of(m), &a) || !pln_node_axis(s, s->in[0], &b) || a != b)
         return pln_match_refuse(m, "not the parts of a Split");
     for (uint32_t i = 0; i < n->n_in; i++)
         if (n->in[i] != s->out[i])
@@ -287,7 +223,7 @@ static pln_value *part_at(const pln_node *concat, int64_t axis, int64_t start,
 {
     int64_t at = 0;
     for (uint32_t i = 0; i < concat->n_in; i++) {
-        const int64_t n = size_of(concat->in[i], axis);
+        const int64_t n = pln_value_size_at(concat->in[i], axis);
         if (at == start && n == size)
             return concat->in[i];
         if (n < 0)
@@ -301,10 +237,10 @@ static pln_status split_of_concat(pln_match *m, pln_patch *p)
 {
     int64_t a, b, at = 0;
     const pln_node *c = pln_match_node(m, "c"), *s = m->root;
-    if (!axis_of(c, c->out[0], &a) || !axis_of(s, s->in[0], &b) || a != b)
+    if (!pln_node_axis(c, c->out[0], &a) || !pln_node_axis(s, s->in[0], &b) || a != b)
         return pln_match_refuse(m, "another axis");
     for (uint32_t i = 0; i < s->n_out; i++) {
-        const int64_t size = s->out[i] ? size_of(s->out[i], a) : -1;
+        const int64_t size = s->out[i] ? pln_value_size_at(s->out[i], a) : -1;
         pln_value *v = size < 0 ? NULL : part_at(c, a, at, size);
         if (!v)
             return pln_match_refuse(m, "it cuts elsewhere");
@@ -318,9 +254,9 @@ static pln_status split_of_concat(pln_match *m, pln_patch *p)
 static pln_status slice_of_concat(pln_match *m, pln_patch *p)
 {
     int64_t a, b;
-    cut c;
+    pln_cut c;
     const pln_node *concat = pln_match_node(m, "c");
-    if (!is_piece(m->root, &a, &c) || !axis_of(concat, concat->out[0], &b) || a != b)
+    if (!is_piece(m->root, &a, &c) || !pln_node_axis(concat, concat->out[0], &b) || a != b)
         return pln_match_refuse(m, "not a piece along that axis");
     pln_value *v = part_at(concat, a, c.start, c.end - c.start);
     if (!v)
@@ -337,7 +273,7 @@ static pln_status gather_of_concat(pln_match *m, pln_patch *p)
     const pln_node *concat = pln_match_node(m, "c");
     const pln_value *index = pln_match_val(m, "i");
     if (!pln_value_get_ints(index, &i, 1, &n) || n != 1 || index->cst->rank ||
-        !axis_of(concat, concat->out[0], &b) || !axis_of(m->root, concat->out[0], &a) ||
+        !pln_node_axis(concat, concat->out[0], &b) || !pln_node_axis(m->root, concat->out[0], &a) ||
         a != b || i < 0)
         return pln_match_refuse(m, "not one element of that axis");
     pln_value *v = part_at(concat, a, i, 1);

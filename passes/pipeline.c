@@ -13,7 +13,7 @@
 
 #define CLEAN  "(noop,merge,reshape,pieces,clamp,fold,shape,control,loops,inline,cse,dce)*"
 #define FOLD                                                                   \
-    "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-group-norm,fuse-attention,fuse-act,"      \
+    "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-group-norm,fuse-attention,fuse-act,fuse-rotary," \
     "fold-input,fold-affine"
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv,fuse-skip"
 #define TO_MS  "fuse-skip,to-ms-act"
