@@ -1,6 +1,7 @@
 /* The float product's blocking, packing and C tile.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "kernels/gemm_f32.h"
+#include "kernels/gemm_narrow.h"
+#include "src/ir/numeric.h"
 #include "src/util/cpu.h"
 #include "src/util/parallel.h"
 #include "src/util/size.h"
@@ -16,8 +17,31 @@
 #define CASES CASE(1) CASE(2) CASE(3) CASE(4)
 #include "kernels/gemm_f32_tmpl.h"
 
+#define FEW           4
+#define FEW_CASES     CASE(1) CASE(2) CASE(3) CASE(4)
+#define EACH4(f, p)   ((vec){ f((p)[0]), f((p)[1]), f((p)[2]), f((p)[3]) })
+#define WIDE_S8(p)    EACH4((float), p)
+#define WIDE_U8(p)    EACH4((float), p)
+#define WIDE_F16(p)   EACH4(pln_f16_to_f32, p)
+#define WIDE_BF16(p)  EACH4(pln_bf16_to_f32, p)
+#include "kernels/gemm_narrow_types.h"
+
 static const pln_gemm_fns gemm_c = { .mr = MR, .nr = NV * VL, .tile = tile,
                                       .axpy_strided = axpy_strided };
+
+static const pln_narrow_fns narrow_c = { .gemm = &gemm_c, .few = FEW, .loops = NARROW_LOOPS };
+
+const pln_narrow_fns *pln_narrow_for(int isa)
+{
+    const pln_gemm_fns *g = pln_gemm_for(isa);
+#if defined(__x86_64__)
+    if (g == &pln_gemm_avx2)
+        return &pln_narrow_avx2;
+    if (g == &pln_gemm_avx512)
+        return &pln_narrow_avx512;
+#endif
+    return g ? &narrow_c : NULL;
+}
 
 const pln_gemm_fns *pln_gemm_for(int isa)
 {

@@ -2,6 +2,12 @@
  * is a * b + c, SET1(x) x in all lanes.
  * SPDX-License-Identifier: Apache-2.0 */
 typedef float vec __attribute__((vector_size(VL * 4)));
+/* Sums stay in registers only where all loops over them are unrolled. */
+#if defined(__clang__)
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 16")
+#endif
 typedef float vec_u __attribute__((vector_size(VL * 4), aligned(4)));
 
 /* R is a constant where this is expanded: the sums stay in registers. */
@@ -11,18 +17,16 @@ static inline __attribute__((always_inline)) void tile_rows(const int R, int64_t
                                                             bool add)
 {
     vec sum[MR][NV];
+    UNROLL
     for (int r = 0; r < R; r++) {
-        for (int v = 0; v < NV; v++) {
-            if (add)
-                sum[r][v] = *(const vec_u *)(c + r * ldc + v * VL);
-            else
-                sum[r][v] = (vec){ 0 };
-        }
+        for (int v = 0; v < NV; v++)
+            sum[r][v] = (vec){ 0 };
     }
     for (int64_t p = 0; p < k; p++) {
         vec bv[NV];
         for (int v = 0; v < NV; v++)
             bv[v] = *(const vec_u *)(b + v * VL);
+        UNROLL
         for (int r = 0; r < R; r++) {
             const vec av = SET1(a[r]);
             for (int v = 0; v < NV; v++)
@@ -31,9 +35,12 @@ static inline __attribute__((always_inline)) void tile_rows(const int R, int64_t
         a += MR;
         b += ldb;
     }
+    UNROLL
     for (int r = 0; r < R; r++) {
-        for (int v = 0; v < NV; v++)
-            *(vec_u *)(c + r * ldc + v * VL) = sum[r][v];
+        for (int v = 0; v < NV; v++) {
+            vec_u *to = (vec_u *)(c + r * ldc + v * VL);
+            *to = add ? *to + sum[r][v] : sum[r][v];
+        }
     }
 }
 

@@ -168,6 +168,7 @@ static const struct {
     { "QConv", 13, ex_qconv },
     { "DynamicQuantMatMul", 11, ex_dynamic_quant },
     { "Attention", 9, ex_attention },
+    { "DequantMatMul", 9, ex_dequant_matmul },
     { "Gelu", 9, gelu },
     { "HardSwish", 7, hard_swish },
     { "Mish", 7, mish },

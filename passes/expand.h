@@ -63,5 +63,6 @@ pln_value *ex_qmatmul(pln_expand *b);
 pln_value *ex_qconv(pln_expand *b);
 pln_value *ex_dynamic_quant(pln_expand *b);
 pln_value *ex_rotary(pln_expand *b);
+pln_value *ex_dequant_matmul(pln_expand *b);
 
 #endif

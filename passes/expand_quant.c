@@ -90,3 +90,32 @@ pln_value *ex_dynamic_quant(pln_expand *b)
         f = ex_op2(b, "Add", f, ex_in(b, X_BIAS));
     return ex_posts(b, f, X_OPERANDS);
 }
+
+/* Scales of the weights' columns, or of blocks along their rows. */
+static pln_value *stored_weights(pln_expand *b, bool transposed)
+{
+    const int64_t block = pln_node_get_int(b->node, "block_size", 0);
+    if (!ex_in(b, W_SCALE))
+        return ex_cast(b, ex_in(b, W), PLN_DT_F32);
+    if (!block)
+        return dequantized(b, ex_in(b, W), ex_in(b, W_SCALE), ex_in(b, W_ZERO),
+                           has_many(b, W_SCALE) ? !transposed : -1);
+    pln_node *n =
+        ex_node(b, "DequantizeLinear", ex_in(b, W), ex_in(b, W_SCALE), ex_in(b, W_ZERO));
+    b->failed |= n && (pln_node_set_int(n, "axis", transposed) != PLN_OK ||
+                       pln_node_set_int(n, "block_size", block) != PLN_OK);
+    return ex_done(b, n);
+}
+
+pln_value *ex_dequant_matmul(pln_expand *b)
+{
+    static const int64_t swap[2] = { 1, 0 };
+    const bool transposed = pln_node_get_int(b->node, "transB", 0) != 0;
+    pln_value *w = stored_weights(b, transposed);
+    if (transposed)
+        w = ex_transpose(b, w, swap, 2);
+    pln_value *y = ex_op2(b, "MatMul", ex_in(b, X), w);
+    if (ex_in(b, X_BIAS))
+        y = ex_op2(b, "Add", y, ex_in(b, X_BIAS));
+    return ex_posts(b, y, X_OPERANDS);
+}

@@ -38,6 +38,7 @@
     X(dequantize)     \
     X(uniform)        \
     X(lower_qdq)      \
+    X(lower_narrow)   \
     X(unpack)         \
     X(to_ms_act)      \
     X(unstate)        \

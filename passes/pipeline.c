@@ -28,10 +28,10 @@ const char *pln_pipeline_of_level(int level, pln_target target, bool session)
     static const char *const fused[] = {
         [PLN_TARGET_ONNX] = REWRITE ",cse,dce",
         [PLN_TARGET_ORT] = REWRITE "," TO_MS ",unstate,cse,dce",
-        [PLN_TARGET_PLANISH] = REWRITE "," FUSE ",lower-qdq,cse,dce,state-fused,absorb-made",
+        [PLN_TARGET_PLANISH] = REWRITE "," FUSE ",lower-qdq,lower-narrow,cse,dce,state-fused,absorb-made",
     };
     if (session)
-        return "(" SIMPLE ")*," FUSE ",lower-qdq,unpack," FOLD "," FUSE ",cse,dce";
+        return "(" SIMPLE ")*," FUSE ",lower-qdq,lower-narrow,unpack," FOLD "," FUSE ",cse,dce";
     return level > 2 ? fused[target] : file[level < 0 ? 0 : level];
 }
 

@@ -1,6 +1,6 @@
 /* Float product tiles of 6 x 16 for AVX2.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "kernels/gemm_f32.h"
+#include "kernels/gemm_narrow.h"
 
 #include <immintrin.h>
 
@@ -15,3 +15,16 @@
 
 const pln_gemm_fns pln_gemm_avx2 = { .mr = MR, .nr = NV * VL, .tile = tile,
                                      .axpy_strided = axpy_strided };
+
+#define FEW          4
+#define FEW_CASES    CASE(1) CASE(2) CASE(3) CASE(4)
+#define BYTES8(p)    _mm_loadl_epi64((const __m128i *)(p))
+#define WORDS8(p)    _mm_loadu_si128((const __m128i *)(p))
+#define WIDE_S8(p)   ((vec)_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(BYTES8(p))))
+#define WIDE_U8(p)   ((vec)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(BYTES8(p))))
+#define WIDE_F16(p)  ((vec)_mm256_cvtph_ps(WORDS8(p)))
+#define WIDE_BF16(p) ((vec)_mm256_slli_epi32(_mm256_cvtepu16_epi32(WORDS8(p)), 16))
+#include "kernels/gemm_narrow_types.h"
+
+const pln_narrow_fns pln_narrow_avx2 = { .gemm = &pln_gemm_avx2, .few = FEW,
+                                         .loops = NARROW_LOOPS };
