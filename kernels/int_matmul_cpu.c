@@ -112,6 +112,7 @@ static bool takes(const pln_prep *p, const pln_q_inputs *q)
     return is_single(p, q->a_scale, PLN_DT_F32) && is_single(p, q->a_zero, PLN_DT_NONE) &&
            is_single(p, q->y_scale, PLN_DT_F32) && is_single(p, q->y_zero, PLN_DT_NONE) &&
            is_vector(p, q->b_scale, PLN_DT_F32, PLN_DT_F32) &&
+           is_vector(p, q->b_zero, PLN_DT_U8, PLN_DT_S8) &&
            is_vector(p, q->bias, PLN_DT_F32, PLN_DT_S32) &&
            (out == PLN_DT_F32 || out == PLN_DT_U8 || out == PLN_DT_S8);
 }
