@@ -227,6 +227,42 @@ static bool holds(const pln_tensor *t, int64_t i, char op, double want)
     return op == '+' || op == '-' || want == 0 || fabs(got) > tiny;
 }
 
+/* n elements of t from `at`; those of a and b lie one after the other, or are one (step 0). */
+typedef struct stretch {
+    int64_t n, at, at_a, at_b, step_a, step_b;
+} stretch;
+
+static bool combine_any(pln_tensor *t, const pln_tensor *a, char op, const pln_tensor *b,
+                        const stretch *s)
+{
+    for (int64_t i = 0; i < s->n; i++) {
+        const double v = apply(op, pln_tensor_get_f64(a, s->at_a + i * s->step_a),
+                               pln_tensor_get_f64(b, s->at_b + i * s->step_b));
+        if (!isfinite(v))
+            return false;
+        pln_tensor_set_f64(t, s->at + i, v);
+        if (!holds(t, s->at + i, op, v))
+            return false;
+    }
+    return true;
+}
+
+/* The same for floats, which large weights are. */
+static bool combine_floats(pln_tensor *t, const pln_tensor *a, char op, const pln_tensor *b,
+                           const stretch *s)
+{
+    const float *x = (const float *)a->data + s->at_a, *y = (const float *)b->data + s->at_b;
+    float *z = (float *)t->data + s->at;
+    const bool sum = op == '+' || op == '-';
+    bool ok = true;
+    for (int64_t i = 0; i < s->n; i++) {
+        const double v = apply(op, x[i * s->step_a], y[i * s->step_b]);
+        z[i] = (float)v;
+        ok &= isfinite(z[i]) && (sum || v == 0 || fabs((double)z[i]) > TINY);
+    }
+    return ok;
+}
+
 pln_tensor *pln_tensor_combine(const pln_allocator *alloc, pln_tensor *a, char op,
                                pln_tensor *b)
 {
@@ -238,17 +274,18 @@ pln_tensor *pln_tensor_combine(const pln_allocator *alloc, pln_tensor *a, char o
         pln_tensor_materialize(b, NULL) != PLN_OK ||
         pln_tensor_make(alloc, (pln_dtype)a->dtype, rank, dims, &t, NULL) != PLN_OK)
         return NULL;
-    const int64_t n = pln_tensor_size(t);
-    for (int64_t i = 0; i < n; i++) {
-        const double x = pln_tensor_get_f64(a, place_in(a, dims, rank, i));
-        const double y = pln_tensor_get_f64(b, place_in(b, dims, rank, i));
-        const double v = apply(op, x, y);
-        if (isfinite(v))
-            pln_tensor_set_f64(t, i, v);
-        if (!isfinite(v) || !holds(t, i, op, v)) {
-            pln_tensor_unref(t);
-            return NULL;
-        }
+    const int64_t n = pln_tensor_size(t), row = rank ? dims[rank - 1] : 1;
+    const bool floats = a->dtype == PLN_DT_F32 && b->dtype == PLN_DT_F32;
+    bool ok = true;
+    for (int64_t i = 0; ok && i < n; i += row) {
+        const stretch s = { row, i, place_in(a, dims, rank, i), place_in(b, dims, rank, i),
+                            a->rank && a->dims[a->rank - 1] != 1,
+                            b->rank && b->dims[b->rank - 1] != 1 };
+        ok = (floats ? combine_floats : combine_any)(t, a, op, b, &s);
+    }
+    if (!ok) {
+        pln_tensor_unref(t);
+        return NULL;
     }
     return t;
 }

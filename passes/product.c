@@ -70,15 +70,22 @@ bool pln_product_is_unpadded(const pln_product *p)
     return true;
 }
 
-/* Channels of weight i. */
-static void channels_of(const pln_product *p, int64_t i, int64_t *in, int64_t *out)
+/* The weights of one channel of their first dimension: `second` channels of the other kind,
+ * from `along`, each with its taps. */
+typedef struct weight_row {
+    int64_t from, channel, along, second;
+} weight_row;
+
+static weight_row row_of(const pln_product *p, int64_t channel)
 {
-    const int64_t second = p->in_first ? p->n_out / p->groups : p->n_in / p->groups;
-    const int64_t a = i / p->taps / second, b = i / p->taps % second;
+    const int64_t second = (p->in_first ? p->n_out : p->n_in) / p->groups;
     const int64_t per_group = (p->in_first ? p->n_in : p->n_out) / p->groups;
-    const int64_t along = a / per_group * second + b;
-    *in = p->in_first ? a : along;
-    *out = p->in_first ? along : a;
+    return (weight_row){ channel * second * p->taps, channel, channel / per_group * second, second };
+}
+
+static int64_t n_rows(const pln_product *p)
+{
+    return p->in_first ? p->n_in : p->n_out;
 }
 
 static void scale_run(pln_tensor *t, int64_t from, int64_t n, double mul)
@@ -93,6 +100,33 @@ static void scale_run(pln_tensor *t, int64_t from, int64_t n, double mul)
     }
 }
 
+/* One factor for each weight of the row. */
+static void scale_each(pln_tensor *t, const weight_row *r, const double *mul)
+{
+    if (t->dtype == PLN_DT_F32) {
+        float *w = PLN_DATA(float, t) + r->from;
+        for (int64_t b = 0; b < r->second; b++)
+            w[b] = (float)(w[b] * mul[b]);
+        return;
+    }
+    for (int64_t b = 0; b < r->second; b++)
+        scale_run(t, r->from + b, 1, mul[b]);
+}
+
+static void scale_row(pln_tensor *t, const pln_product *p, const weight_row *r, const double *mul,
+                      int64_t run, bool by_out)
+{
+    if (by_out != p->in_first) { /* one factor for the row */
+        scale_run(t, r->from, r->second * p->taps,
+                  mul[by_out ? r->channel : r->channel / run]);
+    } else if (p->taps == 1 && run == 1) {
+        scale_each(t, r, mul + r->along);
+    } else {
+        for (int64_t b = 0; b < r->second; b++)
+            scale_run(t, r->from + b * p->taps, p->taps, mul[(r->along + b) / run]);
+    }
+}
+
 static pln_value *scale(pln_patch *patch, const pln_product *p, const double *mul,
                         int64_t run, bool by_out)
 {
@@ -100,11 +134,9 @@ static pln_value *scale(pln_patch *patch, const pln_product *p, const double *mu
     if (pln_tensor_materialize(p->w->cst, NULL) != PLN_OK ||
         pln_tensor_dup(p->w->cst, &t, NULL) != PLN_OK)
         return NULL;
-    const int64_t n = pln_tensor_size(t);
-    for (int64_t i = 0; i < n; i += p->taps) {
-        int64_t in, out;
-        channels_of(p, i, &in, &out);
-        scale_run(t, i, p->taps, mul[by_out ? out : in / run]);
+    for (int64_t i = 0; i < n_rows(p); i++) {
+        const weight_row r = row_of(p, i);
+        scale_row(t, p, &r, mul, run, by_out);
     }
     if (pln_tensor_is_finite(t))
         return pln_patch_const(patch, t, p->w->name);
@@ -124,17 +156,46 @@ pln_value *pln_product_scale_in(pln_patch *patch, const pln_product *p, const do
     return scale(patch, p, mul, run, false);
 }
 
+static double weight(const pln_tensor *w, int64_t i)
+{
+    return w->dtype == PLN_DT_F32 ? (double)PLN_DATA(const float, w)[i]
+                                  : pln_tensor_get_f64(w, i);
+}
+
+/* Of one input channel, to each output channel. */
+static void add_to_each(const pln_tensor *w, const pln_product *p, const weight_row *r, double add,
+                        double *out)
+{
+    for (int64_t b = 0, i = r->from; b < r->second; b++)
+        for (int64_t k = 0; k < p->taps; k++, i++)
+            out[b] += weight(w, i) * add;
+}
+
+/* Of all input channels, to one output channel. */
+static double sum_of_row(const pln_tensor *w, const pln_product *p, const weight_row *r,
+                         const double *add, int64_t run)
+{
+    double sum = 0;
+    for (int64_t b = 0, i = r->from; b < r->second; b++) {
+        const double x = add[(r->along + b) / run];
+        for (int64_t k = 0; k < p->taps; k++, i++)
+            sum += weight(w, i) * x;
+    }
+    return sum;
+}
+
 bool pln_product_sum_in(const pln_product *p, const double *add, int64_t run, double *out)
 {
     const pln_tensor *w = p->w->cst;
     if (pln_tensor_materialize(p->w->cst, NULL) != PLN_OK)
         return false;
-    const int64_t n = pln_tensor_size(w);
     memset(out, 0, (size_t)p->n_out * sizeof *out);
-    for (int64_t i = 0; i < n; i++) {
-        int64_t from, to;
-        channels_of(p, i, &from, &to);
-        out[to] += pln_tensor_get_f64(w, i) * add[from / run];
+    for (int64_t i = 0; i < n_rows(p); i++) {
+        const weight_row r = row_of(p, i);
+        if (p->in_first)
+            add_to_each(w, p, &r, add[i / run], out + r.along);
+        else
+            out[i] += sum_of_row(w, p, &r, add, run);
     }
     return true;
 }
