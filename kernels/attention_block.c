@@ -139,6 +139,28 @@ static void bias_columns(const block *k, const pln_attn_rows *m, int64_t j0, int
             k->s[i * width + c] = -INFINITY;
 }
 
+static void fill_columns(const block *k, int64_t j0, int64_t n)
+{
+    const pln_attn *a = k->j->a;
+    const pln_attn_flags *f = &a->flags;
+    const int64_t width = k->j->f->nr;
+    const uint8_t *rows[PLN_GEMM_NR_MAX];
+    bool same = true;
+    for (int64_t c = 0; c < width; c++) {
+        const int64_t u = c < k->n ? c : 0;
+        rows[c] =
+            f->p + k->b * f->batch + head_of(k, u) * f->head + query_of(k, u) * f->row + j0;
+        same &= rows[c] == rows[0];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        float *s = k->s + i * width;
+        if (same && (rows[0][i] != 0) != a->hides)
+            continue;
+        for (int64_t c = 0; c < width; c++)
+            s[c] = (rows[c][i] != 0) == a->hides ? a->fill : s[c];
+    }
+}
+
 static void hide_columns(const block *k, int64_t j0, int64_t n)
 {
     const int64_t width = k->j->f->nr;
@@ -171,6 +193,8 @@ static void scores(const block *k, const float *keys, int64_t j0, int64_t n)
     for (int m = 0; m < 2; m++)
         if (a->bias[m].p)
             bias_columns(k, &a->bias[m], j0, n);
+    if (a->flags.p)
+        fill_columns(k, j0, n);
     if (a->range)
         hide_columns(k, j0, n);
 }
@@ -199,7 +223,8 @@ static void close_block(const block *k, bool any)
     const pln_attn *a = k->j->a;
     const int64_t width = k->j->f->nr;
     for (int64_t c = 0; c < k->n; c++) {
-        const float inv = any && k->sum[c] != 0 ? 1 / k->sum[c] : 0;
+        const bool none = k->sum[c] == 0 || (a->zero_nan && k->sum[c] != k->sum[c]);
+        const float inv = any && !none ? 1 / k->sum[c] : 0;
         float *y = a->y + k->b * a->y_batch + head_of(k, c) * a->y_head +
                    query_of(k, c) * a->y_row;
         for (int64_t d = 0; d < a->v_dim; d++)

@@ -33,6 +33,12 @@ static const float *part_row(const pln_attn_rows *r, int64_t b, int64_t h, int64
     return j < r[0].n ? row_of(&r[0], b, h, j) : row_of(&r[1], b, h, j - r[0].n);
 }
 
+static const uint8_t *flags_of(const pln_attn *a, int64_t b, int64_t h, int64_t i)
+{
+    const pln_attn_flags *f = &a->flags;
+    return f->p ? f->p + b * f->batch + h * f->head + i * f->row : NULL;
+}
+
 static float *qk_row(const pln_attn *a, int64_t b, int64_t h, int64_t i)
 {
     return a->qk + ((b * a->q_heads + h) * a->q_len + i) * a->total;
@@ -54,11 +60,14 @@ static void give_out(const pln_attn *a, pln_attn_stage stage, int64_t b, int64_t
 static void bias_ref(const pln_attn *a, int64_t b, int64_t h, int64_t i, double *s)
 {
     int64_t first, end;
+    const uint8_t *flag = flags_of(a, b, h, i);
     pln_attn_range(a, b, i, &first, &end);
     for (int64_t j = 0; j < a->total; j++) {
         for (int m = 0; m < 2; m++)
             if (a->bias[m].p)
                 s[j] += j < a->bias[m].n ? row_of(&a->bias[m], b, h, i)[j] : -INFINITY;
+        if (flag && (flag[j] != 0) == a->hides)
+            s[j] = a->fill;
         if (j < first || j >= end)
             s[j] = -INFINITY;
     }
@@ -73,8 +82,9 @@ static void softmax_ref(const pln_attn *a, int64_t h, double *s)
     double sum = a->sink ? exp(a->sink[h] - shift) : 0;
     for (int64_t j = 0; j < a->total; j++)
         sum += s[j] = exp(s[j] - shift);
+    const bool none = sum == 0 || (a->zero_nan && sum != sum);
     for (int64_t j = 0; j < a->total; j++)
-        s[j] = sum == 0 ? 0 : s[j] / sum;
+        s[j] = none ? 0 : s[j] / sum;
 }
 
 static void one_ref(const pln_attn *a, int64_t b, int64_t h, int64_t i, double *s)
@@ -159,6 +169,9 @@ static void add_bias(const pln_attn *a, int64_t b, int64_t h, int64_t i, float *
         for (int64_t j = n; j < a->total; j++)
             s[j] = -INFINITY;
     }
+    const uint8_t *flag = flags_of(a, b, h, i);
+    for (int64_t j = 0; flag && j < a->total; j++)
+        s[j] = (flag[j] != 0) == a->hides ? a->fill : s[j];
     for (int64_t j = 0; j < first; j++)
         s[j] = -INFINITY;
     for (int64_t j = end; j < a->total; j++)
@@ -187,7 +200,10 @@ static void finish_scores(const pln_attn *a, int64_t b, int64_t h, int64_t i, fl
         float sum = f->exp_sum(s, s, n, max);
         if (a->sink)
             sum += expf(a->sink[h] - max);
-        f->linear(s, s, n, 1 / sum, 0);
+        if (a->zero_nan && sum != sum)
+            memset(s, 0, (size_t)n * sizeof *s);
+        else
+            f->linear(s, s, n, 1 / sum, 0);
     }
     keep(a, PLN_ATTN_SOFTMAX, b, h, i, s);
 }

@@ -12,6 +12,12 @@ typedef struct pln_attn_rows {
     int64_t n; /* of keys and values: how many */
 } pln_attn_rows;
 
+/* One byte for each score, lying like pln_attn_rows. */
+typedef struct pln_attn_flags {
+    const uint8_t *p;
+    int64_t batch, head, row;
+} pln_attn_flags;
+
 /* Which steps of the scores an operator gives out. */
 typedef enum pln_attn_stage {
     PLN_ATTN_SCALED,
@@ -31,6 +37,12 @@ typedef struct pln_attn {
     /* Added to the scores: one float for each of the first `n` keys, by query head; -inf
      * for the keys after them. p NULL: nothing. */
     pln_attn_rows bias[2];
+    /* Where a flag says so (by `hides`: is not 0, else: is 0), the score, bias and all, becomes
+     * `fill`. p NULL: nowhere. */
+    pln_attn_flags flags;
+    bool hides;
+    float fill;
+    bool zero_nan; /* a query with a NaN among its probabilities gives zeros */
     /* Query i of batch b sees the keys [*first, *end) alone; NULL: all. */
     void (*range)(const void *user, int64_t b, int64_t i, int64_t *first, int64_t *end);
     const void *user;

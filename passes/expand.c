@@ -160,6 +160,7 @@ static const struct {
     int opset; /* that the body needs; 7 brought broadcasting as it is now */
     pln_expand_fn build;
 } bodies[] = {
+    { "FusedAttention", 9, ex_fused_attention },
     { "FusedMatMul", 9, ex_product },
     { "FusedGemm", 9, ex_product },
     { "FusedConv", 9, ex_product },

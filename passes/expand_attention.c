@@ -44,7 +44,8 @@ static pln_value *with_past(pln_expand *b, pln_value *x, uint32_t cache, uint32_
 static pln_value *repeated(pln_expand *b, pln_value *x, int64_t heads, int64_t kv_heads)
 {
     int64_t at[MOST_HEADS];
-    if (heads == kv_heads)
+    if (heads == kv_heads || (!heads && *b->node->op->domain) ||
+        (!kv_heads && *b->node->op->domain))
         return x;
     if (kv_heads < 1 || heads < 1 || heads % kv_heads || heads > MOST_HEADS) {
         b->failed = true;
@@ -55,6 +56,23 @@ static pln_value *repeated(pln_expand *b, pln_value *x, int64_t heads, int64_t k
     pln_node *n = ex_node(b, "Gather", x, ex_ints(b, at, heads), NULL);
     b->failed |= n && pln_node_set_int(n, "axis", 1) != PLN_OK;
     return ex_done(b, n);
+}
+
+/* [.., len, dim] to [.., dim, len] */
+static pln_value *swapped(pln_expand *b, pln_value *x, int rank)
+{
+    int64_t perm[4] = { 0, 1, 2, 3 };
+    perm[rank - 1] = rank - 2;
+    perm[rank - 2] = rank - 1;
+    return ex_transpose(b, x, perm, rank);
+}
+
+static pln_value *capped(pln_expand *b, pln_value *s)
+{
+    const float cap = pln_node_get_float(b->node, "softcap", 0);
+    if (!(cap > 0))
+        return s;
+    return ex_linear(b, ex_op1(b, "Tanh", ex_linear(b, s, 1 / cap, 0)), cap, 0);
 }
 
 static pln_value *masked(pln_expand *b, pln_value *s)
@@ -74,12 +92,12 @@ static void set_rank(pln_expand *b, pln_value *v, int rank)
         v->type = pln_type_tensor(b->dtype, pln_shape_new(b->m->arena, rank));
 }
 
-static pln_value *softmax(pln_expand *b, pln_value *s)
+static pln_value *softmax(pln_expand *b, pln_value *s, int rank)
 {
     const pln_dtype in = (pln_dtype)pln_node_get_int(b->node, "softmax_precision", 0);
     const bool other = in != PLN_DT_NONE && in != b->dtype;
     s = other ? ex_cast(b, s, in) : s;
-    set_rank(b, s, 4);
+    set_rank(b, s, rank);
     pln_node *n = ex_node(b, "Softmax", s, NULL, NULL);
     b->failed |= n && pln_node_set_int(n, "axis", -1) != PLN_OK;
     return other ? ex_cast(b, ex_done(b, n), b->dtype) : ex_done(b, n);
@@ -98,7 +116,6 @@ pln_value *ex_attention(pln_expand *b)
 {
     const int64_t heads = pln_node_get_int(b->node, "q_num_heads", 0);
     const int64_t kv_heads = pln_node_get_int(b->node, "kv_num_heads", 0);
-    const float cap = pln_node_get_float(b->node, "softcap", 0);
     if (!is_plain(b->node)) {
         b->failed = true;
         return NULL;
@@ -107,13 +124,56 @@ pln_value *ex_attention(pln_expand *b)
                              pln_node_get_float(b->node, "scale", 1), 0);
     pln_value *k = with_past(b, with_heads(b, 1, kv_heads), 4, 1);
     pln_value *v = with_past(b, with_heads(b, 2, kv_heads), 5, 2);
-    k = ex_transpose(b, repeated(b, k, heads, kv_heads), (int64_t[]){ 0, 1, 3, 2 }, 4);
-    pln_value *s = ex_op2(b, "MatMul", q, k);
-    if (cap > 0)
-        s = ex_linear(b, ex_op1(b, "Tanh", ex_linear(b, s, 1 / cap, 0)), cap, 0);
-    s = softmax(b, masked(b, s));
+    k = swapped(b, repeated(b, k, heads, kv_heads), 4);
+    pln_value *s = capped(b, ex_op2(b, "MatMul", q, k));
+    s = softmax(b, masked(b, s), 4);
     pln_value *y = ex_op2(b, "MatMul", s, repeated(b, v, heads, kv_heads));
     if (rank_of(b, 0) == 4)
+        return y;
+    return reshape(b, ex_transpose(b, y, heads_first, 4), (int64_t[]){ 0, 0, -1 }, 3);
+}
+
+/* ---- planish.FusedAttention ------------------------------------------------------- */
+
+static pln_value *biased(pln_expand *b, pln_value *s)
+{
+    if (ex_in(b, 3))
+        s = ex_op2(b, "Add", s, ex_in(b, 3));
+    pln_value *keep = ex_in(b, 4);
+    if (!keep)
+        return s;
+    pln_value *fill = ex_number(b, pln_node_get_float(b->node, "fill", -INFINITY));
+    const bool hides = pln_node_get_int(b->node, "hide", 0) != 0;
+    return ex_done(b, ex_node(b, "Where", keep, hides ? fill : s, hides ? s : fill));
+}
+
+static pln_value *without_nan(pln_expand *b, pln_value *s)
+{
+    if (!pln_node_get_int(b->node, "zero_nan", 0))
+        return s;
+    return ex_done(b,
+                   ex_node(b, "Where", ex_op1(b, "IsNaN", s), ex_number(b, 0), s));
+}
+
+pln_value *ex_fused_attention(pln_expand *b)
+{
+    const int64_t heads = pln_node_get_int(b->node, "q_num_heads", 0);
+    const int64_t kv_heads = pln_node_get_int(b->node, "kv_num_heads", 0);
+    const bool headless = !heads && rank_of(b, 0) < 4;
+    const int rank = headless ? rank_of(b, 0) : 4;
+    pln_value *x[3];
+    for (uint32_t i = 0; i < 3; i++) {
+        b->failed |= rank_of(b, i) < 2 || (headless && rank_of(b, i) != rank);
+        x[i] = headless ? ex_in(b, i) : with_heads(b, i, i ? kv_heads : heads);
+        x[i] = i ? repeated(b, x[i], heads, kv_heads) : x[i];
+    }
+    if (b->failed)
+        return NULL;
+    pln_value *q = ex_linear(b, x[0], pln_node_get_float(b->node, "scale", 1), 0);
+    pln_value *s = capped(b, ex_op2(b, "MatMul", q, swapped(b, x[1], rank)));
+    s = without_nan(b, softmax(b, biased(b, s), rank));
+    pln_value *y = ex_op2(b, "MatMul", s, x[2]);
+    if (headless || !pln_node_get_int(b->node, "merge", 0))
         return y;
     return reshape(b, ex_transpose(b, y, heads_first, 4), (int64_t[]){ 0, 0, -1 }, 3);
 }

@@ -45,8 +45,31 @@ static pln_value *with_head(pln_patch *p, pln_value *v, const pln_scores *s,
                          pln_patch_ints(p, (int64_t[]){ 1 }, 1, "axes"));
 }
 
+/* The masks are one row for all queries. The standard lets that broadcast; ONNX Runtime
+ * wants a row for each query, so that files for it have those. */
+static bool lacks_rows(const pln_pass_ctx *ctx, const pln_scores *s, const extent *e)
+{
+    bool one = !ctx->options->session && ctx->options->target != PLN_TARGET_PLANISH &&
+               s->n_masks && !pln_dim_is(e->d[e->rank - 2], 1);
+    for (int i = 0; i < s->n_masks; i++) {
+        const int rank = pln_value_rank(s->mask[i].v);
+        one &= rank < 2 || pln_dim_is(s->mask[i].v->type.shape.dims[rank - 2], 1);
+    }
+    return one;
+}
+
+static pln_value *with_rows(pln_patch *p, pln_value *v, const pln_scores *s, const extent *e)
+{
+    if (!v || !lacks_rows(p->ctx, s, e))
+        return v;
+    const int64_t rows[2] = { e->d[e->rank - 2].value, 1 };
+    return pln_patch_op2(p, "Expand", v, pln_patch_ints(p, rows, 2, "rows"));
+}
+
 static pln_status check_masks(pln_match *m, const pln_scores *s, const extent *e)
 {
+    if (lacks_rows(m->ctx, s, e) && !pln_dim_is_known(e->d[e->rank - 2]))
+        return pln_match_refuse(m, "ONNX Runtime wants a row of the mask for each query");
     for (int i = 0; i < s->n_masks; i++) {
         const pln_mask *k = &s->mask[i];
         if (k->kind == PLN_MASK_ADD && k->v->type.dtype != s->q->type.dtype)
@@ -114,15 +137,16 @@ pln_status pln_attention_check_product(pln_match *m)
     return PLN_OK;
 }
 
+static bool is_float(pln_dtype dt)
+{
+    return dt == PLN_DT_F32 || dt == PLN_DT_F16 || dt == PLN_DT_BF16;
+}
+
 static pln_status check_operands(pln_match *m, const pln_scores *s, extent *e)
 {
-    const pln_dtype dt = s->q->type.dtype;
     const int rank = pln_value_rank(s->q);
     const pln_shape q = s->q->type.shape, k = s->kt->type.shape, v = s->v->type.shape;
-    if (dt != PLN_DT_F32 && dt != PLN_DT_F16 && dt != PLN_DT_BF16)
-        return pln_match_refuse(m, "not float");
-    if ((rank != 3 && rank != 4) || pln_value_rank(s->kt) != rank ||
-        pln_value_rank(s->v) != rank)
+    if (rank != 3 && rank != 4)
         return pln_match_refuse(m, "queries, keys and values not of rank 3 or 4");
     for (int i = 0; i < rank - 2; i++)
         if (!pln_dim_equal(q.dims[i], k.dims[i]) || !pln_dim_equal(q.dims[i], v.dims[i]))
@@ -132,7 +156,9 @@ static pln_status check_operands(pln_match *m, const pln_scores *s, extent *e)
     for (int i = 0; i < rank - 1; i++)
         e->d[i] = q.dims[i];
     e->d[rank - 1] = k.dims[rank - 1];
-    return PLN_OK;
+    if (s->guarded)
+        return pln_match_refuse(m, "NaN becomes 0 behind the softmax");
+    return check_masks(m, s, e);
 }
 
 /* Probabilities or scores that somebody else reads are there anyway. */
@@ -155,6 +181,19 @@ static bool set_attributes(pln_node *n, const pln_scores *s, bool one_head)
                           pln_node_set_int(n, "kv_num_heads", 1) == PLN_OK));
 }
 
+static pln_status build_standard(pln_match *m, pln_patch *p, pln_scores *s,
+                                 const extent *e)
+{
+    pln_value *in[4] = { s->q, pln_scores_keys(p, s), s->v, NULL };
+    if (s->n_masks)
+        in[3] = with_rows(p, one_mask(p, s, e), s, e);
+    pln_node *n = pln_patch_add(p, "Attention", in, 4, 1);
+    if (!n || !in[1] || (s->n_masks && !in[3]) || !set_attributes(n, s, e->rank == 3))
+        return p->failed != PLN_OK ? p->failed : PLN_E_NOMEM;
+    pln_patch_replace(p, m->root->out[0], n->out[0]);
+    return PLN_OK;
+}
+
 pln_status pln_attention_build(pln_match *m, pln_patch *p)
 {
     pln_scores s;
@@ -164,18 +203,15 @@ pln_status pln_attention_build(pln_match *m, pln_patch *p)
         return pln_match_refuse(m, "%s", why);
     if (is_read_elsewhere(m, &s))
         return pln_match_refuse(m, "scores or probabilities have other uses");
-    PLN_TRY(check_operands(m, &s, &e));
-    PLN_TRY(check_masks(m, &s, &e));
-    if (s.guarded)
-        return pln_match_refuse(m, "NaN becomes 0 behind the softmax");
-    pln_value *in[4] = { s.q, pln_scores_keys(p, &s), s.v, NULL };
-    if (s.n_masks)
-        in[3] = one_mask(p, &s, &e);
-    pln_node *n = pln_patch_add(p, "Attention", in, 4, 1);
-    if (!n || !in[1] || (s.n_masks && !in[3]) || !set_attributes(n, &s, e.rank == 3))
-        return p->failed != PLN_OK ? p->failed : PLN_E_NOMEM;
-    pln_patch_replace(p, m->root->out[0], n->out[0]);
-    return PLN_OK;
+    const int rank = pln_value_rank(s.q);
+    if (!is_float(s.q->type.dtype) || rank < 2 || pln_value_rank(s.kt) != rank ||
+        pln_value_rank(s.v) != rank)
+        return pln_match_refuse(m, "queries, keys and values are not float or not of one "
+                                   "rank");
+    const pln_status st = check_operands(m, &s, &e);
+    if (st == PLN_OK)
+        return build_standard(m, p, &s, &e);
+    return pln_attention_may_be_own(p) ? pln_attention_build_own(m, p, &s) : st;
 }
 
 /* ---- the pass ---------------------------------------------------------------------------- */
@@ -188,9 +224,12 @@ pln_status pln_attention_build(pln_match *m, pln_patch *p)
 
 static const pln_rule rules[] = {
     RULE("attention", "MatMul(p, v)", pln_attention_check_product, pln_attention_build),
-    RULE("attention-repeat", "Attention(q, k, v, ...)", NULL, pln_attention_repeat_build),
+    RULE("attention-repeat", "Attention|planish.FusedAttention(q, k, v, ...)", NULL,
+         pln_attention_repeat_build),
     RULE("attention-cache", "Attention(q, k, v, ...)", NULL, pln_attention_cache_build),
     RULE("attention-heads", "Attention(q, k, v, ...)", NULL, pln_attention_heads_build),
+    RULE("attention-layout", "Attention|planish.FusedAttention(q, k, v, ...)", NULL,
+         pln_attention_layout_build),
 };
 
 const pln_pass pln_pass_fuse_attention = {

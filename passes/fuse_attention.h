@@ -42,11 +42,34 @@ void pln_scores_unscale(pln_value **v, double *scale);
 /* x is c times something, c one number. */
 bool pln_value_is_scaled(pln_value *v, pln_value **x, double *c);
 
+/* planish.FusedAttention, for what Attention can't say: sizes that broadcast or are not known
+ * to be equal, scores replaced by a finite number, NaN that becomes 0, any mix of layouts. */
+bool pln_attention_may_be_own(const pln_patch *p);
+pln_status pln_attention_build_own(pln_match *m, pln_patch *p, pln_scores *s);
+
+/* A value [batch, heads, len, dim] that is part `part` of the last dimension of x,
+ * [batch, len, parts x heads x dim]. */
+typedef struct pln_joined {
+    pln_value *x;
+    int64_t heads, dim, part, parts;
+} pln_joined;
+
+bool pln_joined_of(pln_value *v, pln_joined *j);
+/* Three that are the parts of one; or each whole. */
+bool pln_joined_together(const pln_joined *j);
+/* Their x, or the parts of a new Split. */
+bool pln_joined_unpack(pln_patch *p, const pln_joined *j, pln_value **in);
+/* The Reshape that joins the heads of y behind a Transpose, if y may come joined; NULL. */
+pln_node *pln_join_of(const pln_value *y);
+/* Output 0 of new node n takes the place of what `join` gives. */
+bool pln_join_replace(pln_patch *p, pln_node *join, pln_node *n);
+
 /* The rules of the passes, by file. */
 pln_status pln_attention_check_product(pln_match *m);
 pln_status pln_attention_build(pln_match *m, pln_patch *p);
 pln_status pln_attention_repeat_build(pln_match *m, pln_patch *p);
 pln_status pln_attention_cache_build(pln_match *m, pln_patch *p);
 pln_status pln_attention_heads_build(pln_match *m, pln_patch *p);
+pln_status pln_attention_layout_build(pln_match *m, pln_patch *p);
 
 #endif

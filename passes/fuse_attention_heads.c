@@ -6,15 +6,9 @@
 #include <string.h>
 
 #define MOST_HEADS 1024
+#define MOST_PARTS 4
 
 /* ---- heads -------------------------------------------------------------------------- */
-
-/* A value [batch, heads, len, dim] that is part `part` of the last dimension of x,
- * [batch, len, parts x heads x dim]. */
-typedef struct joined {
-    pln_value *x;
-    int64_t heads, dim, part, parts;
-} joined;
 
 static bool has_perm(const pln_node *n, const int64_t *want, int rank)
 {
@@ -90,11 +84,11 @@ static pln_node *find_packed(const pln_value *v, int64_t *at)
     return t ? t->def : NULL;
 }
 
-static bool find_joined(pln_value *v, joined *j)
+bool pln_joined_of(pln_value *v, pln_joined *j)
 {
     static const int64_t swap[4] = { 0, 2, 1, 3 };
     pln_node *r = has_perm(v->def, swap, 4) ? v->def->in[0]->def : NULL;
-    *j = (joined){ .parts = 1 };
+    *j = (pln_joined){ .parts = 1 };
     const bool packed = !splits_last(r, 4);
     if (packed) {
         r = find_packed(v, &j->part);
@@ -111,25 +105,21 @@ static bool find_joined(pln_value *v, joined *j)
     return true;
 }
 
-static bool is_packed(const joined *a, const joined *b, const joined *c)
+bool pln_joined_together(const pln_joined *j)
 {
-    return a->parts > 1 || b->parts > 1 || c->parts > 1;
-}
-
-/* Packed ones must all come from one Split. */
-static bool share_a_split(const joined *j)
-{
+    if (j[0].parts == 1 && j[1].parts == 1 && j[2].parts == 1)
+        return j[1].heads == j[2].heads;
     for (int i = 0; i < 3; i++)
         if (j[i].x != j[0].x || j[i].parts != j[0].parts || j[i].heads != j[0].heads ||
             j[i].dim != j[0].dim)
             return false;
-    return j[0].parts <= 4;
+    return j[0].parts <= MOST_PARTS;
 }
 
-static bool unpack(pln_patch *p, const joined *j, pln_value **in)
+bool pln_joined_unpack(pln_patch *p, const pln_joined *j, pln_value **in)
 {
-    int64_t sizes[4];
-    if (!is_packed(&j[0], &j[1], &j[2])) {
+    int64_t sizes[MOST_PARTS];
+    if (j[0].parts == 1) {
         for (int i = 0; i < 3; i++)
             in[i] = j[i].x;
         return true;
@@ -150,14 +140,6 @@ static pln_node *only_user_is(const pln_value *v, const char *op)
 {
     pln_node *u = pln_value_only_user(v);
     return u && pln_node_is(u, op) && u->graph == v->graph ? u : NULL;
-}
-
-/* The Reshape that joins the heads behind a Transpose of y. */
-static pln_node *find_join(const pln_value *y)
-{
-    static const int64_t swap[4] = { 0, 2, 1, 3 };
-    pln_node *t = only_user_is(y, "Transpose");
-    return t && has_perm(t, swap, 4) ? only_user_is(t->out[0], "Reshape") : NULL;
 }
 
 /* The Reshape does nothing but join the last two dimensions. */
@@ -184,49 +166,52 @@ static bool may_keep_shape(const pln_node *reshape)
     return true;
 }
 
-static pln_status replace_joined(pln_patch *p, pln_node *old, pln_node *join, pln_node *n)
+pln_node *pln_join_of(const pln_value *y)
 {
-    if (joins_last(join)) {
-        pln_patch_replace_proven(p, join->out[0], n->out[0]);
-    } else {
-        pln_value *in[2] = { n->out[0], join->in[1] };
-        pln_node *r = pln_patch_copy(p, join, in, 2);
-        if (!r)
-            return PLN_E_NOMEM;
-        pln_patch_replace_proven(p, join->out[0], r->out[0]);
-    }
-    for (uint32_t o = 1; o < old->n_out; o++)
-        if (old->out[o] && n->out[o])
-            pln_patch_replace(p, old->out[o], n->out[o]);
-    return PLN_OK;
+    static const int64_t swap[4] = { 0, 2, 1, 3 };
+    pln_node *t = only_user_is(y, "Transpose");
+    pln_node *r = t && has_perm(t, swap, 4) ? only_user_is(t->out[0], "Reshape") : NULL;
+    return r && (joins_last(r) || may_keep_shape(r)) ? r : NULL;
+}
+
+bool pln_join_replace(pln_patch *p, pln_node *join, pln_node *n)
+{
+    pln_value *in[2] = { n->out[0], join->in[1] };
+    pln_node *last = joins_last(join) ? n : pln_patch_copy(p, join, in, 2);
+    if (last)
+        pln_patch_replace_proven(p, join->out[0], last->out[0]);
+    return last != NULL;
 }
 
 pln_status pln_attention_heads_build(pln_match *m, pln_patch *p)
 {
-    joined j[3];
+    pln_joined j[3];
     pln_node *old = m->root;
     pln_value *in[8] = { NULL };
     if (old->n_in > 7 || pln_value_rank(old->in[0]) != 4)
         return pln_match_refuse(m, "not of rank 4");
     for (int i = 0; i < 3; i++)
-        if (!find_joined(old->in[i], &j[i]))
+        if (!pln_joined_of(old->in[i], &j[i]))
             return pln_match_refuse(m, "'%s' is not split into heads", old->in[i]->name);
-    if (j[1].heads != j[2].heads ||
-        (is_packed(&j[0], &j[1], &j[2]) && !share_a_split(j)))
+    if (!pln_joined_together(j))
         return pln_match_refuse(m, "heads are packed in different ways");
-    pln_node *join = find_join(old->out[0]);
-    if (!join || (!joins_last(join) && !may_keep_shape(join)))
+    pln_node *join = pln_join_of(old->out[0]);
+    if (!join)
         return pln_match_refuse(m, "the heads are not joined behind it");
     p->before = join;
     for (uint32_t i = 3; i < old->n_in; i++)
         in[i] = old->in[i];
-    if (!unpack(p, j, in))
+    if (!pln_joined_unpack(p, j, in))
         return PLN_E_NOMEM;
     pln_node *n = pln_patch_copy(p, old, in, old->n_in);
     if (!n || pln_node_set_int(n, "q_num_heads", j[0].heads) != PLN_OK ||
-        pln_node_set_int(n, "kv_num_heads", j[1].heads) != PLN_OK)
+        pln_node_set_int(n, "kv_num_heads", j[1].heads) != PLN_OK ||
+        !pln_join_replace(p, join, n))
         return PLN_E_NOMEM;
-    return replace_joined(p, old, join, n);
+    for (uint32_t o = 1; o < old->n_out; o++)
+        if (old->out[o] && n->out[o])
+            pln_patch_replace(p, old->out[o], n->out[o]);
+    return PLN_OK;
 }
 
 /* ---- repeated keys and values ------------------------------------------------------------ */
