@@ -15,6 +15,9 @@
 
 #define MAX_INPUTS 32
 #define PIECE      32768 /* elements converted at a time */
+/* Less work gains nothing, and keeps the definition's own order of sums: scores that are
+ * rounded to half hang on their last bit. */
+#define FEW_FLOPS  32768
 
 typedef struct wide {
     const pln_allocator *alloc;
@@ -87,7 +90,7 @@ static void wide_release(void *state)
 static bool can_widen(const pln_prep *p)
 {
     bool any = false;
-    if (!p->is_static || p->n_in > MAX_INPUTS || p->n_out > MAX_INPUTS)
+    if (!p->is_static || (p->flops > 0 && p->flops < FEW_FLOPS) || p->n_in > MAX_INPUTS || p->n_out > MAX_INPUTS)
         return false;
     for (uint32_t i = 0; i < p->n_in; i++) {
         if (p->in[i] && p->in[i]->kind != PLN_KIND_TENSOR)
