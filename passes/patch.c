@@ -401,12 +401,14 @@ static void take_node_name(pln_patch *p)
     p->node[0]->name = p->old[0]->def->name;
 }
 
-/* A user's rule may write operators of a domain that the file knows nothing of. */
+/* A rule may write operators of a domain that the file knows nothing of. Our own is imported
+ * at the end, where any is left. */
 static pln_status import_domains(const pln_patch *p, pln_error *err)
 {
     pln_model *m = p->graph->model;
     for (int i = 0; i < p->n_nodes; i++)
-        if (!p->node[i]->op && !pln_model_opset(m, p->node[i]->domain) &&
+        if ((!p->node[i]->op || strcmp(p->node[i]->domain, "planish")) &&
+            !pln_model_opset(m, p->node[i]->domain) &&
             pln_model_set_opset(m, p->node[i]->domain, 1) != PLN_OK)
             return pln_oom(err);
     return PLN_OK;
@@ -439,7 +441,7 @@ pln_status pln_patch_apply(pln_patch *p, void (*dead)(void *user, pln_node *n),
                 return pln_oom(err);
         }
     }
-    return p->opaque ? import_domains(p, err) : PLN_OK;
+    return import_domains(p, err);
 }
 
 void pln_patch_abort(pln_patch *p)

@@ -351,7 +351,8 @@ pln_status pln_model_lower(pln_model *model, pln_error *err)
 
 bool pln_node_changes_between(const pln_node *n, int64_t from, int64_t to)
 {
-    return last_change(n->op, from < to ? from : to, (from < to ? to : from) + 1) != NULL;
+    const int64_t low = from < to ? from : to, high = from < to ? to : from;
+    return last_change(n->op, low, high < INT64_MAX ? high + 1 : high) != NULL;
 }
 
 bool pln_node_is_in_set(const pln_node *n, int64_t version)

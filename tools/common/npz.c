@@ -13,12 +13,28 @@
 
 /* ---- the module ------------------------------------------------------------------------- */
 
+/* The module lies beside the library. */
+static void *open_module(void)
+{
+    Dl_info lib;
+    char path[4096];
+    const char *(*const in_library)(void) = pln_version_string;
+    void *at;
+    memcpy(&at, &in_library, sizeof at);
+    if (!dladdr(at, &lib) || !lib.dli_fname)
+        return NULL;
+    const char *slash = strrchr(lib.dli_fname, '/');
+    const int dir = slash ? (int)(slash + 1 - lib.dli_fname) : 0;
+    const int n = snprintf(path, sizeof path, "%.*s%s", dir, lib.dli_fname, ARCHIVE_MODULE);
+    return n < (int)sizeof path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+}
+
 /* NULL after an error was printed. It stays loaded. */
 static const archive_fns *archives(void)
 {
     static const archive_fns *fns;
     if (!fns) {
-        void *lib = dlopen(ARCHIVE_MODULE, RTLD_NOW | RTLD_LOCAL); /* along the run path */
+        void *lib = open_module();
         fns = lib ? (const archive_fns *)dlsym(lib, ARCHIVE_SYMBOL) : NULL;
     }
     if (!fns)
