@@ -160,18 +160,23 @@ static pln_status prepare_instance(pln_prep *p, pln_error *err)
     return prepare_channels(p, err);
 }
 
-static pln_status run_instance(pln_call *c, pln_error *err)
+/* Of a norm along the channels, which are dimension 1. */
+static job channel_job(const pln_call *c)
 {
-    const pln_norm_attrs *at = (const pln_norm_attrs *)c->attrs;
-    (void)err;
-    job j = {
+    return (job){
         .x = PLN_DATA(const float, c->in[0]),
         .scale = PLN_DATA(const float, c->in[1]),
         .bias = PLN_DATA(const float, c->in[2]),
         .y = PLN_DATA(float, c->out[0]),
         .a = pln_axis_of(c->in[0], 1, 2),
-        .epsilon = at->epsilon,
+        .epsilon = ((const pln_norm_attrs *)c->attrs)->epsilon,
     };
+}
+
+static pln_status run_instance(pln_call *c, pln_error *err)
+{
+    job j = channel_job(c);
+    (void)err;
     if (j.a.inner > 0)
         pln_parallel_for(c->n_threads, j.a.outer * j.a.n, 1 + 16384 / j.a.inner,
                          instance_rows, &j);
@@ -217,14 +222,7 @@ static pln_status run_group(pln_call *c, pln_error *err)
 {
     const pln_norm_attrs *at = (const pln_norm_attrs *)c->attrs;
     (void)err;
-    job j = {
-        .x = PLN_DATA(const float, c->in[0]),
-        .scale = PLN_DATA(const float, c->in[1]),
-        .bias = PLN_DATA(const float, c->in[2]),
-        .y = PLN_DATA(float, c->out[0]),
-        .a = pln_axis_of(c->in[0], 1, 2),
-        .epsilon = at->epsilon,
-    };
+    job j = channel_job(c);
     j.each = j.a.n / at->num_groups;
     j.scale_by_group = pln_tensor_size(c->in[1]) == at->num_groups;
     if (j.a.inner > 0)
