@@ -5,9 +5,10 @@
  *     MatMul(x, DequantizeLinear(w, s, z)) + b => DequantMatMul(x, w, s, z, b)
  *     MatMul(x, Cast(w))                       => DequantMatMul(x, w)
  *
- * The values are those of the widened weights. For few rows the kernel is faster than one that
- * reads wide weights, since memory is the limit there; for many it spends a few hundredths on
- * widening. So it takes all sizes, and a session leaves only weights alone that are too small
+ * The values are those of the widened weights. For few rows the kernel is up to three times
+ * as fast as one that reads wide weights, since memory is the limit there; for many it was
+ * measured 3 to 15% slower, and for small matrices at 8 rows 17%, for a fraction of the
+ * memory. So it takes all sizes, and a session leaves only weights alone that are too small
  * for memory to matter.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/fuse.h"
