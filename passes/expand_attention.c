@@ -151,8 +151,9 @@ static pln_value *without_nan(pln_expand *b, pln_value *s)
 {
     if (!pln_node_get_int(b->node, "zero_nan", 0))
         return s;
-    return ex_done(b,
-                   ex_node(b, "Where", ex_op1(b, "IsNaN", s), ex_number(b, 0), s));
+    pln_value *nan = ex_op1(b, "IsNaN", s);
+    pln_value *zero = ex_number(b, 0);
+    return ex_done(b, ex_node(b, "Where", nan, zero, s));
 }
 
 pln_value *ex_fused_attention(pln_expand *b)

@@ -76,6 +76,9 @@ pln_value *ex_group_norm(pln_expand *b)
     pln_value *d = ex_op2(b, "Sub", r, ex_op2(b, "ReduceMean", r, axes));
     pln_value *var = ex_op2(b, "ReduceMean", ex_op2(b, "Mul", d, d), axes);
     pln_value *root = ex_op1(b, "Sqrt", ex_op2(b, "Add", var, ex_number(b, eps)));
-    pln_value *n = ex_op2(b, "Reshape", ex_op2(b, "Div", d, root), ex_op1(b, "Shape", x));
-    return ex_op2(b, "Add", ex_op2(b, "Mul", n, along_channels(b, 1)), along_channels(b, 2));
+    pln_value *shape = ex_op1(b, "Shape", x);
+    pln_value *n = ex_op2(b, "Reshape", ex_op2(b, "Div", d, root), shape);
+    pln_value *scale = along_channels(b, 1);
+    pln_value *bias = along_channels(b, 2);
+    return ex_op2(b, "Add", ex_op2(b, "Mul", n, scale), bias);
 }

@@ -35,13 +35,15 @@ static pln_value *turned(pln_expand *b, pln_value *x, pln_value *cosine, pln_val
 {
     pln_value *x1 = pairs ? slice(b, x, 0, size, 2) : slice(b, x, 0, size / 2, 1);
     pln_value *x2 = pairs ? slice(b, x, 1, size, 2) : slice(b, x, size / 2, size, 1);
-    pln_value *y1 = ex_op2(b, "Sub", ex_op2(b, "Mul", cosine, x1),
-                           ex_op2(b, "Mul", sine, x2));
-    pln_value *y2 = ex_op2(b, "Add", ex_op2(b, "Mul", sine, x1),
-                           ex_op2(b, "Mul", cosine, x2));
+    pln_value *c1 = ex_op2(b, "Mul", cosine, x1), *s2 = ex_op2(b, "Mul", sine, x2);
+    pln_value *y1 = ex_op2(b, "Sub", c1, s2);
+    pln_value *s1 = ex_op2(b, "Mul", sine, x1), *c2 = ex_op2(b, "Mul", cosine, x2);
+    pln_value *y2 = ex_op2(b, "Add", s1, c2);
     if (!pairs)
         return joined(b, y1, y2);
-    pln_value *y = joined(b, unsqueezed(b, y1, -1), unsqueezed(b, y2, -1));
+    y1 = unsqueezed(b, y1, -1);
+    y2 = unsqueezed(b, y2, -1);
+    pln_value *y = joined(b, y1, y2);
     return ex_op2(b, "Reshape", y, ex_op1(b, "Shape", x));
 }
 

@@ -174,10 +174,11 @@ static pln_value *fit_late(pln_grad *t, pln_value *v, pln_value *like)
 {
     const int64_t zero = 0, one = 1, flat = -1;
     pln_value *shape = gr_op1(t, "Shape", like);
-    pln_value *more = gr_op2(t, "Sub", gr_op1(t, "Size", gr_op1(t, "Shape", v)),
-                             gr_op1(t, "Size", shape));
-    pln_value *first = gr_op2(t, "Squeeze", gr_ints(t, &zero, 1), gr_ints(t, &zero, 1));
-    pln_value *step = gr_op2(t, "Squeeze", gr_ints(t, &one, 1), gr_ints(t, &zero, 1));
+    pln_value *rank = gr_op1(t, "Size", gr_op1(t, "Shape", v));
+    pln_value *more = gr_op2(t, "Sub", rank, gr_op1(t, "Size", shape));
+    pln_value *none = gr_ints(t, &zero, 1), *single = gr_ints(t, &one, 1);
+    pln_value *first = gr_op2(t, "Squeeze", none, none);
+    pln_value *step = gr_op2(t, "Squeeze", single, none);
     if (!more || !first || !step)
         return NULL;
     pln_value *lead = gr_op3(t, "Range", first, more, step);

@@ -335,8 +335,9 @@ pln_value *gr_same_instance_norm(pln_grad *t, pln_node *n, pln_value *const *in)
     pln_value *centred = gr_op2(t, "Sub", in[0], gr_op2(t, "ReduceMean", in[0], list));
     pln_value *variance =
         gr_op2(t, "ReduceMean", gr_op2(t, "Mul", centred, centred), list);
-    return normalized(t, n, centred, variance, gr_op2(t, "Reshape", in[1], form),
-                      gr_op2(t, "Reshape", in[2], form));
+    pln_value *scale = gr_op2(t, "Reshape", in[1], form);
+    pln_value *bias = gr_op2(t, "Reshape", in[2], form);
+    return normalized(t, n, centred, variance, scale, bias);
 }
 
 pln_value *gr_same_layer_norm(pln_grad *t, pln_node *n, pln_value *const *in)

@@ -49,10 +49,11 @@ pln_value *gr_concat(pln_grad *t, pln_node *n, pln_value *const *g, uint32_t i)
         return NULL;
     const int64_t at = axis;
     pln_value *begin = gr_ints(t, &zero, 1);
-    for (uint32_t k = 0; k < i; k++)
-        begin =
-            gr_op2(t, "Add", begin,
-                   gr_op2(t, "Gather", gr_op1(t, "Shape", n->in[k]), gr_ints(t, &at, 1)));
+    for (uint32_t k = 0; k < i; k++) {
+        pln_value *shape = gr_op1(t, "Shape", n->in[k]);
+        pln_value *size = gr_op2(t, "Gather", shape, gr_ints(t, &at, 1));
+        begin = gr_op2(t, "Add", begin, size);
+    }
     return part_like(t, g[0], begin, n->in[i], axis);
 }
 
@@ -214,14 +215,20 @@ pln_value *gr_sum(pln_grad *t, pln_node *n, pln_value *const *g, uint32_t i)
     return gr_op2(t, "Div", g[0], gr_scalar(t, g[0], n->n_in));
 }
 
+/* 1 where the condition holds, else 0, of the type of v. */
+static pln_value *one_where(pln_grad *t, pln_value *condition, pln_value *v)
+{
+    pln_value *one = gr_scalar(t, v, 1), *zero = gr_scalar(t, v, 0);
+    return gr_op3(t, "Where", condition, one, zero);
+}
+
 /* Max and Min: those that are equal to the result share. */
 pln_value *gr_extreme(pln_grad *t, pln_node *n, pln_value *const *g, uint32_t i)
 {
     pln_value *mine = NULL, *all = NULL;
     for (uint32_t k = 0; k < n->n_in; k++) {
         pln_value *same = gr_op2(t, "Equal", n->in[k], n->out[0]);
-        pln_value *one =
-            gr_op3(t, "Where", same, gr_scalar(t, g[0], 1), gr_scalar(t, g[0], 0));
+        pln_value *one = one_where(t, same, g[0]);
         all = all ? gr_op2(t, "Add", all, one) : one;
         mine = k == i ? one : mine;
     }
@@ -250,8 +257,7 @@ pln_value *gr_dropout(pln_grad *t, pln_node *n, pln_value *const *g, uint32_t i)
                       !PLN_DATA(const uint8_t, training->cst)[0])) {
         if (n->n_out < 2 || !n->out[1])
             return gr_refuse(t, n, "it drops at random and gives no mask");
-        pln_value *kept =
-            gr_op3(t, "Where", n->out[1], gr_scalar(t, g[0], 1), gr_scalar(t, g[0], 0));
+        pln_value *kept = one_where(t, n->out[1], g[0]);
         pln_value *ratio = n->in[1] ? n->in[1] : gr_scalar(t, g[0], 0.5);
         pln_value *left = gr_op2(t, "Sub", gr_scalar(t, g[0], 1), ratio);
         return gr_op2(t, "Div", gr_op2(t, "Mul", g[0], kept), left);

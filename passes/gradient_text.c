@@ -76,8 +76,8 @@ static pln_value *along(reader *r, pln_value *v)
 
 static pln_value *count(reader *r, pln_value *v)
 {
-    pln_value *per =
-        gr_op2(r->t, "Div", gr_op1(r->t, "Size", v), gr_op1(r->t, "Size", r->n->out[0]));
+    pln_value *size = gr_op1(r->t, "Size", v);
+    pln_value *per = gr_op2(r->t, "Div", size, gr_op1(r->t, "Size", r->n->out[0]));
     pln_node *n = per ? gr_node(r->t, "Cast", &per, 1, 1) : NULL;
     gr_int(r->t, n, "to", r->in[0]->type.dtype);
     return gr_done(r->t, n);
