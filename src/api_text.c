@@ -1,16 +1,12 @@
 /* The textual form of models in the public interface.
  * SPDX-License-Identifier: Apache-2.0 */
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "proto/external.h"
 #include "src/ir/env.h"
 #include "src/ir/text.h"
 #include "src/ir/version.h"
+#include "src/util/out_file.h"
 #include "src/util/size.h"
 
 #define DATA_ALIGN 64 /* of a tensor in the file */
@@ -18,15 +14,9 @@
 /* ---- printing ---------------------------------------------------------------------- */
 
 typedef struct data_file {
-    FILE *file;
-    char *path, *temporary;
+    pln_out_file file;
     uint64_t size;
 } data_file;
-
-static pln_status data_failed(const data_file *d, pln_error *err)
-{
-    return pln_fail(err, PLN_E_IO, "can't write %s: %s", d->path, strerror(errno));
-}
 
 static pln_status put_data(void *user, const void *bytes, size_t size, uint64_t *offset,
                            pln_error *err)
@@ -34,58 +24,18 @@ static pln_status put_data(void *user, const void *bytes, size_t size, uint64_t 
     static const char zeros[DATA_ALIGN];
     data_file *d = user;
     const size_t gap = (size_t)(pln_align_up((size_t)d->size, DATA_ALIGN) - d->size);
-    if (fwrite(zeros, 1, gap, d->file) != gap ||
-        (size && fwrite(bytes, 1, size, d->file) != size))
-        return data_failed(d, err);
+    PLN_TRY(pln_out_put(&d->file, zeros, gap, err));
+    PLN_TRY(pln_out_put(&d->file, bytes, size, err));
     *offset = d->size + gap;
     d->size = *offset + size;
     return PLN_OK;
-}
-
-static pln_status open_data(data_file *d, const pln_allocator *a, const char *path,
-                            pln_error *err)
-{
-    const size_t len = strlen(path);
-    d->path = pln_alloc(a, len + 1);
-    d->temporary = pln_alloc(a, len + 8);
-    if (!d->path || !d->temporary)
-        return pln_oom(err);
-    memcpy(d->path, path, len + 1);
-    snprintf(d->temporary, len + 8, "%s.XXXXXX", path);
-    const int fd = mkstemp(d->temporary);
-    d->file = fd < 0 ? NULL : fdopen(fd, "wb");
-    if (!d->file) {
-        const pln_status st = data_failed(d, err);
-        if (fd >= 0) {
-            close(fd);
-            unlink(d->temporary);
-        }
-        return st;
-    }
-    return PLN_OK;
-}
-
-/* The file appears under its name only when all of it is there. */
-static pln_status close_data(data_file *d, const pln_allocator *a, pln_status st,
-                             pln_error *err)
-{
-    if (d->file) {
-        const bool ok = fflush(d->file) == 0 && fchmod(fileno(d->file), 0644) == 0;
-        if (fclose(d->file) || !ok || (st == PLN_OK && rename(d->temporary, d->path)))
-            st = st == PLN_OK ? data_failed(d, err) : st;
-        if (st != PLN_OK)
-            unlink(d->temporary);
-    }
-    pln_release(a, d->path);
-    pln_release(a, d->temporary);
-    return st;
 }
 
 static pln_status print_lowered(pln_model *m, const pln_print_options *o, pln_text *out,
                                 pln_error *err)
 {
     pln_text_style style = { .inline_limit = o ? o->inline_limit : UINT32_MAX };
-    data_file data = { .file = NULL };
+    data_file data = { .size = 0 };
     PLN_TRY(pln_model_lower(m, err));
     if (!o || !o->data_path)
         return pln_text_print_model(m, &style, out, err);
@@ -93,10 +43,13 @@ static pln_status print_lowered(pln_model *m, const pln_print_options *o, pln_te
     style.location = slash ? slash + 1 : o->data_path;
     style.data = put_data;
     style.user = &data;
-    pln_status st = open_data(&data, m->alloc, o->data_path, err);
+    pln_status st = pln_out_begin(&data.file, o->data_path, true, err);
     if (st == PLN_OK)
         st = pln_text_print_model(m, &style, out, err);
-    return close_data(&data, m->alloc, st, err);
+    if (st == PLN_OK)
+        st = pln_out_commit(&data.file, err);
+    pln_out_end(&data.file);
+    return st;
 }
 
 PLN_API pln_status pln_model_print(const pln_model *model, const pln_print_options *options,

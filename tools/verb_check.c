@@ -34,11 +34,12 @@ static int report(const common_args *common, const char *path, json_t *findings_
                   size_t n_errors)
 {
     FILE *out = report_out(common);
+    const char *shown = strcmp(path, "-") ? path : "stdin";
     size_t i;
     json_t *f, *root = json_object();
     json_array_foreach(findings_take, i, f)
         print_finding(out, f);
-    fprintf(out, n_errors ? "%s: %zu errors\n" : "%s: valid\n", path, n_errors);
+    fprintf(out, n_errors ? "%s: %zu errors\n" : "%s: valid\n", shown, n_errors);
     json_object_set_new(root, "valid", json_boolean(n_errors == 0));
     json_object_set_new(root, "findings", findings_take);
     const int rc = report_json(common, root);
@@ -60,12 +61,12 @@ static int check_model(const common_args *common, pln_env *env, const char *path
                        pln_error *err)
 {
     pln_model *model = NULL;
-    if (pln_model_load(env, path, NULL, &model, err) != PLN_OK)
-        return report_refused(common, path, err);
+    int rc = model_open_quietly(env, path, &model, err);
+    if (rc || !model)
+        return rc ? rc : report_refused(common, path, err);
     char *json = NULL;
     size_t n_errors = 0;
     json_t *findings = NULL;
-    int rc = 0;
     if (pln_model_check(model, &json, &n_errors, err) != PLN_OK)
         rc = fail_status(err, path);
     else if (!(findings = json_loads(json, 0, NULL)))

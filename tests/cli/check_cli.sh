@@ -145,6 +145,33 @@ check "truncated file" 3 "$planish" optimize "$tmp/short.onnx" "$tmp/short-out.o
 one_line "one line for a truncated file"
 absent "nothing is written for it" "$tmp/short-out.onnx"
 check "unwritable output" 3 "$planish" optimize "$tmp/add.onnx" "$tmp/no/such/dir.onnx"
+check "an output that is a folder" 3 "$planish" optimize "$tmp/add.onnx" "$tmp/"
+one_line "one line for a folder"
+check "an output without a name" 3 "$planish" optimize "$tmp/add.onnx" ""
+check "an output that is a device" 0 "$planish" optimize -q "$tmp/add.onnx" /dev/null
+check "the device is still one" 0 test -c /dev/null
+if [ -c /dev/full ]; then
+    check "a full disk" 3 "$planish" optimize -q "$tmp/add.onnx" /dev/full
+    one_line "one line for a full disk"
+    check "a full disk by -" 3 sh -c "'$planish' optimize -q '$tmp/add.onnx' - >/dev/full"
+    check "a full disk for results" 3 "$planish" run -q "$tmp/add.onnx" --outputs /dev/full
+    check "a full disk for JSON" 3 "$planish" info -q "$tmp/add.onnx" --json /dev/full
+fi
+mkfifo "$tmp/pipe"
+cat "$tmp/pipe" >"$tmp/through.onnx" &
+check "an output that is a pipe" 0 "$planish" optimize -q "$tmp/add.onnx" "$tmp/pipe"
+wait
+check "it went through" 0 "$planish" check "$tmp/through.onnx"
+check "stdout by its name" 0 sh -c "'$planish' optimize -q '$tmp/add.onnx' /dev/stdout | '$planish' check -"
+mkdir "$tmp/linked"
+cp "$tmp/idle.onnx" "$tmp/linked/real.onnx"
+ln -s linked/real.onnx "$tmp/link.onnx"
+check "an output that is a link to the input" 0 "$planish" optimize -q "$tmp/link.onnx" "$tmp/link.onnx"
+check "the link is still one" 0 test -L "$tmp/link.onnx"
+check "and what it stands for is written" 0 grep -q planish.recipe "$tmp/linked/real.onnx"
+check "nothing else is there" 0 test "$(ls -A "$tmp/linked")" = real.onnx
+check "an output that is the input" 0 "$planish" optimize -q "$tmp/linked/real.onnx" "$tmp/linked/real.onnx"
+check "results of a pipe" 0 sh -c "'$planish' run -q '$tmp/add.onnx' --outputs /dev/stdout | grep -q PK"
 check "wrong level" 2 "$planish" optimize -O9 "$tmp/add.onnx" "$tmp/x.onnx"
 check "a dimension without a number" 2 "$planish" optimize --dim N=x "$tmp/add.onnx" "$tmp/x.onnx"
 check "wrong target" 2 "$planish" optimize --target tpu "$tmp/add.onnx" "$tmp/x.onnx"

@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "tools/common/archive.h"
+#include "tools/common/out_file.h"
 #include "tools/common/report.h"
 
 /* ---- the module ------------------------------------------------------------------------- */
@@ -238,18 +238,12 @@ int npz_writer_add(npz_writer *w, const char *name, const pln_tensor *t)
 
 int npz_writer_save(npz_writer *w, const char *path)
 {
-    const size_t size = strlen(path) + 32;
-    char *tmp = malloc(size);
+    out_file o;
     const archive_fns *fns = archives();
-    if (!tmp || !fns) {
-        free(tmp);
-        return fns ? fail(6, "out of memory") : 3;
-    }
-    snprintf(tmp, size, "%s.%ld.part", path, (long)getpid());
-    bool ok = fns->write(tmp, w->members, w->n);
-    ok = ok && rename(tmp, path) == 0;
-    if (!ok)
-        unlink(tmp);
-    free(tmp);
-    return ok ? 0 : fail(3, "can't write (%s)", path);
+    int rc = fns ? out_begin(&o, path) : 3;
+    if (rc)
+        return rc;
+    if (!fns->write(o.temp, w->members, w->n))
+        rc = fail(3, "can't write (%s)", path);
+    return out_end(&o, rc);
 }

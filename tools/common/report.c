@@ -7,9 +7,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "tools/common/out_file.h"
 
 int fail(int code, const char *fmt, ...)
 {
@@ -112,29 +113,18 @@ static int write_all(FILE *f, const char *path, const void *data, size_t len)
 
 int write_file(const char *path, const void *data, size_t len)
 {
+    out_file o;
     if (!strcmp(path, "-"))
         return write_all(stdout, "stdout", data, len);
-    const size_t size = strlen(path) + 16;
-    char *tmp = malloc(size);
-    if (!tmp)
-        return fail(6, "out of memory");
-    snprintf(tmp, size, "%s.XXXXXX", path);
-    const int fd = mkstemp(tmp);
-    FILE *f = fd < 0 ? NULL : fdopen(fd, "wb");
-    int rc = f ? write_all(f, path, data, len)
-               : fail(3, "can't write: %s (%s)", strerror(errno), path);
-    if (f) {
-        const mode_t mask = umask(0);
-        umask(mask);
-        fchmod(fd, 0666 & ~mask);
+    int rc = out_begin(&o, path);
+    if (rc)
+        return rc;
+    FILE *f = fopen(o.temp, "wb");
+    rc = f ? write_all(f, path, data, len)
+           : fail(3, "can't write: %s (%s)", strerror(errno), path);
+    if (f)
         fclose(f);
-    }
-    if (!rc && rename(tmp, path))
-        rc = fail(3, "can't write: %s (%s)", strerror(errno), path);
-    if (rc && fd >= 0)
-        unlink(tmp);
-    free(tmp);
-    return rc;
+    return out_end(&o, rc);
 }
 
 int read_file(const char *path, char **data, size_t *len)

@@ -7,23 +7,30 @@
 
 #include "tools/common/report.h"
 
+int model_open_quietly(pln_env *env, const char *path, pln_model **out, pln_error *err)
+{
+    char *data;
+    size_t len;
+    pln_load_options o = PLN_LOAD_OPTIONS_INIT;
+    *out = NULL;
+    if (strcmp(path, "-")) {
+        pln_model_load(env, path, NULL, out, err);
+        return 0;
+    }
+    o.copy = true;
+    const int rc = read_file(path, &data, &len);
+    if (!rc)
+        pln_model_load_memory(env, data, len, &o, out, err);
+    free(data);
+    return rc;
+}
+
 int model_open(pln_env *env, const char *path, pln_model **out)
 {
     pln_error *err = pln_error_new();
-    int rc = 0;
-    if (strcmp(path, "-")) {
-        if (pln_model_load(env, path, NULL, out, err) != PLN_OK)
-            rc = fail_status(err, path);
-    } else {
-        char *data;
-        size_t len;
-        pln_load_options o = PLN_LOAD_OPTIONS_INIT;
-        o.copy = true;
-        rc = read_file(path, &data, &len);
-        if (!rc && pln_model_load_memory(env, data, len, &o, out, err) != PLN_OK)
-            rc = fail_status(err, "stdin");
-        free(data);
-    }
+    int rc = model_open_quietly(env, path, out, err);
+    if (!rc && !*out)
+        rc = fail_status(err, strcmp(path, "-") ? path : "stdin");
     pln_error_free(err);
     return rc;
 }

@@ -21,6 +21,8 @@ typedef struct session_args {
 
 /* Each returns 0, or an exit code after an error was printed. "-" is stdin. */
 int model_open(pln_env *env, const char *path, pln_model **out);
+/* What the library says of it is in err and not printed; then *out is NULL. */
+int model_open_quietly(pln_env *env, const char *path, pln_model **out, pln_error *err);
 int model_copy(const pln_model *model, pln_model **out);
 /* Gives symbolic dimensions their sizes, from a list of NAME=N (--dim). */
 int model_set_dims(pln_model *model, const str_list *dims);
