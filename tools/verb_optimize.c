@@ -101,11 +101,13 @@ static int fill_options(const optimize_args *a, seeing *s, pln_optimize_options 
 }
 
 static int rewrite(const optimize_args *a, const pln_optimize_options *o, pln_model *model,
-                   const char *path, json_t **report)
+                   const char *path, seeing *s, json_t **report)
 {
     char *json = NULL;
     pln_error *err = pln_error_new();
     int rc = model_set_dims(model, &a->verify.feed.dims);
+    if (!rc)
+        rc = seeing_start(s, model);
     if (!rc && pln_model_optimize(model, o, &json, err) != PLN_OK)
         rc = fail_status(err, path);
     if (!rc)
@@ -193,7 +195,7 @@ static int run(void *args, int n_files, char **files)
     if (!rc && (verified || a->bisect.on))
         rc = model_copy(model, &original);
     if (!rc)
-        rc = rewrite(a, &o, model, files[0], &report);
+        rc = rewrite(a, &o, model, files[0], &s, &report);
     if (!rc)
         rc = s.rc;
     if (!rc && a->bisect.on)

@@ -94,6 +94,12 @@ check "explain a node" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" --e
 holds "a near miss and its reason" "$tmp/out" "operators at h (Add): .*'m' comes from MatMul"
 check "dumps" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" --dump-dir "$tmp/d"
 check "one for each pass that changed something" 0 grep -q MatMul "$tmp/d/001-noop.txt"
+check "the model as it was" 0 "$planish" compare --dim N=16 "$tmp/net.onnx" "$tmp/d/000-model.onnx"
+check "a model for each pass" 0 "$planish" compare --dim N=16 "$tmp/net.onnx" "$tmp/d/001-noop.onnx"
+check "a folder that can't be made" 3 "$planish" optimize "$tmp/net.onnx" "$tmp/no.onnx" \
+    --dump-dir "$tmp/no/d"
+one_line "one line for it"
+absent "nothing is written" "$tmp/no.onnx"
 check "unknown word for --verify-each" 2 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" \
     --verify-each sometimes
 

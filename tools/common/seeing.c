@@ -7,6 +7,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "tools/common/save.h"
+
 static int parse_verify(const char *word, pln_verify *out)
 {
     static const char *const names[] = { "off", "pass", "rewrite" };
@@ -21,20 +23,51 @@ static int parse_verify(const char *word, pln_verify *out)
 
 /* ---- the graph after each pass ----------------------------------------------------- */
 
-static void on_pass(void *user, const char *pass, const pln_model *model)
+#define READABLE (1 << 20) /* bytes of weights up to which a model's text is for people */
+
+static json_int_t weight_bytes(const pln_model *model)
 {
-    seeing *s = user;
-    char path[1024];
+    char *json = NULL;
+    pln_model_info(model, &json, NULL);
+    json_t *o = json ? json_loads(json, 0, NULL) : NULL;
+    pln_free(NULL, json);
+    const json_int_t n = json_integer_value(json_object_get(o, "weight_bytes"));
+    json_decref(o);
+    return n;
+}
+
+static int dump_text(const pln_model *model, const char *path)
+{
     char *text = NULL;
-    if (s->rc)
-        return;
-    snprintf(path, sizeof path, "%s/%03u-%s.txt", s->args->dump_dir, ++s->n, pass);
     pln_error *err = pln_error_new();
-    s->rc = pln_model_print(model, NULL, &text, err) == PLN_OK
-                ? write_file(path, text, strlen(text))
-                : fail_status(err, path);
+    const int rc = pln_model_print(model, NULL, &text, err) == PLN_OK
+                       ? write_file(path, text, strlen(text))
+                       : fail_status(err, path);
     pln_free(NULL, text);
     pln_error_free(err);
+    return rc;
+}
+
+static void on_pass(void *user, const char *pass, const pln_model *model)
+{
+    static const save_args plain = { 0 };
+    seeing *s = user;
+    char path[4200];
+    if (s->rc)
+        return;
+    snprintf(path, sizeof path, "%s/%03u-%s.onnx", s->args->dump_dir, s->n++, pass);
+    s->rc = model_save(model, path, &plain);
+    if (s->rc || weight_bytes(model) > READABLE)
+        return;
+    strcpy(path + strlen(path) - strlen("onnx"), "txt");
+    s->rc = dump_text(model, path);
+}
+
+int seeing_start(seeing *s, const pln_model *model)
+{
+    if (s->args->dump_dir)
+        on_pass(s, "model", model);
+    return s->rc;
 }
 
 static int read_rules(seeing *s, const str_list *files)
@@ -75,7 +108,7 @@ int seeing_fill(seeing *s, const seeing_args *a, pln_optimize_options *o)
     o->n_rules = a->rules.n;
     if (a->dump_dir) {
         if (mkdir(a->dump_dir, 0777) && errno != EEXIST)
-            return fail(3, "%s (%s)", strerror(errno), a->dump_dir);
+            return fail(3, "can't make the folder: %s (%s)", strerror(errno), a->dump_dir);
         o->watch.on_pass = on_pass;
         o->watch.user = s;
     }

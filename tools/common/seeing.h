@@ -23,7 +23,8 @@ typedef struct seeing_args {
       "how near the rule came at every node, or every rule at the node" },               \
     {                                                                                    \
         "dump-dir", 0, OPT_STR, offsetof(st, field.dump_dir), "D",                       \
-            "write the graph as text after each pass that changed it"                    \
+            "write the model as it is at first and after each pass that changed it: " \
+            "D/NNN-PASS.onnx, and as text where its weights are small"                    \
     }
 
 /* State of the dumps while passes run. */
@@ -37,6 +38,8 @@ typedef struct seeing {
 /* Fills what the library must know; `s` lives as long as the rewriting. 0, or an exit code
  * after an error was printed. */
 int seeing_fill(seeing *s, const seeing_args *a, pln_optimize_options *o);
+/* Before the model is rewritten. 0, or an exit code after an error was printed. */
+int seeing_start(seeing *s, const pln_model *model);
 void seeing_free(seeing *s);
 /* What the report says of it: refusals as warnings, tables to `out`. */
 void seeing_print(const seeing_args *a, const json_t *report, FILE *out);
