@@ -23,14 +23,12 @@ static void write_fragment(bisecter *b, const pln_model *m, const char *side)
 {
     static const save_args plain = { 0 };
     char path[1024];
-    if (!m)
+    if (!m || b->rc)
         return;
     snprintf(path, sizeof path, "%s-%s.onnx", b->args->prefix ? b->args->prefix : "bisect",
              side);
-    const int rc = model_save(m, path, &plain);
+    b->rc = model_save(m, path, &plain);
     if (!b->rc)
-        b->rc = rc;
-    if (!rc)
         json_object_set_new(b->culprit, side, json_string(path));
 }
 
@@ -61,6 +59,21 @@ static int rewrite(bisecter *b, uint64_t k, pln_model **out)
     if (!rc && pln_model_optimize(*out, &o, NULL, err) != PLN_OK)
         rc = fail_status(err, "--bisect");
     pln_error_free(err);
+    return rc;
+}
+
+/* A pass that is a function has no fragment: the whole model before it, and after. */
+static int write_whole(bisecter *b, uint64_t k, const pln_model *after)
+{
+    pln_model *before = NULL;
+    int rc = 0;
+    if (k > 1)
+        rc = rewrite(b, k - 1, &before);
+    if (!rc) {
+        write_fragment(b, k > 1 ? before : b->original, "before");
+        write_fragment(b, after, "after");
+    }
+    pln_model_free(before);
     return rc;
 }
 
@@ -106,7 +119,9 @@ static int name_culprit(bisecter *b, uint64_t k)
 {
     pln_model *m = NULL;
     b->wanted = k;
-    const int rc = rewrite(b, k, &m);
+    int rc = rewrite(b, k, &m);
+    if (!rc && !json_object_get(b->culprit, "after"))
+        rc = write_whole(b, k, m);
     pln_model_free(m);
     if (rc || b->rc)
         return rc ? rc : b->rc;
