@@ -73,6 +73,13 @@ static pln_status blocked(const pln_call *c, const quant_attrs *a, int axis, lay
     l->axis = pln_axis_of(x, axis, axis + 1);
     l->block = a->block_size;
     l->n_blocks = s->dims[axis];
+    if (l->axis.inner == 1 && l->axis.n % a->block_size == 0) { /* a block is a row */
+        l->n_rows = l->axis.n = l->axis.outer * l->n_blocks;
+        l->len = a->block_size;
+        l->block = 1;
+        l->per_axis = true;
+        return PLN_OK;
+    }
     l->n_rows = l->axis.outer * l->axis.n;
     l->len = l->axis.inner;
     l->step = l->axis.inner > 1;

@@ -2,7 +2,7 @@
  *
  * A result that is larger than what it makes unnecessary counts against a budget. Where
  * it is too large it is still kept aside while the pass runs, so that something small
- * behind it can be folded. Never folded: random operators, quantization (its nodes say
+ * behind it can be folded. Never folded: random operators, dequantization (its nodes say
  * what the file means), and narrow weights that are widened before use (they are a
  * compression).
  * SPDX-License-Identifier: Apache-2.0 */
@@ -72,9 +72,16 @@ static bool widens_weights(const pln_node *n)
            (count < 0 || count > NARROW_COUNT);
 }
 
+/* Weights that are quantized at every run: their integers say the same in less. */
+static bool narrows_weights(const pln_node *n)
+{
+    return pln_node_is(n, "QuantizeLinear") && n->out[0] &&
+           !pln_dtype_is_float(n->out[0]->type.dtype);
+}
+
 static bool is_foldable(const folder *f, const pln_node *n)
 {
-    const uint32_t qdq = f->unpack ? 0 : PLN_OP_QDQ;
+    const uint32_t qdq = f->unpack || narrows_weights(n) ? 0 : PLN_OP_QDQ;
     const uint32_t never = PLN_OP_RANDOM | PLN_OP_EFFECT | PLN_OP_CONTROL | qdq;
     if (!n->op || (n->op->traits & never) || !pln_node_is_pure(n))
         return false;

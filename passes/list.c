@@ -36,6 +36,7 @@
     X(fuse_conv)      \
     X(fuse_skip)      \
     X(dequantize)     \
+    X(qdq)            \
     X(uniform)        \
     X(lower_qdq)      \
     X(lower_narrow)   \

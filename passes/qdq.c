@@ -1,0 +1,475 @@
+/* qdq: quantizers and dequantizers that the integers between them do not need.
+ *
+ *     QuantizeLinear(DequantizeLinear(q, s, z), s, z)             => q
+ *     QuantizeLinear(Reshape(DequantizeLinear(q, s, z), t), s, z) => Reshape(q, t)
+ *     QuantizeLinear(Relu(x), s, 0)                               => QuantizeLinear(x, s, 0)
+ *     Gather(DequantizeLinear(w, s, z), i)                        => DequantizeLinear(Gather(w, i), s, z)
+ *
+ * Dequantizing and quantizing again gives every integer back, since (q - z) s / s is off by
+ * less than half a step; that holds for scales that are constant, positive and neither so
+ * large nor so small that the product leaves the range of floats.
+ * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/pass.h"
+#include "passes/same.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#define TABLE 256 /* elements: a smaller table is no weight */
+#define MAX_IN 64
+#define MAX_MOVES 8
+
+/* ---- parameters ----------------------------------------------------------------- */
+
+static pln_value *scale_of(const pln_node *n)
+{
+    return n->in[1];
+}
+
+static pln_value *zero_of(const pln_node *n)
+{
+    return n->n_in > 2 ? n->in[2] : NULL;
+}
+
+static const pln_tensor *contents(const pln_value *v)
+{
+    return v && v->cst && v->cst->kind == PLN_KIND_TENSOR &&
+                   pln_tensor_materialize(v->cst, NULL) == PLN_OK
+               ? v->cst
+               : NULL;
+}
+
+static bool is_scalar(const pln_value *v)
+{
+    return v && pln_value_count(v) == 1;
+}
+
+static bool is_integer(pln_dtype dt)
+{
+    return dt != PLN_DT_NONE && !pln_dtype_is_float(dt) && pln_dtype_bits(dt) <= 16;
+}
+
+/* Integers of 16 bits, and floats of 8 that have no infinity. */
+static bool is_level(pln_dtype dt)
+{
+    return is_integer(dt) || dt == PLN_DT_F8E4M3FN || dt == PLN_DT_F8E4M3FNUZ ||
+           dt == PLN_DT_F8E5M2FNUZ;
+}
+
+/* All scales are such that every level comes back. */
+static bool are_harmless(const pln_value *scale, pln_dtype level)
+{
+    const pln_tensor *s = contents(scale);
+    const bool wide = scale->type.dtype == PLN_DT_F32;
+    const bool half = scale->type.dtype == PLN_DT_F16 && is_integer(level) &&
+                      pln_dtype_bits(level) <= 8;
+    if (!s || (!wide && !half))
+        return false;
+    for (int64_t i = 0; i < pln_tensor_size(s); i++) {
+        const double v = pln_tensor_get_f64(s, i);
+        if (!(v >= (wide ? 0x1p-100 : 0x1p-14) && v <= (wide ? 0x1p100 : 0x1p7)))
+            return false;
+    }
+    return true;
+}
+
+static bool same_numbers(const pln_value *a, const pln_value *b)
+{
+    double zero;
+    if (a == b)
+        return true;
+    if (!a || !b)
+        return pln_value_is_splat(a ? a : b, &zero) && zero == 0;
+    return contents(a) && contents(b) && pln_tensor_same_as(a->cst, b->cst);
+}
+
+static int64_t axis_of(const pln_node *n)
+{
+    const int64_t axis = pln_node_get_int(n, "axis", 1);
+    const int rank = pln_value_rank(n->in[0]);
+    return axis < 0 && rank >= 0 ? axis + rank : axis;
+}
+
+/* What q makes of floats that d gives are the integers that d was given. */
+static bool undoes(const pln_node *q, const pln_node *d)
+{
+    if (!pln_node_is(d, "DequantizeLinear") || !q->out[0] ||
+        !is_level(d->in[0]->type.dtype) ||
+        q->out[0]->type.dtype != d->in[0]->type.dtype ||
+        d->out[0]->type.dtype != scale_of(d)->type.dtype ||
+        pln_node_get_int(q, "precision", 0) ||
+        pln_node_get_int(q, "block_size", 0) != pln_node_get_int(d, "block_size", 0))
+        return false;
+    if (!is_scalar(scale_of(d)) && axis_of(q) != axis_of(d))
+        return false;
+    return same_numbers(scale_of(q), scale_of(d)) && same_numbers(zero_of(q), zero_of(d)) &&
+           are_harmless(scale_of(d), d->in[0]->type.dtype);
+}
+
+/* The same for every element. */
+static bool has_one_scale(const pln_node *d)
+{
+    return is_scalar(scale_of(d)) && !pln_node_get_int(d, "block_size", 0) &&
+           (!zero_of(d) || is_scalar(zero_of(d)));
+}
+
+/* ---- there and back ------------------------------------------------------------- */
+
+static pln_status back_again(pln_match *m, pln_patch *p)
+{
+    const pln_node *d = pln_match_node(m, "d");
+    if (!undoes(m->root, d))
+        return pln_match_refuse(m, "scales or zero points differ, or are not known");
+    pln_patch_replace_proven(p, m->root->out[0], d->in[0]);
+    return PLN_OK;
+}
+
+/* ---- what moves integers as well ------------------------------------------------ */
+
+/* The integer that q makes of a number. */
+static bool level_of(const pln_node *q, double v, double *out)
+{
+    double s, z = 0;
+    const pln_dtype dt = q->out[0]->type.dtype;
+    const unsigned bits = pln_dtype_bits(dt);
+    if (!is_integer(dt) || !pln_value_is_splat(scale_of(q), &s) || !(s > 0) ||
+        scale_of(q)->type.dtype != PLN_DT_F32 || isnan(v) ||
+        (zero_of(q) && !pln_value_is_splat(zero_of(q), &z)))
+        return false;
+    const double lo = pln_dtype_is_signed(dt) ? -ldexp(1, (int)bits - 1) : 0;
+    const double hi = lo + ldexp(1, (int)bits) - 1;
+    const float level = rintf((float)v / (float)s) + (float)z;
+    *out = level < lo ? lo : level > hi ? hi : level;
+    return true;
+}
+
+static bool pads_with_number(const pln_node *n)
+{
+    return pln_node_is(n, "Pad") &&
+           !strcmp(pln_node_get_string(n, "mode", "constant"), "constant");
+}
+
+/* What moves integers as it moves floats: of how few bits, since which version. */
+static const struct {
+    const char *op;
+    uint8_t most_bits, opset;
+} movers[] = {
+    { "Reshape", 16, 5 },      { "Transpose", 16, 1 },    { "Squeeze", 16, 1 },
+    { "Unsqueeze", 16, 1 },    { "Flatten", 16, 9 },      { "Slice", 16, 1 },
+    { "Gather", 16, 1 },       { "GatherElements", 16, 11 }, { "GatherND", 16, 11 },
+    { "Expand", 16, 8 },       { "Tile", 16, 6 },         { "Identity", 16, 1 },
+    { "ReverseSequence", 16, 10 }, { "Compress", 16, 9 }, { "DepthToSpace", 8, 1 },
+    { "SpaceToDepth", 8, 1 },  { "MaxPool", 8, 12 },      { "Pad", 8, 11 },
+    { "ReduceMax", 8, 12 },    { "ReduceMin", 8, 12 },    { "Resize", 8, 10 },
+};
+
+static bool moves_integers(const pln_pass_ctx *ctx, const pln_node *n, pln_dtype dt)
+{
+    const unsigned bits = pln_dtype_bits(dt);
+    if (pln_node_is(n, "Resize") &&
+        (strcmp(pln_node_get_string(n, "mode", "nearest"), "nearest") != 0 ||
+         !strcmp(pln_node_get_string(n, "coordinate_transformation_mode", "half_pixel"),
+                 "tf_crop_and_resize")))
+        return false;
+    for (size_t i = 0; i < sizeof movers / sizeof movers[0]; i++)
+        if (pln_node_is(n, movers[i].op))
+            return bits >= 8 && bits <= movers[i].most_bits &&
+                   pln_pass_allows_opset(ctx, movers[i].opset);
+    return false;
+}
+
+static bool has_one_output(const pln_node *n)
+{
+    for (uint32_t i = 1; i < n->n_out; i++)
+        if (n->out[i] && n->out[i]->n_uses)
+            return false;
+    return true;
+}
+
+static bool is_padded_with(const pln_node *pad, const pln_node *q, double *level)
+{
+    double v = 0;
+    return (pad->n_in < 3 || !pad->in[2] || pln_value_is_splat(pad->in[2], &v)) &&
+           level_of(q, v, level);
+}
+
+/* Node mv on integers. */
+static pln_value *moved(pln_match *m, pln_patch *p, const pln_node *mv, pln_value *x)
+{
+    pln_value *in[MAX_IN];
+    double level;
+    uint32_t n_in = mv->n_in;
+    memcpy(in, mv->in, n_in * sizeof in[0]);
+    in[0] = x;
+    if (pads_with_number(mv) && is_padded_with(mv, m->root, &level)) {
+        n_in = n_in < 3 ? 3 : n_in;
+        in[2] = pln_patch_scalar(p, x->type.dtype, level, "pad");
+    } else if (pln_node_is(mv, "Pad") && n_in > 2) {
+        in[2] = NULL;
+    }
+    pln_node *n = pln_patch_copy(p, mv, in, n_in);
+    return n ? n->out[0] : NULL;
+}
+
+/* From the quantizer up: nodes that move, in this order, to a dequantizer. */
+static pln_status move(pln_match *m, pln_patch *p)
+{
+    const pln_node *mv[MAX_MOVES], *d = m->root->in[0]->def;
+    const pln_dtype dt = m->root->out[0]->type.dtype;
+    int n = 0;
+    double level;
+    for (; !pln_node_is(d, "DequantizeLinear"); d = d->in[0]->def) {
+        if (n == MAX_MOVES || d->n_in > MAX_IN || !moves_integers(m->ctx, d, dt) ||
+            !has_one_output(d) || !pln_value_is_single_use(d->out[0]) || !d->in[0] ||
+            !d->in[0]->def || d->graph != m->root->graph)
+            return pln_match_refuse(m, "something between does not move integers alone");
+        if (pads_with_number(d) && !is_padded_with(d, m->root, &level))
+            return pln_match_refuse(m, "it pads with a number that is not known");
+        mv[n++] = d;
+    }
+    if (!has_one_scale(d) || !has_one_scale(m->root) || !undoes(m->root, d))
+        return pln_match_refuse(m, "scales or zero points differ, or are not known");
+    pln_value *v = d->in[0];
+    while (n-- && v)
+        v = moved(m, p, mv[n], v);
+    if (!v)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, m->root->out[0], v);
+    return PLN_OK;
+}
+
+static pln_status concat(pln_match *m, pln_patch *p)
+{
+    const pln_node *c = pln_match_node(m, "c");
+    pln_value *in[MAX_IN];
+    if (c->n_in > MAX_IN)
+        return pln_match_refuse(m, "too many inputs");
+    for (uint32_t i = 0; i < c->n_in; i++) {
+        const pln_node *d = c->in[i] ? c->in[i]->def : NULL;
+        if (!d || !undoes(m->root, d) || !has_one_scale(d) ||
+            pln_dtype_bits(d->in[0]->type.dtype) < 8)
+            return pln_match_refuse(m, "input %u is not dequantized alike", i);
+        in[i] = d->in[0];
+    }
+    pln_node *n = pln_patch_copy(p, c, in, c->n_in);
+    if (!n)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, m->root->out[0], n->out[0]);
+    return PLN_OK;
+}
+
+static pln_status split(pln_match *m, pln_patch *p)
+{
+    const pln_node *d = pln_match_node(m, "d"), *s = m->root;
+    pln_value *in[2] = { d->in[0], s->n_in > 1 ? s->in[1] : NULL };
+    const pln_node *q[PLN_PATCH_MAX] = { NULL };
+    if (!has_one_scale(d) || pln_dtype_bits(d->in[0]->type.dtype) < 8 ||
+        s->n_out > PLN_PATCH_MAX)
+        return pln_match_refuse(m, "it does not move integers of this type");
+    for (uint32_t i = 0; i < s->n_out; i++) {
+        if (!s->out[i] || !s->out[i]->n_uses)
+            continue;
+        q[i] = pln_value_only_user(s->out[i]);
+        if (!q[i] || !pln_node_is(q[i], "QuantizeLinear") || q[i]->in[0] != s->out[i] ||
+            q[i]->graph != s->graph || !undoes(q[i], d))
+            return pln_match_refuse(m, "output %u is not quantized alike", i);
+    }
+    pln_node *n = pln_patch_copy(p, s, in, s->n_in);
+    if (!n)
+        return PLN_E_NOMEM;
+    for (uint32_t i = 0; i < s->n_out; i++)
+        if (q[i])
+            pln_patch_replace(p, q[i]->out[0], n->out[i]);
+    return PLN_OK;
+}
+
+/* ---- what the ends of the range do anyway --------------------------------------- */
+
+static bool is_lowest(const pln_node *q)
+{
+    const pln_dtype dt = q->out[0]->type.dtype;
+    const double lo = pln_dtype_is_signed(dt) ? -ldexp(1, (int)pln_dtype_bits(dt) - 1) : 0;
+    double z = 0;
+    return (!zero_of(q) || pln_value_is_splat(zero_of(q), &z)) && z == lo;
+}
+
+/* Both ends of the clip saturate. */
+static bool reaches_ends(const pln_node *q, const pln_node *clip)
+{
+    double lo = -INFINITY, hi = INFINITY, at_lo, at_hi, least, most;
+    if ((clip->n_in > 1 && clip->in[1] && !pln_value_is_splat(clip->in[1], &lo)) ||
+        (clip->n_in > 2 && clip->in[2] && !pln_value_is_splat(clip->in[2], &hi)))
+        return false;
+    return lo <= hi && level_of(q, lo, &at_lo) && level_of(q, hi, &at_hi) &&
+           level_of(q, -INFINITY, &least) && level_of(q, INFINITY, &most) &&
+           at_lo == least && at_hi == most;
+}
+
+static pln_status saturate(pln_match *m, pln_patch *p)
+{
+    pln_value *in[3] = { pln_match_val(m, "x"), scale_of(m->root), zero_of(m->root) };
+    const pln_node *r = pln_match_node(m, "r");
+    const pln_dtype dt = m->root->out[0]->type.dtype;
+    if (!is_integer(dt) || !are_harmless(in[1], dt) ||
+        in[0]->type.dtype != r->out[0]->type.dtype)
+        return pln_match_refuse(m, "its scale is not known");
+    if (pln_node_is(r, "Relu") ? !is_lowest(m->root) : !reaches_ends(m->root, r))
+        return pln_match_refuse(m, "its bounds lie within the range");
+    pln_node *n = pln_patch_copy(p, m->root, in, m->root->n_in);
+    if (!n)
+        return PLN_E_NOMEM;
+    pln_patch_replace_proven(p, m->root->out[0], n->out[0]);
+    return PLN_OK;
+}
+
+/* ---- tables --------------------------------------------------------------------- */
+
+/* Rows are widened behind the Gather that picks them. */
+static pln_status check_table(pln_match *m, const pln_value *wide)
+{
+    if (pln_value_count(pln_match_val(m, "w")) <= TABLE)
+        return pln_match_refuse(m, "its table is small");
+    if (!m->ctx->options->session && !pln_value_is_single_use(wide))
+        return pln_match_refuse(m, "others need the wide table");
+    return PLN_OK;
+}
+
+static pln_value *gathered(pln_match *m, pln_patch *p, pln_value *table)
+{
+    pln_value *in[2] = { table, m->root->in[1] };
+    pln_node *n = table ? pln_patch_copy(p, m->root, in, 2) : NULL;
+    return n ? n->out[0] : NULL;
+}
+
+/* A vector as a matrix of one column. */
+static pln_value *as_column(pln_patch *p, const pln_value *v)
+{
+    const pln_tensor *from = contents(v);
+    pln_tensor *t = NULL;
+    const int64_t dims[2] = { from ? pln_tensor_size(from) : 0, 1 };
+    if (!from || pln_tensor_make(p->graph->model->alloc, (pln_dtype)from->dtype, 2, dims, &t,
+                                 NULL) != PLN_OK)
+        return NULL;
+    for (int64_t i = 0; i < dims[0]; i++)
+        pln_tensor_set_f64(t, i, pln_tensor_get_f64(from, i));
+    return pln_patch_const(p, t, v->name);
+}
+
+/* A scale for each row is one for each block that is a row. */
+static pln_status by_rows(pln_match *m, pln_patch *p)
+{
+    pln_node *d = pln_match_node(m, "d");
+    pln_value *w = pln_match_val(m, "w"), *z = zero_of(d);
+    const int64_t columns = w->cst->dims[1];
+    pln_value *in[3] = { gathered(m, p, w), gathered(m, p, as_column(p, scale_of(d))),
+                         NULL };
+    if (z)
+        in[2] = gathered(m, p, as_column(p, z));
+    pln_node *n = in[0] && in[1] ? pln_patch_copy(p, d, in, z ? 3 : 2) : NULL;
+    if (!n || pln_node_set_int(n, "axis", -1) != PLN_OK ||
+        pln_node_set_int(n, "block_size", columns) != PLN_OK)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, m->root->out[0], n->out[0]);
+    return PLN_OK;
+}
+
+static pln_status table(pln_match *m, pln_patch *p)
+{
+    pln_node *d = pln_match_node(m, "d");
+    pln_value *w = pln_match_val(m, "w");
+    const int rank = pln_value_rank(w), picks = pln_value_rank(m->root->in[1]);
+    int64_t axis = axis_of(d), at = pln_node_get_int(m->root, "axis", 0);
+    at += at < 0 ? rank : 0;
+    PLN_TRY(check_table(m, d->out[0]));
+    if (pln_node_get_int(d, "block_size", 0) || pln_dtype_bits(w->type.dtype) < 8)
+        return pln_match_refuse(m, "its table is in blocks, or of less than a byte");
+    if (!is_scalar(scale_of(d)) && axis == at) {
+        if (!m->ctx->options->session || rank != 2 || at != 0 || w->cst->dims[1] == 0)
+            return pln_match_refuse(m, "its rows have scales of their own");
+        return by_rows(m, p);
+    }
+    if (!is_scalar(scale_of(d)) && axis > at) {
+        if (picks < 0)
+            return pln_match_refuse(m, "the rank of its indices is not known");
+        axis += picks - 1;
+    }
+    pln_value *in[3] = { gathered(m, p, w), scale_of(d), zero_of(d) };
+    pln_node *n = in[0] ? pln_patch_copy(p, d, in, d->n_in) : NULL;
+    if (!n || (!is_scalar(scale_of(d)) && pln_node_set_int(n, "axis", axis) != PLN_OK))
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, m->root->out[0], n->out[0]);
+    return PLN_OK;
+}
+
+static pln_status cast_table(pln_match *m, pln_patch *p)
+{
+    const pln_node *c = pln_match_node(m, "c");
+    const pln_value *w = pln_match_val(m, "w");
+    if (pln_dtype_bits(w->type.dtype) < 8 ||
+        pln_dtype_bits(w->type.dtype) >= pln_dtype_bits(c->out[0]->type.dtype))
+        return pln_match_refuse(m, "it makes nothing wider");
+    PLN_TRY(check_table(m, c->out[0]));
+    pln_value *g = gathered(m, p, pln_match_val(m, "w"));
+    pln_node *n = g ? pln_patch_copy(p, c, &g, 1) : NULL;
+    if (!n)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, m->root->out[0], n->out[0]);
+    return PLN_OK;
+}
+
+/* What moves a constant's elements can be done to its integers, once. */
+static pln_status constant(pln_match *m, pln_patch *p)
+{
+    const pln_node *d = pln_match_node(m, "d"), *mv = m->root;
+    pln_value *in[MAX_IN] = { NULL };
+    if (!has_one_scale(d) || mv->n_in > MAX_IN || pln_dtype_bits(d->in[0]->type.dtype) < 8)
+        return pln_match_refuse(m, "it has more than one scale");
+    for (uint32_t i = 1; i < mv->n_in; i++) {
+        in[i] = mv->in[i];
+        if (in[i] && !pln_value_is_const(in[i]))
+            return pln_match_refuse(m, "'%s' is not constant", in[i]->name);
+    }
+    in[0] = d->in[0];
+    pln_node *moved = pln_patch_copy(p, mv, in, mv->n_in);
+    pln_value *to[3] = { moved ? moved->out[0] : NULL, scale_of(d), zero_of(d) };
+    pln_node *n = moved ? pln_patch_copy(p, d, to, d->n_in) : NULL;
+    if (!n)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, m->root->out[0], n->out[0]);
+    return PLN_OK;
+}
+
+#define MOVED(ops) "QuantizeLinear(" ops "!(...), ...)"
+
+static const pln_rule rules[] = {
+    { .name = "there-and-back",
+      .match = "QuantizeLinear(d=DequantizeLinear(...), ...)",
+      .build = back_again },
+    { .name = "integer-move",
+      .match = MOVED("Reshape|Transpose|Squeeze|Unsqueeze|Flatten|Slice|Gather|"
+                     "GatherElements|GatherND|Expand|Tile|Identity"),
+      .build = move },
+    { .name = "integer-move",
+      .match = MOVED("ReverseSequence|Compress|DepthToSpace|SpaceToDepth|MaxPool|Pad|"
+                     "ReduceMax|ReduceMin|Resize"),
+      .build = move },
+    { .name = "integer-concat", .match = "QuantizeLinear(c=Concat!(...), ...)", .build = concat },
+    { .name = "integer-split", .match = "Split(d=DequantizeLinear(...), ...)", .build = split },
+    { .name = "saturates",
+      .match = "QuantizeLinear(r=Relu|Clip!(x, ...), ...)",
+      .build = saturate },
+    { .name = "narrow-table",
+      .match = "Gather(d=DequantizeLinear(w#, s#, z?#), i)",
+      .build = table },
+    { .name = "narrow-table", .match = "Gather(c=Cast(w#), i)", .build = cast_table },
+    { .name = "moved-constant",
+      .match = "Reshape|Squeeze|Unsqueeze|Flatten|Slice|Transpose(d=DequantizeLinear!(w#, s#, z?#), ...)",
+      .build = constant },
+};
+
+const pln_pass pln_pass_qdq = {
+    .name = "qdq",
+    .brief = "quantizers and dequantizers that the integers between do not need",
+    PLN_RULES(rules),
+};

@@ -1,0 +1,159 @@
+"""Quantized graphs in the spellings of ONNX Runtime's quantizer, PyTorch, TensorFlow and spox.
+SPDX-License-Identifier: Apache-2.0
+"""
+import numpy as np
+
+from . import Case
+
+X = "(float[N, 4] x) => (float[N, 4] y) "
+S = "float s = {0.05}, uint8 z = {128}"
+IMAGE = "(float[N, 4, 6, 6] x) => "
+
+
+def levels(dtype, shape, lo=-127, hi=128):
+    return np.random.default_rng(5).integers(lo, hi, shape).astype(dtype)
+
+
+def qdq(name, body, declared="", k=1, out="float[N, 4, 6, 6]", **more):
+    """x quantized, `body` from d to e, and quantized again."""
+    return Case(name, IMAGE + "(%s y) <%s%s> { q = QuantizeLinear(x, s, z) d = DequantizeLinear("
+                "q, s, z) %s q2 = QuantizeLinear(e, s, z) y = DequantizeLinear(q2, s, z) }"
+                % (out, S, ", " + declared if declared else "", body), most=k + 2, tol=0, **more)
+
+
+MOVES = [
+    qdq("qdq_reshape", "e = Reshape(d, t)", "int64[2] t = {0, -1}", out="float[N, 144]"),
+    qdq("qdq_flatten", "e = Flatten(d)", out="float[N, 144]"),
+    qdq("qdq_transpose", "e = Transpose<perm=[0,2,3,1]>(d)", out="float[N, 6, 6, 4]"),
+    qdq("qdq_squeeze", "u = Unsqueeze(d, a) e = Squeeze(u, b)", "int64[1] a = {1}, int64[1] b = {1}",
+        k=0),
+    qdq("qdq_slice", "e = Slice(d, a, b, c)", "int64[1] a = {1}, int64[1] b = {3}, int64[1] c = {2}",
+        out="float[N, 4, 2, 6]"),
+    qdq("qdq_gather", "e = Gather<axis=1>(d, i)", "int64[2] i = {3, 0}", out="float[N, 2, 6, 6]"),
+    qdq("qdq_expand", "e = Expand(d, t)", "int64[5] t = {2, 1, 1, 1, 1}", out="float[2, N, 4, 6, 6]"),
+    qdq("qdq_tile", "e = Tile(d, t)", "int64[4] t = {1, 2, 1, 1}", out="float[N, 8, 6, 6]"),
+    qdq("qdq_max_pool", "e = MaxPool<kernel_shape=[2,2], strides=[2,2]>(d)", out="float[N, 4, 3, 3]"),
+    qdq("qdq_max_pool_padded", "e = MaxPool<kernel_shape=[3,3], pads=[1,1,1,1]>(d)"),
+    qdq("qdq_pad", "e = Pad(d, p)", "int64[8] p = {0, 0, 1, 1, 0, 0, 1, 1}", out="float[N, 4, 8, 8]"),
+    qdq("qdq_pad_one", "e = Pad(d, p, v)", "int64[8] p = {0, 0, 1, 1, 0, 0, 1, 1}, float v = {1.0}",
+        out="float[N, 4, 8, 8]"),
+    qdq("qdq_pad_reflect", "e = Pad<mode=\"reflect\">(d, p)", "int64[8] p = {0, 0, 1, 1, 0, 0, 1, 1}",
+        out="float[N, 4, 8, 8]"),
+    qdq("qdq_resize_nearest", "e = Resize<mode=\"nearest\">(d, , f)", "float[4] f = {1, 1, 2, 2}",
+        out="float[N, 4, 12, 12]"),
+    qdq("qdq_depth_to_space", "e = DepthToSpace<blocksize=2>(d)", out="float[N, 1, 12, 12]"),
+    qdq("qdq_reduce_max", "e = ReduceMax(d, a)", "int64[1] a = {1}", out="float[N, 1, 6, 6]"),
+    qdq("qdq_two_moves", "a = MaxPool<kernel_shape=[2,2]>(d) e = Transpose<perm=[0,2,3,1]>(a)", k=2,
+        out="float[N, 5, 5, 4]"),
+    qdq("qdq_concat", "e = Concat<axis=1>(d, d)", out="float[N, 8, 6, 6]"),
+    qdq("qdq_relu_between", "e = Relu(d)", k=3),
+    # what may not be taken for a move
+    qdq("trap_qdq_resize_linear", "e = Resize<mode=\"linear\">(d, , f)", "float[4] f = {1, 1, 2, 2}",
+        k=3, out="float[N, 4, 12, 12]"),
+    qdq("trap_qdq_average_pool", "e = AveragePool<kernel_shape=[2,2]>(d)", k=3,
+        out="float[N, 4, 5, 5]"),
+]
+
+CASES = MOVES + [
+    # pairs
+    Case("qdq_alone", X + "<" + S + "> { q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z) }",
+         most=2, tol=0),
+    Case("qdq_twice", X + "<" + S + """> { q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z)
+         q2 = QuantizeLinear(d, s, z) y = DequantizeLinear(q2, s, z) }""", most=2, tol=0),
+    Case("qdq_twice_own_names", X + "<" + S + """, float s2 = {0.05}, uint8 z2 = {128}> {
+         q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) q2 = QuantizeLinear(d, s2, z2)
+         y = DequantizeLinear(q2, s2, z2) }""", most=2, tol=0),
+    Case("qdq_twice_no_zero", X + """<float s = {0.05}, uint8 z = {0}> {
+         q = QuantizeLinear(x, s) d = DequantizeLinear(q, s, z) q2 = QuantizeLinear(d, s, z)
+         y = DequantizeLinear(q2, s) }""", most=2, tol=0),
+    Case("trap_qdq_twice_other_scale", X + "<" + S + """, float s2 = {0.01}> {
+         q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) q2 = QuantizeLinear(d, s2, z)
+         y = DequantizeLinear(q2, s2, z) }""", tol=0),
+    Case("trap_qdq_twice_other_zero", X + "<" + S + """, uint8 z2 = {0}> {
+         q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) q2 = QuantizeLinear(d, s, z2)
+         y = DequantizeLinear(q2, s, z2) }""", tol=0),
+    Case("trap_qdq_twice_other_type", X + "<" + S + """, int8 z2 = {0}> {
+         q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) q2 = QuantizeLinear(d, s, z2)
+         y = DequantizeLinear(q2, s, z2) }""", tol=0),
+    Case("trap_qdq_axis", """(float[3, 3] x) => (float[3, 3] y) <float[3] s = {0.01, 0.05, 0.2},
+         int8[3] z = {1, 0, -1}> { q = QuantizeLinear<axis=0>(x, s, z)
+         d = DequantizeLinear<axis=0>(q, s, z) q2 = QuantizeLinear<axis=1>(d, s, z)
+         y = DequantizeLinear<axis=1>(q2, s, z) }""", most=4, tol=0),
+    Case("qdq_twice_axis", """(float[3, 3] x) => (float[3, 3] y) <float[3] s = {0.01, 0.05, 0.2},
+         int8[3] z = {1, 0, -1}> { q = QuantizeLinear<axis=0>(x, s, z)
+         d = DequantizeLinear<axis=-2>(q, s, z) q2 = QuantizeLinear<axis=0>(d, s, z)
+         y = DequantizeLinear<axis=0>(q2, s, z) }""", most=2, tol=0),
+    Case("qdq_twice_short", X + """<float s = {0.001}, int16 z = {3}> { q = QuantizeLinear(x, s, z)
+         d = DequantizeLinear(q, s, z) q2 = QuantizeLinear(d, s, z) y = DequantizeLinear(q2, s, z) }""",
+         most=2, tol=0, opset=21, ir=10),
+    Case("qdq_twice_int4", X + """<float s = {0.3}, int4 z = {0}> { q = QuantizeLinear(x, s, z)
+         d = DequantizeLinear(q, s, z) q2 = QuantizeLinear(d, s, z) y = DequantizeLinear(q2, s, z) }""",
+         most=2, tol=0, opset=21, ir=10),
+    Case("qdq_twice_float8", X + """<float s = {0.3}> {
+         q = QuantizeLinear<output_dtype=17>(x, s) d = DequantizeLinear(q, s)
+         q2 = QuantizeLinear<output_dtype=17>(d, s) y = DequantizeLinear(q2, s) }""", most=2,
+         tol=0, opset=21, ir=10),
+    Case("trap_qdq_float8_infinite", X + """<float s = {0.00001}> {
+         q = QuantizeLinear<output_dtype=19, saturate=0>(x, s) d = DequantizeLinear(q, s)
+         q2 = QuantizeLinear<output_dtype=19>(d, s) y = DequantizeLinear(q2, s) }""", most=4,
+         tol=0, opset=21, ir=10),
+    Case("qdq_opset_10", X + "<" + S + """> { q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z)
+         q2 = QuantizeLinear(d, s, z) y = DequantizeLinear(q2, s, z) }""", most=2, tol=0, opset=10, ir=5),
+    Case("qdq_opset_25", X + "<" + S + """> { q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z)
+         q2 = QuantizeLinear(d, s, z) y = DequantizeLinear(q2, s, z) }""", most=2, tol=0, opset=25, ir=12),
+    Case("trap_move_other_scale", "(float[N, 4, 6, 6] x) => (float[N, 144] y) <" + S + """,
+         float s2 = {0.1}> { q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z)
+         f = Flatten(d) q2 = QuantizeLinear(f, s2, z) y = DequantizeLinear(q2, s2, z) }""", tol=0),
+    Case("qdq_split", "(float[N, 4] x) => (float[N, 2] y, float[N, 2] w) <" + S + """> {
+         q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z)
+         a, b = Split<axis=1, num_outputs=2>(d) qa = QuantizeLinear(a, s, z)
+         y = DequantizeLinear(qa, s, z) qb = QuantizeLinear(b, s, z) w = DequantizeLinear(qb, s, z) }""",
+         most=4, tol=0),
+    # the range does what Relu and Clip do
+    Case("relu_saturates", X + """<float s = {0.02}, uint8 z = {0}> { r = Relu(x)
+         q = QuantizeLinear(r, s, z) y = DequantizeLinear(q, s, z) }""", most=2, tol=0),
+    Case("relu_saturates_int8", X + """<float s = {0.02}, int8 z = {-128}> { r = Relu(x)
+         q = QuantizeLinear(r, s, z) y = DequantizeLinear(q, s, z) }""", most=2, tol=0),
+    Case("trap_relu_does_not_saturate", X + "<" + S + """> { r = Relu(x)
+         q = QuantizeLinear(r, s, z) y = DequantizeLinear(q, s, z) }""", most=3, tol=0),
+    Case("clip6_saturates", X + """<float s = {0.0235294122}, uint8 z = {0}, float lo = {0},
+         float hi = {6}> { r = Clip(x, lo, hi) q = QuantizeLinear(r, s, z)
+         y = DequantizeLinear(q, s, z) }""", most=2, tol=0),
+    Case("trap_clip_in_range", X + """<float s = {0.0235294122}, uint8 z = {0}, float lo = {0},
+         float hi = {1}> { r = Clip(x, lo, hi) q = QuantizeLinear(r, s, z)
+         y = DequantizeLinear(q, s, z) }""", most=3, tol=0),
+    # constants
+    Case("weights_quantized_at_run", """(float[N, 4] x) => (float[N, 8] y) <float[4, 8] w,
+         float s = {0.01}, int8 z = {0}> { q = QuantizeLinear(w, s, z)
+         d = DequantizeLinear(q, s, z) y = MatMul(x, d) }""", most=2),
+    Case("weights_quantized_by_columns", """(float[N, 4] x) => (float[N, 3] y) <float[4, 3] w,
+         float[3] s = {0.01, 0.02, 0.005}, int8[3] z = {0, 0, 0}> { q = QuantizeLinear<axis=1>(w, s, z)
+         d = DequantizeLinear<axis=1>(q, s, z) y = MatMul(x, d) }""", most=2),
+    Case("weights_transposed", """(float[N, 4] x) => (float[N, 3] y) <int8[3, 4] w,
+         float[3] s = {0.01, 0.02, 0.005}> { d = DequantizeLinear<axis=0>(w, s)
+         t = Transpose<perm=[1,0]>(d) y = MatMul(x, t) }""", most=2,
+         values={"w": levels(np.int8, (3, 4))}),
+    Case("weights_reshaped", """(float[N, 4] x) => (float[N, 3] y) <int8[12] w, float s = {0.01},
+         int64[2] t = {4, 3}> { d = DequantizeLinear(w, s) r = Reshape(d, t) y = MatMul(x, r) }""",
+         most=2, values={"w": levels(np.int8, (12,))}),
+    Case("weights_stay_bytes", """(float[N, 64] x) => (float[N, 64] y) <int8[64, 64] w, float s = {0.01}> {
+         d = DequantizeLinear(w, s) y = MatMul(x, d) }""", most=2,
+         values={"w": levels(np.int8, (64, 64))}),
+    Case("weights_cast_and_scaled", """(float[N, 64] x) => (float[N, 64] y) <int8[64, 64] w,
+         float s = {0.01}> { c = Cast<to=1>(w) m = Mul(c, s) y = MatMul(x, m) }""", most=2,
+         values={"w": levels(np.int8, (64, 64))}),
+    Case("weights_cast_half", """(float[N, 64] x) => (float[N, 64] y) <float16[64, 64] w> {
+         c = Cast<to=1>(w) y = MatMul(x, c) }""", most=2),
+    # tables
+    Case("table_before_gather", """(int64[N] i) => (float[N, 16] y) <int8[40, 16] w, float s = {0.02},
+         int8 z = {3}> { d = DequantizeLinear(w, s, z) y = Gather(d, i) }""", most=2, tol=0,
+         values={"w": levels(np.int8, (40, 16))}),
+    Case("table_by_columns", """(int64[N, 2] i) => (float[N, 2, 16] y) <int8[40, 16] w, float[16] s> {
+         d = DequantizeLinear<axis=-1>(w, s) y = Gather<axis=0>(d, i) }""", most=2, tol=0,
+         values={"w": levels(np.int8, (40, 16))}),
+    Case("table_by_rows", """(int64[N] i) => (float[N, 16] y) <int8[40, 16] w, float[40] s> {
+         d = DequantizeLinear<axis=0>(w, s) y = Gather(d, i) }""", most=2, tol=0,
+         values={"w": levels(np.int8, (40, 16))}),
+    Case("table_cast", """(int64[N] i) => (float[N, 16] y) <float16[40, 16] w> {
+         c = Cast<to=1>(w) y = Gather(c, i) }""", most=2, tol=0),
+]
