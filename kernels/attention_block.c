@@ -2,9 +2,10 @@
  *
  * Scores are kept transposed, keys x queries, as the tile of the float product gives them
  * for packed keys and a block of queries: the softmax runs down the columns, and its
- * result is at once the right factor of the product with the packed values. A block of
- * keys after the other, so that the scores never leave the near caches; the sums are
- * rescaled when a later block has a larger score. SPDX-License-Identifier: Apache-2.0 */
+ * result is at once the left factor of the product with the values. A block of keys after
+ * the other, so that the scores never leave the near caches; the sums are rescaled when a
+ * later block has a larger score.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/attention_core.h"
 
 #include "kernels/gemm_f32.h"
@@ -16,12 +17,15 @@
 #include <string.h>
 
 #define KEYS 256 /* of a block, at most */
+#define FEW  2   /* blocks of queries for which values are not copied */
 
 typedef struct job {
     const pln_attn *a;
     const pln_gemm_fns *f;
     int64_t columns, blocks; /* queries that share a head of keys; blocks of them */
     int64_t k_size, v_size;  /* floats of a packed head */
+    int64_t y_dim;           /* v_dim, whole panels of it */
+    bool in_place;           /* values are used as they lie */
     int64_t work_size;
     int64_t heads, slots;
     float *packed, *work;
@@ -32,6 +36,8 @@ typedef struct block {
     const job *j;
     int64_t b, kv, column, n; /* n: columns in use */
     float *q, *s, *y, *max, *sum, *factor;
+    const float *keys, *values; /* of the head */
+    int64_t v_row, v_panel;     /* from key to key, from panel to panel of the values */
     int64_t first[PLN_GEMM_NR_MAX], end[PLN_GEMM_NR_MAX];
     int64_t first_all, end_all;
 } block;
@@ -47,8 +53,7 @@ static int64_t query_of(const block *k, int64_t c)
     return (k->column + c) % k->j->a->q_len;
 }
 
-/* ---- packing
- * --------------------------------------------------------------------------- */
+/* ---- packing --------------------------------------------------------------------------- */
 
 static const float *part_row(const pln_attn_rows *r, int64_t b, int64_t h, int64_t j)
 {
@@ -56,7 +61,26 @@ static const float *part_row(const pln_attn_rows *r, int64_t b, int64_t h, int64
     return p->p + b * p->batch + h * p->head + (j < r[0].n ? j : j - r[0].n) * p->row;
 }
 
-/* Keys as [panel of mr keys][dim][mr], values as [panel of mr columns][key][mr]. */
+/* As [panel of nr columns][key][nr]. */
+static void pack_values(const job *j, int64_t b, int64_t kv, float *out)
+{
+    const pln_attn *a = j->a;
+    const int nr = j->f->nr;
+    for (int64_t key = 0; key < a->total; key++) {
+        const float *row = part_row(a->v, b, kv, key);
+        for (int64_t d = 0; d < a->v_dim; d += nr) {
+            float *to = out + d * a->total + key * nr;
+            const int n = a->v_dim - d < nr ? (int)(a->v_dim - d) : nr;
+            int i = 0;
+            for (; i + 4 <= n; i += 4)
+                memcpy(to + i, row + d + i, 4 * sizeof *to);
+            for (; i < nr; i++)
+                to[i] = i < n ? row[d + i] : 0;
+        }
+    }
+}
+
+/* Keys as [panel of mr keys][dim][mr], and the values behind them. */
 static void pack_head(const job *j, int64_t b, int64_t kv, float *out)
 {
     const pln_attn *a = j->a;
@@ -68,22 +92,20 @@ static void pack_head(const job *j, int64_t b, int64_t kv, float *out)
             rows[r] = part_row(a->k, b, kv, at + r);
         pln_gemm_pack_rows(out + at * a->dim, mr, rows, n, a->dim);
     }
-    float *v = out + j->k_size;
-    for (int64_t key = 0; key < a->total; key++) {
-        const float *row = part_row(a->v, b, kv, key);
-        for (int64_t d = 0; d < a->v_dim; d += mr) {
-            const int64_t n = a->v_dim - d < mr ? a->v_dim - d : mr;
-            float *to = v + d * a->total + key * mr;
-            for (int64_t i = 0; i < n; i++)
-                to[i] = row[d + i];
-            for (int64_t i = n; i < mr; i++)
-                to[i] = 0;
-        }
-    }
+    if (!j->in_place)
+        pack_values(j, b, kv, out + j->k_size);
 }
 
-/* ---- one block of queries
- * ---------------------------------------------------------------- */
+/* ---- one block of queries ---------------------------------------------------------------- */
+
+static void take_head(block *k, const float *packed)
+{
+    const job *j = k->j;
+    k->keys = packed;
+    k->values = j->in_place ? part_row(j->a->v, k->b, k->kv, 0) : packed + j->k_size;
+    k->v_row = j->in_place ? j->a->v[1].row : j->f->nr;
+    k->v_panel = j->in_place ? j->f->nr : j->f->nr * j->a->total;
+}
 
 static void open_block(block *k)
 {
@@ -175,15 +197,15 @@ static void hide_columns(const block *k, int64_t j0, int64_t n)
 }
 
 /* Scores of the keys [j0, j0 + n); j0 is a multiple of mr. */
-static void scores(const block *k, const float *keys, int64_t j0, int64_t n)
+static void scores(const block *k, int64_t j0, int64_t n)
 {
     const pln_attn *a = k->j->a;
     const pln_gemm_fns *f = k->j->f;
     const pln_vec_fns *v = pln_vec();
     for (int64_t i = 0; i < n; i += f->mr) {
         const int rows = n - i < f->mr ? (int)(n - i) : f->mr;
-        f->tile(a->dim, keys + (j0 + i) * a->dim, k->q, f->nr, k->s + i * f->nr, f->nr,
-                rows, f->nr, false);
+        f->tile(a->dim, k->keys + (j0 + i) * a->dim, f->mr, k->q, f->nr, k->s + i * f->nr,
+                f->nr, rows, f->nr, false);
     }
     if (a->softcap > 0) {
         v->linear(k->s, k->s, n * f->nr, 1 / a->softcap, 0);
@@ -199,36 +221,34 @@ static void scores(const block *k, const float *keys, int64_t j0, int64_t n)
         hide_columns(k, j0, n);
 }
 
-static void one_keys(const block *k, const float *packed, int64_t j0, int64_t n,
-                     bool more)
+static void one_keys(const block *k, int64_t j0, int64_t n, bool more)
 {
-    const pln_attn *a = k->j->a;
     const pln_gemm_fns *f = k->j->f;
-    const int64_t width = f->nr;
-    scores(k, packed, j0, n);
+    const int64_t width = f->nr, y_dim = k->j->y_dim;
+    scores(k, j0, n);
     pln_vec()->softmax_columns(k->s, n, width, k->max, k->sum, k->factor);
-    for (int64_t d = 0; more && d < a->v_dim; d++)
-        for (int64_t c = 0; c < width; c++)
-            k->y[d * width + c] *= k->factor[c];
-    const float *v = packed + k->j->k_size;
-    for (int64_t d = 0; d < a->v_dim; d += f->mr) {
-        const int rows = a->v_dim - d < f->mr ? (int)(a->v_dim - d) : f->mr;
-        f->tile(n, v + d * a->total + j0 * f->mr, k->s, width, k->y + d * width, width,
-                rows, f->nr, more);
-    }
+    for (int64_t c = 0; more && c < k->n; c++)
+        for (int64_t d = 0; d < y_dim; d++)
+            k->y[c * y_dim + d] *= k->factor[c];
+    for (int64_t p = 0; p < y_dim / width; p++)
+        for (int64_t c = 0; c < k->n; c += f->mr) {
+            const int rows = k->n - c < f->mr ? (int)(k->n - c) : f->mr;
+            f->tile(n, k->s + c, width, k->values + p * k->v_panel + j0 * k->v_row, k->v_row,
+                    k->y + c * y_dim + p * width, y_dim, rows, f->nr, more);
+        }
 }
 
 static void close_block(const block *k, bool any)
 {
     const pln_attn *a = k->j->a;
-    const int64_t width = k->j->f->nr;
     for (int64_t c = 0; c < k->n; c++) {
+        const float *sums = k->y + c * k->j->y_dim;
         const bool none = k->sum[c] == 0 || (a->zero_nan && k->sum[c] != k->sum[c]);
         const float inv = any && !none ? 1 / k->sum[c] : 0;
         float *y = a->y + k->b * a->y_batch + head_of(k, c) * a->y_head +
                    query_of(k, c) * a->y_row;
         for (int64_t d = 0; d < a->v_dim; d++)
-            y[d] = inv == 0 ? 0 : k->y[d * width + c] * inv;
+            y[d] = inv == 0 ? 0 : sums[d] * inv;
     }
 }
 
@@ -245,17 +265,17 @@ static void one_block(const job *j, int64_t b, int64_t kv, int64_t at,
     k.factor = k.sum + width;
     k.q = k.factor + width;
     k.y = k.q + a->dim * width;
+    take_head(&k, packed);
     open_block(&k);
     bool more = false;
     for (int64_t i = k.first_all / step * step; i < k.end_all; i += step) {
-        one_keys(&k, packed, i, k.end_all - i < step ? k.end_all - i : step, more);
+        one_keys(&k, i, k.end_all - i < step ? k.end_all - i : step, more);
         more = true;
     }
     close_block(&k, more);
 }
 
-/* ---- all of it
- * ------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------------- */
 
 /* Whole heads: each slot packs one and takes all its queries. */
 static void whole_heads(void *arg, int64_t begin, int64_t end)
@@ -299,12 +319,13 @@ static bool set_sizes(job *j, int64_t packed_heads, size_t *packed, size_t *work
     const pln_attn *a = j->a;
     const int64_t mr = j->f->mr, width = j->f->nr;
     const int64_t keys = (a->total + mr - 1) / mr * mr;
-    const int64_t values = (a->v_dim + mr - 1) / mr * mr;
     int64_t n, w;
+    j->y_dim = (a->v_dim + width - 1) / width * width;
+    j->in_place = j->blocks <= FEW && j->y_dim == a->v_dim && !a->v[0].n;
     if (!pln_i64_mul(&j->k_size, keys, a->dim) ||
-        !pln_i64_mul(&j->v_size, values, a->total) ||
+        !pln_i64_mul(&j->v_size, j->in_place ? 0 : j->y_dim, a->total) ||
         !pln_i64_add(&n, j->k_size, j->v_size) || !pln_i64_mul(&n, n, packed_heads) ||
-        !pln_i64_add(&w, a->dim, a->v_dim) || !pln_i64_add(&w, w, KEYS + 3) ||
+        !pln_i64_add(&w, a->dim, j->y_dim) || !pln_i64_add(&w, w, KEYS + 3) ||
         !pln_i64_mul(&w, w, width))
         return false;
     j->work_size = w;

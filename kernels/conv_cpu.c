@@ -241,8 +241,8 @@ static void run_panel(const job *j, int64_t item, float *columns)
     const float *w = s->w->data + grp * s->w->each;
     for (int64_t m = 0; m < g->mg; m += mr) {
         const int rows = g->mg - m < mr ? (int)(g->mg - m) : mr;
-        s->fns->tile(k, w + m * k, columns, nr, y + m * g->out_size, g->out_size, rows, cols,
-                     false);
+        s->fns->tile(k, w + m * k, mr, columns, nr, y + m * g->out_size, g->out_size, rows,
+                     cols, false);
         for (int r = 0; j->e->n && r < rows; r++)
             pln_epilogue_row(j->e, y + (m + r) * g->out_size, plane + m + r, first, cols);
     }

@@ -123,6 +123,18 @@ static inline void transpose_4x4(float *out, int64_t step, const float *const *i
     *(quad_u *)(out + 3 * step) = __builtin_shufflevector(ab2, cd2, 2, 3, 6, 7);
 }
 
+/* Two rows of four, the same. */
+static inline void transpose_2x4(float *out, int64_t step, const float *a, const float *b)
+{
+    const quad x = *(const quad_u *)a, y = *(const quad_u *)b;
+    const quad low = __builtin_shufflevector(x, y, 0, 4, 1, 5);
+    const quad high = __builtin_shufflevector(x, y, 2, 6, 3, 7);
+    memcpy(out, &low, 8);
+    memcpy(out + step, (const char *)&low + 8, 8);
+    memcpy(out + 2 * step, &high, 8);
+    memcpy(out + 3 * step, (const char *)&high + 8, 8);
+}
+
 void pln_gemm_pack_rows(float *out, int64_t width, const float *const *rows, int64_t n,
                       int64_t dim)
 {
@@ -136,6 +148,14 @@ void pln_gemm_pack_rows(float *out, int64_t width, const float *const *rows, int
         }
         for (; d < dim; d++)
             for (int64_t i = r; i < r + 4; i++)
+                out[d * width + i] = rows[i][d];
+    }
+    for (; r + 2 <= n; r += 2) {
+        int64_t d = 0;
+        for (; d + 4 <= dim; d += 4)
+            transpose_2x4(out + d * width + r, width, rows[r] + d, rows[r + 1] + d);
+        for (; d < dim; d++)
+            for (int64_t i = r; i < r + 2; i++)
                 out[d * width + i] = rows[i][d];
     }
     for (; r < n; r++)
@@ -172,12 +192,13 @@ static void run_panel(const pln_gemm_job *g, const float *a, int64_t i, int rows
         const int cols = j1 - j < f->nr ? (int)(j1 - j) : f->nr;
         float *c = g->c + i * g->ldc + j;
         if (!g->b_ld) {
-            f->tile(kn, a, g->b + j * g->k + k0 * f->nr, f->nr, c, g->ldc, rows, cols, k0 > 0);
+            f->tile(kn, a, f->mr, g->b + j * g->k + k0 * f->nr, f->nr, c, g->ldc, rows, cols,
+                    k0 > 0);
             continue;
         }
         const float *b = g->b + k0 * g->b_ld + j;
         if (g->n - j >= f->nr) {
-            f->tile(kn, a, b, g->b_ld, c, g->ldc, rows, cols, k0 > 0);
+            f->tile(kn, a, f->mr, b, g->b_ld, c, g->ldc, rows, cols, k0 > 0);
             continue;
         }
         /* The last columns of a B that is used in place must not be read beyond. */
@@ -186,7 +207,7 @@ static void run_panel(const pln_gemm_job *g, const float *a, int64_t i, int rows
             for (int q = 0; q < f->nr; q++)
                 edge[p * f->nr + q] = q < cols ? b[p * g->b_ld + q] : 0.0f;
         }
-        f->tile(kn, a, edge, f->nr, c, g->ldc, rows, cols, k0 > 0);
+        f->tile(kn, a, f->mr, edge, f->nr, c, g->ldc, rows, cols, k0 > 0);
     }
 }
 

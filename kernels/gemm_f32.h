@@ -13,10 +13,11 @@
 /* What an instruction set brings. */
 typedef struct pln_gemm_fns {
     int mr, nr;
-    /* c[rows][cols] (+)= a x b over k steps: a packed by mr, that is a[k][mr]; b has nr columns
-     * at a distance of ldb floats from step to step. cols < nr: b has all nr columns still. */
-    void (*tile)(int64_t k, const float *a, const float *b, int64_t ldb, float *c, int64_t ldc,
-                 int rows, int cols, bool add);
+    /* c[rows][cols] (+)= a x b over k steps. From step to step, the rows of a lie lda floats
+     * apart (mr where it is packed), the nr columns of b ldb floats. cols < nr: b has all nr
+     * columns still. */
+    void (*tile)(int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
+                 int64_t ldc, int rows, int cols, bool add);
     /* y[i] += a x[i step] */
     void (*axpy_strided)(float *y, const float *x, int64_t step, float a, int64_t n);
 } pln_gemm_fns;

@@ -12,9 +12,9 @@ typedef float vec_u __attribute__((vector_size(VL * 4), aligned(4)));
 
 /* R is a constant where this is expanded: the sums stay in registers. */
 static inline __attribute__((always_inline)) void tile_rows(const int R, int64_t k,
-                                                            const float *a, const float *b,
-                                                            int64_t ldb, float *c, int64_t ldc,
-                                                            bool add)
+                                                            const float *a, int64_t lda,
+                                                            const float *b, int64_t ldb,
+                                                            float *c, int64_t ldc, bool add)
 {
     vec sum[MR][NV];
     UNROLL
@@ -32,7 +32,7 @@ static inline __attribute__((always_inline)) void tile_rows(const int R, int64_t
             for (int v = 0; v < NV; v++)
                 sum[r][v] = FMA(av, bv[v], sum[r][v]);
         }
-        a += MR;
+        a += lda;
         b += ldb;
     }
     UNROLL
@@ -44,24 +44,24 @@ static inline __attribute__((always_inline)) void tile_rows(const int R, int64_t
     }
 }
 
-#define CASE(R)                                     \
-    case R:                                         \
-        tile_rows(R, k, a, b, ldb, c, ldc, add);    \
+#define CASE(R)                                       \
+    case R:                                           \
+        tile_rows(R, k, a, lda, b, ldb, c, ldc, add); \
         break;
 
-static void tile_full(int64_t k, const float *a, const float *b, int64_t ldb, float *c,
-                      int64_t ldc, int rows, bool add)
+static void tile_full(int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
+                      float *c, int64_t ldc, int rows, bool add)
 {
     switch (rows) {
         CASES
     }
 }
 
-static void tile(int64_t k, const float *a, const float *b, int64_t ldb, float *c, int64_t ldc,
-                 int rows, int cols, bool add)
+static void tile(int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
+                 int64_t ldc, int rows, int cols, bool add)
 {
     if (cols == NV * VL) {
-        tile_full(k, a, b, ldb, c, ldc, rows, add);
+        tile_full(k, a, lda, b, ldb, c, ldc, rows, add);
         return;
     }
     float edge[MR * NV * VL] __attribute__((aligned(64)));
@@ -69,7 +69,7 @@ static void tile(int64_t k, const float *a, const float *b, int64_t ldb, float *
         for (int j = 0; j < NV * VL; j++)
             edge[r * NV * VL + j] = j < cols ? c[r * ldc + j] : 0.0f;
     }
-    tile_full(k, a, b, ldb, edge, NV * VL, rows, add);
+    tile_full(k, a, lda, b, ldb, edge, NV * VL, rows, add);
     for (int r = 0; r < rows; r++) {
         for (int j = 0; j < cols; j++)
             c[r * ldc + j] = edge[r * NV * VL + j];

@@ -276,8 +276,8 @@ static void many_rows(const pln_narrow_job *t, const float *a, int64_t i0, int64
     fetch_next(t->b, f->nr, j / f->nr + 1, k0, k1);
     for (int64_t i = i0; i < i1; i += f->mr) {
         const int rows = i1 - i < f->mr ? (int)(i1 - i) : f->mr;
-        f->tile(k1 - k0, a + (i - i0) * (k1 - k0), wide, f->nr, t->c + i * t->b->n + j,
-                t->b->n, rows, cols, k0 > 0);
+        f->tile(k1 - k0, a + (i - i0) * (k1 - k0), f->mr, wide, f->nr,
+                t->c + i * t->b->n + j, t->b->n, rows, cols, k0 > 0);
     }
 }
 

@@ -315,7 +315,7 @@ static void one_panel(const job *t, int64_t n0, int cols)
         }
         pln_gemm_pack_rows(panel, t->g->nr, rows, cols, kn);
         for (int64_t i = 0; i < j->m; i += mr)
-            t->g->tile(kn, t->a + padded * k0 + i * kn, panel, t->g->nr,
+            t->g->tile(kn, t->a + padded * k0 + i * kn, mr, panel, t->g->nr,
                        j->y + i * w->n + n0, w->n,
                        j->m - i < mr ? (int)(j->m - i) : (int)mr, cols, k0 > 0);
     }
