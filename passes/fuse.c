@@ -245,7 +245,7 @@ bool pln_chain_begin(pln_chain *c, pln_node *product, const char *op, int channe
     return read_posts(c);
 }
 
-static bool take_next(pln_chain *c)
+bool pln_chain_take_next(pln_chain *c)
 {
     const pln_chain saved = *c;
     pln_node *n = pln_value_only_user(c->out);
@@ -264,7 +264,7 @@ static bool take_next(pln_chain *c)
 
 void pln_chain_follow(pln_chain *c)
 {
-    while (take_next(c))
+    while (pln_chain_take_next(c))
         continue;
 }
 

@@ -36,6 +36,10 @@ bool pln_chain_begin(pln_chain *c, pln_node *product, const char *op, int channe
 /* Starts from the last node of something else, with nothing of it in place. */
 void pln_chain_start(pln_chain *c, pln_node *last, const char *op, int channel_axis,
                      uint32_t n_base, uint32_t bias_at);
+/* Takes factors, and transpositions of the last two dimensions, before a MatMul. */
+void pln_chain_take_inputs(pln_chain *c);
+/* Takes the next node behind it; false: that can't go in. */
+bool pln_chain_take_next(pln_chain *c);
 /* Takes everything behind it that can go in. */
 void pln_chain_follow(pln_chain *c);
 /* Builds the fused node whatever was taken. */

@@ -42,6 +42,7 @@
     X(lower_narrow)   \
     X(unpack)         \
     X(to_ms_act)      \
+    X(to_ms_product)  \
     X(unstate)        \
     X(state_fused)    \
     X(absorb_made)
