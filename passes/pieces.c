@@ -33,31 +33,6 @@ static bool join(const pln_cut *a, const pln_cut *b, int64_t size, pln_cut *out)
     return start <= first.end || size < 0;
 }
 
-static pln_status one_slice(pln_match *m, pln_patch *p)
-{
-    pln_cut a[PLN_MAX_RANK], b[PLN_MAX_RANK];
-    int64_t s[PLN_MAX_RANK], e[PLN_MAX_RANK], ax[PLN_MAX_RANK], t[PLN_MAX_RANK];
-    size_t n = 0;
-    pln_value *x = pln_match_val(m, "x");
-    if (!pln_slice_read(pln_match_node(m, "inner"), a) || !pln_slice_read(m->root, b))
-        return pln_match_refuse(m, "bounds not known, or backwards");
-    for (int i = 0; i < pln_value_rank(x); i++) {
-        pln_cut c = a[i].on ? a[i] : b[i];
-        if (a[i].on && b[i].on && !join(&a[i], &b[i], pln_value_size_at(x, i), &c))
-            return pln_match_refuse(m, "both cut axis %d, whose size is not known", i);
-        if (!c.on)
-            continue;
-        s[n] = c.start, e[n] = c.end, ax[n] = i, t[n++] = c.step;
-    }
-    pln_value *in[5] = { x, pln_patch_ints(p, s, n, "starts"),
-                         pln_patch_ints(p, e, n, "ends"),
-                         pln_patch_ints(p, ax, n, "axes"),
-                         pln_patch_ints(p, t, n, "steps") };
-    pln_node *made = pln_patch_add(p, "Slice", in, 5, 1);
-    pln_patch_replace(p, out_of(m), made ? made->out[0] : NULL);
-    return PLN_OK;
-}
-
 /* A slice along one axis alone, by ones. */
 static bool is_piece(const pln_node *n, int64_t *axis, pln_cut *c)
 {
@@ -123,6 +98,46 @@ static bool find_pieces(const pln_node *first, int64_t axis, pieces *all)
         at += all->size[i];
     }
     return all->n > 1 && at == pln_value_size_at(x, axis);
+}
+
+/* Slices that can't become one Split. */
+static bool only_slices_read(const pln_value *v)
+{
+    int64_t axis;
+    pln_cut c;
+    pieces all;
+    for (const pln_use *u = v->uses; u; u = u->next)
+        if (!u->node || u->slot || u->graph != v->graph || !pln_node_is(u->node, "Slice"))
+            return false;
+    const pln_node *first = v->uses->node;
+    return v->n_uses < 2 || !is_piece(first, &axis, &c) || !find_pieces(first, axis, &all);
+}
+
+static pln_status one_slice(pln_match *m, pln_patch *p)
+{
+    pln_cut a[PLN_MAX_RANK], b[PLN_MAX_RANK];
+    int64_t s[PLN_MAX_RANK], e[PLN_MAX_RANK], ax[PLN_MAX_RANK], t[PLN_MAX_RANK];
+    size_t n = 0;
+    pln_value *x = pln_match_val(m, "x");
+    if (!only_slices_read(pln_match_val(m, "inner")))
+        return pln_match_refuse(m, "others use the first slice");
+    if (!pln_slice_read(pln_match_node(m, "inner"), a) || !pln_slice_read(m->root, b))
+        return pln_match_refuse(m, "bounds not known, or backwards");
+    for (int i = 0; i < pln_value_rank(x); i++) {
+        pln_cut c = a[i].on ? a[i] : b[i];
+        if (a[i].on && b[i].on && !join(&a[i], &b[i], pln_value_size_at(x, i), &c))
+            return pln_match_refuse(m, "both cut axis %d, whose size is not known", i);
+        if (!c.on)
+            continue;
+        s[n] = c.start, e[n] = c.end, ax[n] = i, t[n++] = c.step;
+    }
+    pln_value *in[5] = { x, pln_patch_ints(p, s, n, "starts"),
+                         pln_patch_ints(p, e, n, "ends"),
+                         pln_patch_ints(p, ax, n, "axes"),
+                         pln_patch_ints(p, t, n, "steps") };
+    pln_node *made = pln_patch_add(p, "Slice", in, 5, 1);
+    pln_patch_replace(p, out_of(m), made ? made->out[0] : NULL);
+    return PLN_OK;
 }
 
 static bool stands_first(const pieces *all, const pln_node *n)
@@ -286,7 +301,7 @@ static pln_status gather_of_concat(pln_match *m, pln_patch *p)
 
 static const pln_rule rules[] = {
     { .name = "slice-slice",
-      .match = "Slice(inner=Slice!(x, _, ...), ...)",
+      .match = "Slice(inner=Slice(x, _, ...), ...)",
       .build = one_slice },
     { .name = "slice-concat",
       .match = "Slice(c=Concat(...), ...)",
