@@ -22,6 +22,7 @@
     X(fold_made)      \
     X(fold_input)     \
     X(fold_affine)    \
+    X(fold_order)     \
     X(gemm)           \
     X(fold_pad)       \
     X(reassoc)        \

@@ -14,7 +14,7 @@
 #define CLEAN  "(noop,merge,reshape,pieces,clamp,qdq,fold,shape,control,loops,inline,cse,dce)*"
 #define FOLD                                                                   \
     "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-group-norm,fuse-attention,fuse-act,fuse-rotary," \
-    "fold-input,fold-affine"
+    "fold-input,fold-affine,fold-order"
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv,fuse-skip"
 #define TO_MS  "fuse-skip,to-ms-act,to-ms-product"
 /* Norms before Transposes: they are along the last axis, and found there. */
