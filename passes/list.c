@@ -8,6 +8,7 @@
     X(noop)           \
     X(reshape)        \
     X(pieces)         \
+    X(depth)          \
     X(clamp)          \
     X(merge)          \
     X(fold)           \
