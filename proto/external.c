@@ -128,8 +128,10 @@ pln_status pln_buf_of_file(const pln_allocator *a, int fd, const char *name, boo
         return pln_fail(err, PLN_E_LIMIT, "%s has %lld bytes, the limit is %llu", name,
                         (long long)st.st_size, (unsigned long long)limit);
     const size_t size = (size_t)st.st_size;
-    return copy || size < READ_BELOW ? read_whole(a, fd, size, name, out, err)
-                                     : map_whole(a, fd, size, name, out, err);
+    PLN_TRY(copy || size < READ_BELOW ? read_whole(a, fd, size, name, out, err)
+                                      : map_whole(a, fd, size, name, out, err));
+    (*out)->file = (pln_file_id){ st.st_dev, st.st_ino };
+    return PLN_OK;
 }
 
 void pln_externals_done(pln_externals *x)

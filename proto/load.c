@@ -243,6 +243,16 @@ static pln_status set_directory(pln_model *m, const char *directory)
     return PLN_OK;
 }
 
+pln_status pln_model_keep_outside(pln_model *m, const pln_externals *x)
+{
+    m->outside = PLN_NEW_ARRAY(m->arena, pln_file_id, x->n + 1);
+    if (!m->outside)
+        return PLN_E_NOMEM;
+    for (size_t i = 0; i < x->n; i++)
+        m->outside[m->n_outside++] = x->files[i].buf->file;
+    return PLN_OK;
+}
+
 static pln_status load_into(pln_model *m, pln_buf *source, bool no_external, bool copy,
                             pln_error *err)
 {
@@ -257,6 +267,8 @@ static pln_status load_into(pln_model *m, pln_buf *source, bool no_external, boo
         st = pln_loader_unpack(&l, source, &onnx__model_proto__descriptor, &message);
     if (st == PLN_OK)
         st = load_model(&l, (Onnx__ModelProto *)message);
+    if (st == PLN_OK)
+        st = pln_model_keep_outside(m, &l.external);
     pln_loader_end(&l);
     return st;
 }

@@ -60,6 +60,8 @@ pln_status pln_load_put_back(pln_loader *l, ProtobufCMessage *m, const pln_cut *
 /* Bytes as text for messages: at most 100, what is not printable escaped later. */
 #define PLN_PRBYTES(b) (int)((b).len < 100 ? (b).len : 100), (const char *)(b).data
 
+/* Which files those are, so that none of them is overwritten for another model. */
+pln_status pln_model_keep_outside(pln_model *m, const pln_externals *x);
 /* A model from the bytes of its file. `directory`: where external data may lie; NULL: it is
  * refused. `options` may be NULL. */
 pln_status pln_proto_load(pln_env *env, pln_buf *source, const char *directory,

@@ -211,7 +211,7 @@ static pln_status try_save(const pln_model *model, const target *t, bool *too_la
         st = write_model(&s);
     *too_large = st == PLN_OK && pln_writer_size(&s.w) > PLN_MAX_MESSAGE;
     if (st == PLN_OK && !*too_large)
-        st = pln_save_files(&s.w, t->path, err);
+        st = pln_save_files(model, &s.w, t->path, err);
     pln_writer_end(&s.w);
     return st;
 }

@@ -59,22 +59,61 @@ static pln_status external_path(const char *path, const char *location, char *ou
     return n < PLN_MAX_PATH ? PLN_OK : pln_fail(err, PLN_E_USAGE, "the path is too long");
 }
 
-pln_status pln_save_files(const pln_writer *w, const char *path, pln_error *err)
+/* Whether the file at `path` has weights of the model. */
+static bool holds_weights(const pln_model *m, const char *path)
 {
-    char outside[PLN_MAX_PATH];
-    pln_out_file model, data = PLN_OUT_FILE_INIT;
-    pln_status st = pln_out_begin(&model, path, true, err);
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return false;
+    for (size_t i = 0; i < m->n_outside; i++)
+        if (m->outside[i].dev == st.st_dev && m->outside[i].ino == st.st_ino)
+            return true;
+    return false;
+}
+
+static bool is_source(const pln_model *m, const char *path)
+{
+    struct stat st;
+    return m->source && stat(path, &st) == 0 && m->source->file.dev == st.st_dev &&
+           m->source->file.ino == st.st_ino;
+}
+
+static pln_status spare_weights(const pln_model *m, const char *path, const char *outside,
+                                pln_error *err)
+{
+    const bool alone = holds_weights(m, path);
+    if (!alone && (!*outside || is_source(m, path) || !holds_weights(m, outside)))
+        return PLN_OK;
+    return pln_fail(err, PLN_E_USAGE, "%s has weights of the model that was read: it is not "
+                    "overwritten", alone ? path : outside);
+}
+
+static pln_status begin(pln_out_file *model, pln_out_file *data, const pln_model *m,
+                        const pln_writer *w, const char *path, pln_error *err)
+{
+    char outside[PLN_MAX_PATH] = "";
+    if (w->n_outside)
+        PLN_TRY(external_path(path, w->location, outside, err));
+    PLN_TRY(spare_weights(m, path, outside, err));
+    PLN_TRY(pln_out_begin(model, path, true, err));
+    if (!w->n_outside)
+        return PLN_OK;
+    if (!*model->temp)
+        return pln_fail(err, PLN_E_USAGE, "external data has no place beside %s", path);
+    return pln_out_begin(data, outside, false, err);
+}
+
+pln_status pln_save_files(const pln_model *m, const pln_writer *w, const char *path,
+                          pln_error *err)
+{
+    pln_out_file model = PLN_OUT_FILE_INIT, data = PLN_OUT_FILE_INIT;
+    pln_status st = begin(&model, &data, m, w, path, err);
     if (st == PLN_OK)
         st = put_message(&model, w, err);
-    if (st == PLN_OK && w->n_outside) {
-        st = external_path(path, w->location, outside, err);
-        if (st == PLN_OK)
-            st = pln_out_begin(&data, outside, false, err);
-        if (st == PLN_OK)
-            st = put_outside(&data, w, err);
-        if (st == PLN_OK)
-            st = pln_out_commit(&data, err);
-    }
+    if (st == PLN_OK && w->n_outside)
+        st = put_outside(&data, w, err);
+    if (st == PLN_OK && w->n_outside)
+        st = pln_out_commit(&data, err);
     if (st == PLN_OK)
         st = pln_out_commit(&model, err);
     pln_out_end(&data);

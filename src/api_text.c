@@ -2,7 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-#include "proto/external.h"
+#include "proto/load.h"
 #include "src/ir/env.h"
 #include "src/ir/text.h"
 #include "src/ir/version.h"
@@ -121,8 +121,10 @@ PLN_API pln_status pln_model_parse(pln_env *env, const char *text, size_t len,
                             .refused = !directory, .limit = env->limits.file_bytes };
     const pln_text_source source = { open_external, &files };
     pln_status st = pln_text_parse_model(env, text, len, &source, out, err);
+    const bool kept = st == PLN_OK && pln_model_keep_outside(*out, &files) == PLN_OK &&
+                      keep_directory(*out, directory) == PLN_OK;
     pln_externals_done(&files);
-    if (st == PLN_OK && keep_directory(*out, directory) != PLN_OK) {
+    if (st == PLN_OK && !kept) {
         pln_model_free(*out);
         *out = NULL;
         st = pln_oom(err);

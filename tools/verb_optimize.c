@@ -35,7 +35,7 @@ static const opt optimize_opts[] = {
     { "dim", 0, OPT_LIST, offsetof(optimize_args, verify.feed.dims), "NAME=N",
       "give a symbolic dimension a size" },
     VERIFY_OPTS(optimize_args, verify),
-    { "fold-growth", 0, OPT_INT, offsetof(optimize_args, fold_growth), "BYTES",
+    { "fold-growth", 0, OPT_COUNT, offsetof(optimize_args, fold_growth), "BYTES",
       "most bytes that constant folding may add" },
     { "no-stamp", 0, OPT_FLAG, offsetof(optimize_args, no_stamp), NULL,
       "leave no recipe in the metadata" },

@@ -33,7 +33,7 @@ static const opt reduce_opts[] = {
       "it is the failure that is sought" },
     { "max-time", 0, OPT_FLOAT, offsetof(reduce_args, max_time), "S",
       "stop after this many seconds with the smallest model so far" },
-    { "max-checks", 0, OPT_INT, offsetof(reduce_args, max_checks), "N",
+    { "max-checks", 0, OPT_COUNT, offsetof(reduce_args, max_checks), "N",
       "stop after the command has run N times" },
     SAVE_OPTS(reduce_args, save),
     { NULL },

@@ -284,6 +284,11 @@ static pln_status copy_model(cloner *c)
             return PLN_E_NOMEM;
         strcpy(d->directory, s->directory);
     }
+    d->outside = PLN_NEW_ARRAY(d->arena, pln_file_id, s->n_outside + 1);
+    if (!d->outside)
+        return PLN_E_NOMEM;
+    for (; d->n_outside < s->n_outside; d->n_outside++)
+        d->outside[d->n_outside] = s->outside[d->n_outside];
     d->opsets = copy_opsets(c, s->opsets, s->n_opsets);
     d->metadata = PLN_NEW_ARRAY(d->arena, pln_metadata, s->n_metadata);
     d->functions = PLN_NEW_ARRAY(d->arena, pln_function *, s->n_functions);

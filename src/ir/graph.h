@@ -206,6 +206,8 @@ struct pln_model {
     pln_blob extra;   /* training info, device configurations, unknown fields */
     char *directory;  /* where external data lies; NULL: refused */
     pln_buf *source;  /* the mapped file; NULL when built or parsed from text */
+    pln_file_id *outside; /* the external files that it was read from */
+    size_t n_outside;
     uint32_t n_values, n_nodes; /* next ids */
     pln_arena *io_arena;        /* what pln_model_io() hands out; under io_lock */
     atomic_flag io_lock;

@@ -3,7 +3,14 @@
 #ifndef PLN_UTIL_BUF_H
 #define PLN_UTIL_BUF_H
 
+#include <stdint.h>
+
 #include "src/util/alloc.h"
+
+/* Which file it is, whatever it is called. */
+typedef struct pln_file_id {
+    uint64_t dev, ino;
+} pln_file_id;
 
 typedef struct pln_buf {
     unsigned char *data;
@@ -14,6 +21,7 @@ typedef struct pln_buf {
     pln_release_fn user_release;
     _Atomic uint32_t refs;
     bool writable; /* false: a mapped file or the caller's constant memory */
+    pln_file_id file; /* that the bytes were read from; zeros: none */
     bool mapped;   /* pages can be handed back with pln_buf_drop_pages */
 } pln_buf;
 

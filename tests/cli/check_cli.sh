@@ -97,6 +97,27 @@ check "it is gone" 1 grep -q ext.bin "$tmp/in.onnx"
 check "external data elsewhere" 2 "$planish" optimize "$tmp/add.onnx" "$tmp/away.onnx" \
     --external-data ../away.bin --external-threshold 1
 absent "nothing is written then" "$tmp/away.onnx"
+absent "nor beside it" "$tmp/away.bin"
+check "external data of another model" 2 "$planish" optimize "$tmp/ext.onnx" "$tmp/away.onnx" \
+    --external-data ext.bin --external-threshold 1
+one_line "one line for it"
+absent "nothing is written then" "$tmp/away.onnx"
+check "a model in place of weights" 2 "$planish" optimize "$tmp/ext.onnx" "$tmp/ext.bin"
+check "they are as they were" 0 "$planish" compare "$tmp/add.onnx" "$tmp/ext.onnx"
+check "a model in place, with its data" 0 "$planish" optimize "$tmp/ext.onnx" "$tmp/ext.onnx" \
+    --external-data ext.bin --external-threshold 1
+check "it is as it was" 0 "$planish" compare "$tmp/add.onnx" "$tmp/ext.onnx"
+check "external data of stdout" 2 "$planish" optimize "$tmp/add.onnx" - --external-data e.bin
+check "external data of a device" 2 "$planish" optimize "$tmp/add.onnx" /dev/null \
+    --external-data e.bin --external-threshold 1
+check "external data without a name" 2 "$planish" optimize "$tmp/add.onnx" "$tmp/away.onnx" \
+    --external-data ""
+check "a negative size" 2 "$planish" optimize "$tmp/add.onnx" "$tmp/away.onnx" \
+    --external-threshold -1
+ln -s ext.bin "$tmp/ext.lnk"
+check "external data that is a link" 0 "$planish" optimize "$tmp/add.onnx" "$tmp/ext2.onnx" \
+    --external-data ext.lnk --external-threshold 1
+check "the link is replaced, not followed" 1 test -L "$tmp/ext.lnk"
 check "compare before and after" 0 "$planish" compare "$tmp/add.onnx" "$tmp/opt3.onnx"
 cat >"$tmp/mm.txt" <<'EOF'
 <ir_version: 8, opset_import: ["" : 17]>

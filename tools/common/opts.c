@@ -98,7 +98,7 @@ static int store(const opt *o, const char *value, void *args)
     errno = 0;
     if (o->kind == OPT_STR) {
         *(const char **)field = value;
-    } else if (o->kind == OPT_INT) {
+    } else if (o->kind == OPT_INT || o->kind == OPT_COUNT) {
         *(int64_t *)field = strtoll(value, &end, 10);
     } else if (o->kind == OPT_FLOAT) {
         *(double *)field = strtod(value, &end);
@@ -110,6 +110,8 @@ static int store(const opt *o, const char *value, void *args)
         l->v = grown;
         l->v[l->n++] = value;
     }
+    if (o->kind == OPT_COUNT && end && end != value && !*end && *(int64_t *)field < 0)
+        return fail(2, "option '--%s' can't be negative: %s", o->name, value);
     if (end && (end == value || *end || errno))
         return fail(2, "option '--%s' needs a number, not '%s'", o->name, value);
     return 0;

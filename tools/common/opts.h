@@ -9,6 +9,7 @@
 typedef enum opt_kind {
     OPT_FLAG,  /* bool */
     OPT_INT,   /* int64_t */
+    OPT_COUNT, /* int64_t, not negative */
     OPT_FLOAT, /* double */
     OPT_STR,   /* const char * */
     OPT_LIST   /* str_list: may be given again */
@@ -21,7 +22,7 @@ typedef struct str_list {
 
 typedef struct opt {
     const char *name; /* without the dashes; NULL ends the table */
-    char letter;      /* 0: none. An OPT_INT with a letter also takes -O3 */
+    char letter;      /* 0: none. A number with a letter also takes -O3 */
     opt_kind kind;
     size_t offset; /* of the field in the verb's argument struct */
     const char *arg;

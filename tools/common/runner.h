@@ -14,7 +14,7 @@ typedef struct session_args {
 #define SESSION_OPTS(st, field)                                                          \
     { "device", 0, OPT_STR, offsetof(st, field.device), "ref|cpu|dnnl",                   \
       "what may run nodes (all that is there)" },                                         \
-    { "threads", 0, OPT_INT, offsetof(st, field.threads), "N",                            \
+    { "threads", 0, OPT_COUNT, offsetof(st, field.threads), "N",                          \
       "OMP_NUM_THREADS, else the processors allowed" },                                   \
     { "no-optimize", 0, OPT_FLAG, offsetof(st, field.no_optimize), NULL,                  \
       "run the graph as it is" }

@@ -11,6 +11,9 @@ int model_save(const pln_model *model, const char *path, const save_args *args)
     pln_save_options o = PLN_SAVE_OPTIONS_INIT;
     if (args->external && strcmp(args->external, "none"))
         o.external_data = args->external;
+    if (o.external_data && (!*o.external_data || !strcmp(path, "-")))
+        return fail(2, *o.external_data ? "external data has no place beside stdout"
+                                        : "--external-data needs a file's name, or none");
     o.external_threshold = args->threshold > 0 ? (uint64_t)args->threshold : 0;
     pln_error *err = pln_error_new();
     int rc = 0;

@@ -17,7 +17,7 @@ typedef struct verify_args {
 #define VERIFY_OPTS(st, field)                                                         \
     { "verify",                                                                        \
       0,                                                                               \
-      OPT_INT,                                                                         \
+      OPT_COUNT,                                                                       \
       offsetof(st, field.n),                                                           \
       "N",                                                                             \
       "compare with the original on N random inputs; write nothing if it differs" },   \
