@@ -256,6 +256,14 @@ static const char *reason_to_keep(retyper *r, const pln_node *n)
     return reason_of_range(r, n);
 }
 
+static bool knows_types(const pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (n->in[i] && n->in[i]->type.kind == PLN_KIND_NONE)
+            return false;
+    return true;
+}
+
 static void note_kept(retyper *r, const pln_node *n, const char *why)
 {
     const char *name = n->name;
@@ -444,7 +452,7 @@ static pln_status convert_node(retyper *r, pln_node *n)
         PLN_TRY(set_inputs(r, n, false, &any));
     } else if (!why && !any && n->n_in && !gives_type(n, r->to) &&
                !(n->op->traits & PLN_OP_SHAPE_ONLY) && strcmp(n->op_type, "Cast") != 0) {
-        why = "it does not take the type";
+        why = knows_types(n) ? "it does not take the type" : "the type of an input is not known";
     }
     if (why)
         note_kept(r, n, why);

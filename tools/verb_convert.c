@@ -10,6 +10,8 @@
 #include "tools/common/verify.h"
 #include "tools/common/wide.h"
 
+#define NO_OPSET INT64_MIN
+
 typedef struct convert_args {
     common_args common;
     verify_args verify;
@@ -206,7 +208,7 @@ static int choose(const convert_args *a, pln_model *model)
 static int change(const convert_args *a, pln_env *env, pln_model *model, const char *path,
                   json_t *report)
 {
-    const int rc = a->opset ? convert_opset(a, model, path) : 0;
+    const int rc = a->opset != NO_OPSET ? convert_opset(a, model, path) : 0;
     return rc || !a->dtype ? rc : convert_dtype(a, env, model, path, report);
 }
 
@@ -276,9 +278,16 @@ static int finish(const convert_args *a, char **files, const pln_model *model,
     return report_json(&a->common, json_incref(report));
 }
 
+static void defaults(void *args)
+{
+    ((convert_args *)args)->opset = NO_OPSET;
+}
+
 static int run(void *args, int n_files, char **files)
 {
     const convert_args *a = args;
+    if (!a->dtype && (a->keep_io || a->block))
+        return fail(2, "%s needs --dtype", a->keep_io ? "--keep-io" : "--block");
     pln_model *model = NULL;
     json_t *before = NULL, *report = json_object();
     int rc;
@@ -320,6 +329,7 @@ const verb verb_convert = {
         "  planish convert m.onnx head.onnx --extract hidden:logits\n",
     .opts = convert_opts,
     .args_size = sizeof(convert_args),
+    .defaults = defaults,
     .min_files = 2,
     .max_files = 2,
     .run = run,

@@ -1,5 +1,6 @@
 /* planish reduce: the smallest model for which a command still fails.
  * SPDX-License-Identifier: Apache-2.0 */
+#include <ftw.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,7 @@ static void defaults(void *args)
 
 /* ---- one candidate --------------------------------------------------------------- */
 
+#define NOT_FOUND 127 /* the shell's status */
 #define WEIGHTS "weights.data"
 #define WHOLE   "whole.onnx"
 #define STAGED  (1 << 20) /* bytes of weights from which on they are written once */
@@ -76,7 +78,7 @@ static bool log_has(const checker *c, const char *text)
     size_t len;
     if (read_file(c->log, &data, &len))
         return false;
-    const bool has = strstr(data, text) != NULL;
+    const bool has = memmem(data, len, text, strlen(text)) != NULL;
     free(data);
     return has;
 }
@@ -131,6 +133,8 @@ static int check(void *user, const pln_model *candidate)
         return -1;
     if (c->n == 1)
         c->want = status;
+    if (c->n == 1 && status == NOT_FOUND)
+        return 0;
     return is_failure(c, status) && status == c->want;
 }
 
@@ -146,18 +150,19 @@ static int make_folder(checker *c)
     return 0;
 }
 
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *ftw)
+{
+    (void)st;
+    (void)kind;
+    (void)ftw;
+    remove(path);
+    return 0;
+}
+
+/* With all that the command put there. */
 static void remove_folder(const checker *c)
 {
-    char data[4300];
-    snprintf(data, sizeof data, "%s.data", c->model);
-    unlink(data);
-    snprintf(data, sizeof data, "%s/" WEIGHTS, c->folder);
-    unlink(data);
-    snprintf(data, sizeof data, "%s/" WHOLE, c->folder);
-    unlink(data);
-    unlink(c->model);
-    unlink(c->log);
-    rmdir(c->folder);
+    nftw(c->folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
 /* ---- the verb -------------------------------------------------------------------- */
@@ -234,7 +239,9 @@ static int reduce(checker *c, pln_env *env, pln_model **model, const char *path,
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
     const pln_status st = search_staged(c, env, model, &json, err);
-    if (c->broken)
+    if (c->n == 1 && c->want == NOT_FOUND)
+        rc = fail(2, "there is no such command: %s", c->args->check);
+    else if (c->broken)
         rc = fail(3, "candidates can't be written or the command can't be run (%s)",
                   c->folder);
     else if (st == PLN_E_USAGE && c->n == 1)
@@ -287,6 +294,8 @@ static int run(void *args, int n_files, char **files)
     json_t *before = NULL, *report = NULL;
     if (!a->check || !*a->check)
         return fail(2, "reduce needs --check CMD");
+    if (a->timeout < 0 || a->max_time < 0)
+        return fail(2, "--timeout and --max-time can't be negative");
     int rc;
     pln_env *env = report_env(&a->common, &rc);
     if (!rc)

@@ -148,6 +148,10 @@ check "bench as JSON" 0 "$planish" bench "$tmp/add.onnx" --seconds 0.1 --json -
 holds "bench has p50" "$tmp/out" '"p50_ms"'
 check "a model from stdin" 0 sh -c "'$planish' info - <'$tmp/add.onnx'"
 
+check "a size that is none" 2 "$planish" run "$tmp/add.onnx" --dim N=two
+check "a size of no dimension" 0 "$planish" run "$tmp/add.onnx" --dim M=2 --range z=0:1
+holds "is told" "$tmp/err" "no input has a dimension 'M'"
+holds "and a range of no input" "$tmp/err" "'z' is not an input"
 check "unknown input" 3 "$planish" run "$tmp/add.onnx" --input "nope=$tmp/y.npz"
 one_line "one line for an unknown input"
 check "wrong shape" 3 "$planish" run "$tmp/add.onnx" --shape x=2x4

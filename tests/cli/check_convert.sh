@@ -65,6 +65,8 @@ absent "nothing is written" "$tmp/none.onnx"
 holds "the first node is listed" "$tmp/blockers.json" '"node": "a"'
 holds "the second node is listed" "$tmp/blockers.json" '"node": "b"'
 holds "with a reason" "$tmp/blockers.json" "lacks the operator"
+check "set 0" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --opset 0
+check "what needs a type" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --keep-io
 check "no such set" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --opset 99
 absent "nothing is written for it" "$tmp/none.onnx"
 
@@ -107,6 +109,8 @@ check "renaming onto a name of a body" 2 "$planish" convert "$tmp/body.onnx" "$t
 check "a size for a dimension" 0 "$planish" convert "$tmp/m.onnx" "$tmp/d.onnx" --dim N=2
 check "info of the sized" 0 "$planish" info "$tmp/d.onnx"
 holds "inputs have it" "$tmp/out" "float\[2,4\]"
+check "a size past all numbers" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" \
+    --dim N=99999999999999999999
 check "a size for no dimension" 2 "$planish" convert "$tmp/m.onnx" "$tmp/none.onnx" --dim Z=2
 check "all in one" 0 "$planish" convert "$tmp/m.onnx" "$tmp/all.onnx" --extract x:u --dim N=2 \
     --opset 13 --rename u=result --verify 2 --json "$tmp/all.json"

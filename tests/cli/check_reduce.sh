@@ -109,6 +109,23 @@ check "the output does not match" 2 "$planish" reduce "$tmp/m.onnx" "$tmp/none.o
     --check "$tmp/has Sigmoid" --match "no such text"
 check "a command that hangs" 2 "$planish" reduce "$tmp/m.onnx" "$tmp/none.onnx" \
     --check "sleep 20; : {}" --timeout 0.2
+check "a command that is not there" 2 "$planish" reduce "$tmp/m.onnx" "$tmp/none.onnx" \
+    --check no-such-command
+one_line "one line for it"
+holds "it says so" "$tmp/err" "no such command"
+check "what is no time" 2 "$planish" reduce "$tmp/m.onnx" "$tmp/none.onnx" --check false \
+    --timeout nan
+check "a negative time" 2 "$planish" reduce "$tmp/m.onnx" "$tmp/none.onnx" --check false \
+    --max-time -1
+mkdir "$tmp/t"
+check "a command that changes its file and leaves others" 0 env TMPDIR="$tmp/t" "$planish" \
+    reduce -q "$tmp/m.onnx" "$tmp/x.onnx" --check 'mkdir {}.d; echo >{}; exit 3' --max-checks 4
+check "nothing is left of it" 0 test -z "$(ls -A "$tmp/t")"
+check "the model is none of its doing" 0 "$planish" check "$tmp/x.onnx"
+check "a command that leaves a process" 0 "$planish" reduce -q "$tmp/m.onnx" "$tmp/x.onnx" \
+    --check "(sleep 1; touch '$tmp/late') & exit 3" --max-checks 1
+sleep 1.5
+check "it is ended" 1 test -e "$tmp/late"
 check "no command" 2 "$planish" reduce "$tmp/m.onnx" "$tmp/none.onnx"
 check "a missing file" 3 "$planish" reduce "$tmp/gone.onnx" "$tmp/none.onnx" --check false
 check "an unwritable place" 3 "$planish" reduce "$tmp/m.onnx" "$tmp/no/such.onnx" --check "$tmp/has Neg"

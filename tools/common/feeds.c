@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "tools/common/feeds.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,6 +29,19 @@ static const char *lookup(const str_list *list, const char *name)
         if (feeds_split(list->v[i], key, sizeof key, &value) && !strcmp(key, name))
             found = value;
     return found;
+}
+
+bool feeds_split_dim(const char *arg, char *name, size_t size, int64_t *n)
+{
+    const char *value;
+    char *end = NULL;
+    errno = 0;
+    if (feeds_split(arg, name, size, &value))
+        *n = strtoll(value, &end, 10);
+    if (end && end != value && !*end && !errno)
+        return true;
+    fail(2, "--dim needs NAME=N, not '%s'", arg);
+    return false;
 }
 
 int64_t feeds_dim(const str_list *dims, const char *name)
@@ -287,9 +301,50 @@ int feeds_random(pln_env *env, const pln_model *model, const feed_args *args,
     return rc;
 }
 
+static bool has_dim(const pln_model *model, const char *name)
+{
+    pln_io_info io;
+    for (size_t i = 0; i < pln_model_count(model, PLN_INPUT); i++)
+        if (pln_model_io(model, PLN_INPUT, i, &io) == PLN_OK)
+            for (int d = 0; d < io.rank; d++)
+                if (io.dim_names && io.dim_names[d] && !strcmp(io.dim_names[d], name))
+                    return true;
+    return false;
+}
+
+/* What names nothing is told of: several models may share the options. */
+static int check_names(const pln_model *model, const feed_args *args)
+{
+    char name[1024];
+    const char *value;
+    int64_t size;
+    pln_io_info io;
+    const struct {
+        const char *option;
+        const str_list *list;
+    } of_inputs[] = { { "shape", &args->shapes }, { "range", &args->ranges } };
+    for (size_t i = 0; i < args->dims.n; i++) {
+        if (!feeds_split_dim(args->dims.v[i], name, sizeof name, &size))
+            return 2;
+        if (size < 0)
+            return fail(2, "--dim: '%s' can't have size %lld", name, (long long)size);
+        if (!has_dim(model, name))
+            warn("--dim: no input has a dimension '%s'", name);
+    }
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < of_inputs[k].list->n; i++) {
+            const char *arg = of_inputs[k].list->v[i];
+            if (!feeds_split(arg, name, sizeof name, &value))
+                return fail(2, "--%s needs NAME=..., not '%s'", of_inputs[k].option, arg);
+            if (!find_input(model, name, &io))
+                warn("--%s: '%s' is not an input", of_inputs[k].option, name);
+        }
+    return 0;
+}
+
 int feeds_make(pln_env *env, const pln_model *model, const feed_args *args, feeds *out)
 {
-    int rc = 0;
+    int rc = check_names(model, args);
     for (size_t i = 0; !rc && i < args->files.n; i++)
         rc = from_file(env, model, args->files.v[i], args, out);
     for (size_t i = 0; !rc && i < args->archives.n; i++)

@@ -57,6 +57,8 @@ int feeds_random(pln_env *env, const pln_model *model, const feed_args *args,
                  uint64_t seed, feeds *out);
 /* Splits "NAME=VALUE"; the name is copied into name. false: no '='. */
 bool feeds_split(const char *arg, char *name, size_t size, const char **value);
+/* Splits "NAME=N" of --dim; false after an error was printed. */
+bool feeds_split_dim(const char *arg, char *name, size_t size, int64_t *n);
 /* The size given for a symbolic dimension, or -1. */
 int64_t feeds_dim(const str_list *dims, const char *name);
 

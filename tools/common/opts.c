@@ -3,6 +3,7 @@
 #include "tools/common/opts.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -112,6 +113,8 @@ static int store(const opt *o, const char *value, void *args)
     }
     if (o->kind == OPT_COUNT && end && end != value && !*end && *(int64_t *)field < 0)
         return fail(2, "option '--%s' can't be negative: %s", o->name, value);
+    if (o->kind == OPT_FLOAT && isnan(*(double *)field))
+        return fail(2, "option '--%s' needs a number, not '%s'", o->name, value);
     if (end && (end == value || *end || errno))
         return fail(2, "option '--%s' needs a number, not '%s'", o->name, value);
     return 0;

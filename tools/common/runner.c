@@ -49,13 +49,9 @@ int model_set_dims(pln_model *model, const str_list *dims)
     int rc = 0;
     for (size_t i = 0; !rc && i < dims->n; i++) {
         char name[1024];
-        const char *value;
-        char *end = NULL;
-        const int64_t size = feeds_split(dims->v[i], name, sizeof name, &value)
-                                 ? strtoll(value, &end, 10)
-                                 : -1;
-        if (!end || end == value || *end)
-            rc = fail(2, "--dim needs NAME=N, not '%s'", dims->v[i]);
+        int64_t size;
+        if (!feeds_split_dim(dims->v[i], name, sizeof name, &size))
+            rc = 2;
         else if (pln_model_set_dim(model, name, size, err) != PLN_OK)
             rc = fail_status(err, "--dim");
     }

@@ -74,6 +74,12 @@ static void run_child(const char *command, const char *log)
     _exit(127);
 }
 
+/* What the command left running goes with it. */
+static void end_group(pid_t pid)
+{
+    kill(-pid, SIGKILL);
+}
+
 static int wait_for(pid_t pid, double seconds, const volatile bool *stop)
 {
     const double begin = now_seconds();
@@ -82,12 +88,14 @@ static int wait_for(pid_t pid, double seconds, const volatile bool *stop)
         int status;
         const pid_t done = waitpid(pid, &status, WNOHANG);
         if (done == pid)
+            end_group(pid);
+        if (done == pid)
             return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
         if (done < 0 && errno != EINTR)
             return TRY_BROKEN;
         const bool late = seconds > 0 && now_seconds() - begin > seconds;
         if (late || *stop) {
-            kill(-pid, SIGKILL);
+            end_group(pid);
             waitpid(pid, &status, 0);
             return late ? TRY_TIMEOUT : TRY_BROKEN;
         }
