@@ -2,8 +2,9 @@
  *
  *     QuantizeLinear(DequantizeLinear(q, s, z), s, z)             => q
  *     QuantizeLinear(Reshape(DequantizeLinear(q, s, z), t), s, z) => Reshape(q, t)
+ *     QuantizeLinear(Relu(DequantizeLinear(q, s, z)), s, z)       => Clip(q, z)
  *     QuantizeLinear(Relu(x), s, 0)                               => QuantizeLinear(x, s, 0)
- *     Gather(DequantizeLinear(w, s, z), i)                        => DequantizeLinear(Gather(w, i), s, z)
+ *     Gather(DequantizeLinear(w, s), i)                  => DequantizeLinear(Gather(w, i), s)
  *
  * Dequantizing and quantizing again gives every integer back, since (q - z) s / s is off by
  * less than half a step; that holds for scales that are constant, positive and neither so
@@ -16,7 +17,8 @@
 #include <math.h>
 #include <string.h>
 
-#define TABLE 256 /* elements: a smaller table is no weight */
+#define TABLE 256    /* elements: a smaller table is no weight */
+#define CAST  1024   /* the same where a Cast widens it, which folding takes */
 #define MAX_IN 64
 #define MAX_MOVES 8
 
@@ -162,6 +164,7 @@ static const struct {
     { "ReverseSequence", 16, 10 }, { "Compress", 16, 9 }, { "DepthToSpace", 8, 1 },
     { "SpaceToDepth", 8, 1 },  { "MaxPool", 8, 12 },      { "Pad", 8, 11 },
     { "ReduceMax", 8, 12 },    { "ReduceMin", 8, 12 },    { "Resize", 8, 10 },
+    { "Relu", 8, 12 },         { "Clip", 8, 12 }, /* as Clip */
 };
 
 static bool moves_integers(const pln_pass_ctx *ctx, const pln_node *n, pln_dtype dt)
@@ -194,12 +197,47 @@ static bool is_padded_with(const pln_node *pad, const pln_node *q, double *level
            level_of(q, v, level);
 }
 
+/* Bounds of a Relu or Clip; false: they are not known. */
+static bool bounds_of(const pln_node *n, double *lo, double *hi)
+{
+    *lo = -INFINITY;
+    *hi = INFINITY;
+    if (pln_node_is(n, "Relu")) {
+        *lo = 0;
+        return true;
+    }
+    return (n->n_in < 2 || !n->in[1] || pln_value_is_splat(n->in[1], lo)) &&
+           (n->n_in < 3 || !n->in[2] || pln_value_is_splat(n->in[2], hi)) && *lo <= *hi;
+}
+
+static bool is_clamp(const pln_node *n)
+{
+    return pln_node_is(n, "Relu") || pln_node_is(n, "Clip");
+}
+
+/* Quantizing is monotonic: the levels of the bounds bound the levels. */
+static pln_value *clamped(pln_patch *p, const pln_node *n, const pln_node *q, pln_value *x)
+{
+    double lo, hi, least, most;
+    if (!bounds_of(n, &lo, &hi) || !level_of(q, lo, &least) || !level_of(q, hi, &most))
+        return NULL;
+    pln_value *in[3] = { x, NULL, NULL };
+    if (!isinf(lo))
+        in[1] = pln_patch_scalar(p, x->type.dtype, least, "min");
+    if (!isinf(hi))
+        in[2] = pln_patch_scalar(p, x->type.dtype, most, "max");
+    pln_node *c = pln_patch_add(p, "Clip", in, in[2] ? 3 : in[1] ? 2 : 1, 1);
+    return c ? c->out[0] : NULL;
+}
+
 /* Node mv on integers. */
 static pln_value *moved(pln_match *m, pln_patch *p, const pln_node *mv, pln_value *x)
 {
     pln_value *in[MAX_IN];
     double level;
     uint32_t n_in = mv->n_in;
+    if (is_clamp(mv))
+        return clamped(p, mv, m->root, x);
     memcpy(in, mv->in, n_in * sizeof in[0]);
     in[0] = x;
     if (pads_with_number(mv) && is_padded_with(mv, m->root, &level)) {
@@ -218,14 +256,15 @@ static pln_status move(pln_match *m, pln_patch *p)
     const pln_node *mv[MAX_MOVES], *d = m->root->in[0]->def;
     const pln_dtype dt = m->root->out[0]->type.dtype;
     int n = 0;
-    double level;
+    double level, lo, hi;
     for (; !pln_node_is(d, "DequantizeLinear"); d = d->in[0]->def) {
         if (n == MAX_MOVES || d->n_in > MAX_IN || !moves_integers(m->ctx, d, dt) ||
             !has_one_output(d) || !pln_value_is_single_use(d->out[0]) || !d->in[0] ||
             !d->in[0]->def || d->graph != m->root->graph)
             return pln_match_refuse(m, "something between does not move integers alone");
-        if (pads_with_number(d) && !is_padded_with(d, m->root, &level))
-            return pln_match_refuse(m, "it pads with a number that is not known");
+        if ((pads_with_number(d) && !is_padded_with(d, m->root, &level)) ||
+            (is_clamp(d) && (!bounds_of(d, &lo, &hi) || !level_of(m->root, lo, &level))))
+            return pln_match_refuse(m, "'%s' has a bound that is not known", d->name);
         mv[n++] = d;
     }
     if (!has_one_scale(d) || !has_one_scale(m->root) || !undoes(m->root, d))
@@ -294,14 +333,11 @@ static bool is_lowest(const pln_node *q)
     return (!zero_of(q) || pln_value_is_splat(zero_of(q), &z)) && z == lo;
 }
 
-/* Both ends of the clip saturate. */
+/* Both bounds are ends of the range. */
 static bool reaches_ends(const pln_node *q, const pln_node *clip)
 {
-    double lo = -INFINITY, hi = INFINITY, at_lo, at_hi, least, most;
-    if ((clip->n_in > 1 && clip->in[1] && !pln_value_is_splat(clip->in[1], &lo)) ||
-        (clip->n_in > 2 && clip->in[2] && !pln_value_is_splat(clip->in[2], &hi)))
-        return false;
-    return lo <= hi && level_of(q, lo, &at_lo) && level_of(q, hi, &at_hi) &&
+    double lo, hi, at_lo, at_hi, least, most;
+    return bounds_of(clip, &lo, &hi) && level_of(q, lo, &at_lo) && level_of(q, hi, &at_hi) &&
            level_of(q, -INFINITY, &least) && level_of(q, INFINITY, &most) &&
            at_lo == least && at_hi == most;
 }
@@ -326,9 +362,9 @@ static pln_status saturate(pln_match *m, pln_patch *p)
 /* ---- tables --------------------------------------------------------------------- */
 
 /* Rows are widened behind the Gather that picks them. */
-static pln_status check_table(pln_match *m, const pln_value *wide)
+static pln_status check_table(pln_match *m, const pln_value *wide, int64_t small)
 {
-    if (pln_value_count(pln_match_val(m, "w")) <= TABLE)
+    if (pln_value_count(pln_match_val(m, "w")) <= small)
         return pln_match_refuse(m, "its table is small");
     if (!m->ctx->options->session && !pln_value_is_single_use(wide))
         return pln_match_refuse(m, "others need the wide table");
@@ -381,7 +417,7 @@ static pln_status table(pln_match *m, pln_patch *p)
     const int rank = pln_value_rank(w), picks = pln_value_rank(m->root->in[1]);
     int64_t axis = axis_of(d), at = pln_node_get_int(m->root, "axis", 0);
     at += at < 0 ? rank : 0;
-    PLN_TRY(check_table(m, d->out[0]));
+    PLN_TRY(check_table(m, d->out[0], TABLE));
     if (pln_node_get_int(d, "block_size", 0) || pln_dtype_bits(w->type.dtype) < 8)
         return pln_match_refuse(m, "its table is in blocks, or of less than a byte");
     if (!is_scalar(scale_of(d)) && axis == at) {
@@ -409,7 +445,7 @@ static pln_status cast_table(pln_match *m, pln_patch *p)
     if (pln_dtype_bits(w->type.dtype) < 8 ||
         pln_dtype_bits(w->type.dtype) >= pln_dtype_bits(c->out[0]->type.dtype))
         return pln_match_refuse(m, "it makes nothing wider");
-    PLN_TRY(check_table(m, c->out[0]));
+    PLN_TRY(check_table(m, c->out[0], CAST));
     pln_value *g = gathered(m, p, pln_match_val(m, "w"));
     pln_node *n = g ? pln_patch_copy(p, c, &g, 1) : NULL;
     if (!n)
@@ -452,7 +488,7 @@ static const pln_rule rules[] = {
       .build = move },
     { .name = "integer-move",
       .match = MOVED("ReverseSequence|Compress|DepthToSpace|SpaceToDepth|MaxPool|Pad|"
-                     "ReduceMax|ReduceMin|Resize"),
+                     "ReduceMax|ReduceMin|Resize|Relu|Clip"),
       .build = move },
     { .name = "integer-concat", .match = "QuantizeLinear(c=Concat!(...), ...)", .build = concat },
     { .name = "integer-split", .match = "Split(d=DequantizeLinear(...), ...)", .build = split },

@@ -46,7 +46,8 @@ MOVES = [
     qdq("qdq_two_moves", "a = MaxPool<kernel_shape=[2,2]>(d) e = Transpose<perm=[0,2,3,1]>(a)", k=2,
         out="float[N, 5, 5, 4]"),
     qdq("qdq_concat", "e = Concat<axis=1>(d, d)", out="float[N, 8, 6, 6]"),
-    qdq("qdq_relu_between", "e = Relu(d)", k=3),
+    qdq("qdq_relu_between", "e = Relu(d)"),
+    qdq("qdq_clip_between", "e = Clip(d, lo, hi)", "float lo = {-1}, float hi = {1}"),
     # what may not be taken for a move
     qdq("trap_qdq_resize_linear", "e = Resize<mode=\"linear\">(d, , f)", "float[4] f = {1, 1, 2, 2}",
         k=3, out="float[N, 4, 12, 12]"),
@@ -154,6 +155,6 @@ CASES = MOVES + [
     Case("table_by_rows", """(int64[N] i) => (float[N, 16] y) <int8[40, 16] w, float[40] s> {
          d = DequantizeLinear<axis=0>(w, s) y = Gather(d, i) }""", most=2, tol=0,
          values={"w": levels(np.int8, (40, 16))}),
-    Case("table_cast", """(int64[N] i) => (float[N, 16] y) <float16[40, 16] w> {
+    Case("table_cast", """(int64[N] i) => (float[N, 16] y) <float16[200, 16] w> {
          c = Cast<to=1>(w) y = Gather(c, i) }""", most=2, tol=0),
 ]
