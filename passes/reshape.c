@@ -68,6 +68,72 @@ static pln_status one_view(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
+/* ---- a transposition between views ------------------------------------------------ */
+
+/* How many axes, from `at` to `stop`, have this product; 0 where that is not known. */
+static int group_at(pln_shape wide, int at, int stop, int step, pln_dim product)
+{
+    int64_t size = 1;
+    if (at != stop && pln_dim_equal(wide.dims[at], product))
+        return 1;
+    for (int n = 1; at != stop; at += step, n++) {
+        const pln_dim d = wide.dims[at];
+        if (!pln_dim_is_known(d) || d.value < 1 ||
+            __builtin_mul_overflow(size, d.value, &size))
+            return 0;
+        if (pln_dim_is(product, size))
+            return n;
+    }
+    return 0;
+}
+
+/* Where the axes of the narrow shape begin among those of the wide one: each is the product of
+ * those up to the next. One of them may be unknown. */
+static bool groups_of(pln_shape wide, pln_shape narrow, int *begin)
+{
+    int first = 0, last = narrow.rank, n;
+    begin[first] = 0;
+    begin[last] = wide.rank;
+    while (first < last && (n = group_at(wide, begin[first], begin[last], 1,
+                                         narrow.dims[first])) > 0) {
+        begin[first + 1] = begin[first] + n;
+        first++;
+    }
+    if (first == last)
+        return begin[last] == wide.rank;
+    while (last > first + 1 && (n = group_at(wide, begin[last] - 1, begin[first] - 1, -1,
+                                             narrow.dims[last - 1])) > 0) {
+        begin[last - 1] = begin[last] - n;
+        last--;
+    }
+    return last == first + 1 && begin[last] > begin[first];
+}
+
+static pln_status one_transpose(pln_match *m, pln_patch *p)
+{
+    int64_t inner[PLN_MAX_RANK], perm[PLN_MAX_RANK];
+    int begin[PLN_MAX_RANK + 1], rank, n = 0;
+    pln_value *x = pln_match_val(m, "x");
+    const pln_shape from = x->type.shape, middle = pln_match_val(m, "inner")->type.shape;
+    const pln_shape to = out_of(m)->type.shape;
+    if (from.rank < 0 || to.rank != from.rank || middle.rank < 0 ||
+        !pln_perm_of(pln_match_node(m, "t"), inner, &rank) || rank != middle.rank ||
+        !groups_of(from, middle, begin))
+        return pln_match_refuse(m, "the first view does not join axes, as far as is known");
+    for (int k = 0; k < rank; k++)
+        for (int i = begin[inner[k]]; i < begin[inner[k] + 1]; i++, n++) {
+            perm[n] = i;
+            if (pln_dim_is_unknown(from.dims[i]) || pln_dim_is(from.dims[i], 0) ||
+                !pln_dim_equal(to.dims[n], from.dims[i]))
+                return pln_match_refuse(m, "the second view does not part them again");
+        }
+    pln_node *t = pln_patch_add(p, "Transpose", &x, 1, 1);
+    if (!t || pln_node_set_ints(t, "perm", perm, (size_t)n) != PLN_OK)
+        return PLN_E_NOMEM;
+    pln_patch_replace_proven(p, out_of(m), t->out[0]);
+    return PLN_OK;
+}
+
 /* ---- squeezes ------------------------------------------------------------------- */
 
 /* Axes of the outer one count where the inner one's are already gone or there. */
@@ -288,6 +354,9 @@ static const pln_rule rules[] = {
     { .name = "view-view",
       .match = VIEW "(inner=Transpose!(x), ...)",
       .build = one_view },
+    { .name = "transpose-of-joined",
+      .match = VIEW "(t=Transpose!(inner=" VIEW "(x, ...)), ...)",
+      .build = one_transpose },
     { .name = "extremum-extremum",
       .match = "ReduceMax|ReduceMin(inner=ReduceMax|ReduceMin!(x, a#), b#)",
       .build = one_reduction },

@@ -155,4 +155,10 @@ CASES = [
          a, b = Split<axis=2>(x, s) y = Relu(a) }""", most=2),
     Case("pad_in_slice", X + """(float[N, 4, 6] y) <int64[6] p = {0, 0, 1, 0, 0, 1}, int64[1] s = {1},
          int64[1] e = {7}, int64[1] ax = {2}> { a = Pad(x, p) b = Slice(a, s, e, ax) y = Relu(b) }"""),
+    Case("transpose_of_joined", """(float[2, 4, 5, 8] x) => (float[2, 4, 8, 5] y)
+         <int64[3] s = {-1, 5, 8}, int64[4] t = {2, 4, 8, 5}> { a = Reshape(x, s)
+         b = Transpose<perm=[0,2,1]>(a) y = Reshape(b, t) }""", most=1),
+    Case("transpose_of_joined_dynamic", """(float[2, N, 3, 6] x) => (float[3, 6, 2, N] y)
+         <int64[2] s = {-1, 18}, int64[4] t = {3, 6, 2, -1}> { a = Reshape(x, s)
+         b = Transpose<perm=[1,0]>(a) y = Reshape(b, t) }""", most=1),
 ]
