@@ -44,6 +44,7 @@
     X(lower_narrow)   \
     X(unpack)         \
     X(to_ms_act)      \
+    X(to_ms_quant)    \
     X(to_ms_product)  \
     X(unstate)        \
     X(state_fused)    \

@@ -4,74 +4,20 @@
  * them differ.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/fuse.h"
-#include "passes/pass.h"
+#include "passes/qdq_unit.h"
 
-#include <math.h>
 #include <string.h>
 
-static bool is_byte(const pln_value *v)
-{
-    return v && (v->type.dtype == PLN_DT_U8 || v->type.dtype == PLN_DT_S8);
-}
-
-static bool is_scalar(const pln_value *v)
-{
-    return v && pln_value_count(v) == 1;
-}
-
-/* A DequantizeLinear to float with scales along `axis` of a rank, or one scale. */
-static const pln_node *dequantizer(const pln_value *v, int axis)
-{
-    const pln_node *n = v ? v->def : NULL;
-    if (!n || !pln_node_is(n, "DequantizeLinear") ||
-        pln_node_get_int(n, "block_size", 0) || n->in[1]->type.dtype != PLN_DT_F32)
-        return NULL;
-    if (is_scalar(n->in[1]))
-        return n;
-    const int rank = pln_value_rank(n->in[0]);
-    int64_t at = pln_node_get_int(n, "axis", 1);
-    at += at < 0 ? rank : 0;
-    return axis >= 0 && rank > axis && at == axis && pln_value_rank(n->in[1]) == 1 ? n
-                                                                                   : NULL;
-}
-
-static pln_value *zero_of(const pln_node *n)
-{
-    return n->n_in > 2 ? n->in[2] : NULL;
-}
-
 /* ---- the bias ------------------------------------------------------------------- */
-
-/* An int32 bias counts in steps of the sums when its scale is the product of theirs. */
-static bool counts_in_sums(const pln_node *bias, const pln_value *a_scale,
-                           const pln_value *b_scale)
-{
-    double a;
-    const pln_value *s = bias->in[1];
-    if (!pln_value_is_splat(a_scale, &a) || !pln_value_is_const(s) ||
-        !pln_value_is_const(b_scale) || zero_of(bias) ||
-        pln_tensor_materialize(s->cst, NULL) != PLN_OK ||
-        pln_tensor_materialize(b_scale->cst, NULL) != PLN_OK)
-        return false;
-    const int64_t n = pln_tensor_size(s->cst), nb = pln_tensor_size(b_scale->cst);
-    if (n != nb)
-        return false;
-    for (int64_t i = 0; i < n; i++) {
-        const double want = a * pln_tensor_get_f64(b_scale->cst, i);
-        if (!(fabs(pln_tensor_get_f64(s->cst, i) - want) <= 1e-6 * fabs(want)))
-            return false;
-    }
-    return true;
-}
 
 static bool take_bias(pln_match *m, pln_value *bias, pln_chain *q)
 {
     if (!bias)
         return true;
-    const pln_node *d = dequantizer(bias, 0);
+    const pln_node *d = pln_dequantizer(bias, 0);
     q->base[6] = bias;
     if (d && d->in[0]->type.dtype == PLN_DT_S32 &&
-        counts_in_sums(d, q->base[2], q->base[4]))
+        pln_bias_counts_in_sums(d, q->base[2], q->base[4]))
         q->base[6] = d->in[0];
     if (pln_value_rank(q->base[6]) == 1)
         return true;
@@ -91,12 +37,12 @@ static int weight_axis(const pln_chain *c, bool conv)
 static pln_status check_unit(pln_match *m, const pln_chain *c, bool conv,
                              const pln_node **a, const pln_node **b)
 {
-    *a = dequantizer(c->base[0], -1);
-    *b = dequantizer(c->base[1], weight_axis(c, conv));
-    if (!*a || !*b || !is_byte((*a)->in[0]) || !is_byte((*b)->in[0]))
+    *a = pln_dequantizer(c->base[0], -1);
+    *b = pln_dequantizer(c->base[1], weight_axis(c, conv));
+    if (!*a || !*b || !pln_is_byte((*a)->in[0]) || !pln_is_byte((*b)->in[0]))
         return pln_match_refuse(m, "its inputs are not dequantized bytes");
     if (!pln_value_is_const((*b)->in[0]) || !pln_value_is_const((*b)->in[1]) ||
-        (zero_of(*b) && !pln_value_is_const(zero_of(*b))))
+        (pln_zero_point(*b) && !pln_value_is_const(pln_zero_point(*b))))
         return pln_match_refuse(m, "its weights are not constant");
     if (!conv && pln_value_rank((*b)->in[0]) != 2)
         return pln_match_refuse(m, "its weights are not one matrix");
@@ -110,13 +56,13 @@ static void take_quantizer(pln_chain *q)
 {
     pln_node *n = pln_value_only_user(q->out);
     if (!n || !pln_node_is(n, "QuantizeLinear") || n->in[0] != q->out ||
-        n->graph != q->product->graph || !is_scalar(n->in[1]) || !is_byte(n->out[0]) ||
+        n->graph != q->product->graph || !pln_is_one_number(n->in[1]) || !pln_is_byte(n->out[0]) ||
         n->in[1]->type.dtype != PLN_DT_F32 || pln_node_get_int(n, "block_size", 0))
         return;
-    if (n->out[0]->type.dtype == PLN_DT_S8 && !zero_of(n))
+    if (n->out[0]->type.dtype == PLN_DT_S8 && !pln_zero_point(n))
         return;
     q->base[7] = n->in[1];
-    q->base[8] = zero_of(n);
+    q->base[8] = pln_zero_point(n);
     q->out = n->out[0];
 }
 
@@ -150,9 +96,9 @@ static pln_status lower(pln_match *m, pln_patch *p)
     q.base[0] = a->in[0];
     q.base[1] = b->in[0];
     q.base[2] = a->in[1];
-    q.base[3] = zero_of(a);
+    q.base[3] = pln_zero_point(a);
     q.base[4] = b->in[1];
-    q.base[5] = zero_of(b);
+    q.base[5] = pln_zero_point(b);
     if (!take_bias(m, c.base[2], &q))
         return PLN_E_UNSUPPORTED;
     memcpy(q.post, c.post, sizeof q.post);
@@ -177,7 +123,7 @@ static pln_status check_dynamic(pln_match *m)
     if (!d || !pln_node_is(d, "DynamicQuantizeLinear") || q->slot != 0 || s->def != d ||
         s->slot != 1 || z->def != d || z->slot != 2)
         return pln_match_refuse(m, "not quantized by one DynamicQuantizeLinear");
-    if (pln_value_rank(w) != 2 || !is_byte(w))
+    if (pln_value_rank(w) != 2 || !pln_is_byte(w))
         return pln_match_refuse(m, "its weights are not one matrix of bytes");
     const int64_t n = w->cst->dims[1], n_scales = pln_value_count(ws);
     if ((n_scales != 1 && (n_scales != n || pln_value_rank(ws) != 1)) ||
