@@ -183,8 +183,9 @@ static pln_status resize_infer(pln_infer *inf, pln_error *err)
 /* ---- what each axis does ------------------------------------------------------------------------ */
 
 typedef struct resize_axis {
-    int64_t in, out, size_wanted;
-    double scale, roi_start, roi_end;
+    int64_t in, out;
+    double scale, width;         /* width: that of the output before it was rounded down */
+    double roi_start, roi_width; /* in pixels from the first to the last, and as a share */
     bool same; /* nothing to do */
     int taps;
     int32_t *index; /* [out][taps], clamped to the input */
@@ -207,15 +208,31 @@ static bool all_scales(const pln_call *c, const int *axes, int n, resize_axis *a
                 return false;
         }
         const double common = a->policy == STRETCH ? 0 : common_scale(a->policy, in, want, n);
-        for (int i = 0; i < n; i++)
-            ax[axes[i]].scale = a->policy == STRETCH ? (double)want[i] / (double)in[i] : common;
+        for (int i = 0; i < n; i++) {
+            resize_axis *at = &ax[axes[i]];
+            at->scale = a->policy == STRETCH ? (double)want[i] / (double)in[i] : common;
+            at->width = at->scale * (double)in[i];
+        }
         return true;
     }
     if (!pln_call_has(c, 2) || pln_tensor_size(c->in[2]) != n)
         return false;
-    for (int i = 0; i < n; i++)
-        ax[axes[i]].scale = PLN_DATA(const float, c->in[2])[i];
+    for (int i = 0; i < n; i++) {
+        const float scale = PLN_DATA(const float, c->in[2])[i];
+        ax[axes[i]].scale = scale;
+        ax[axes[i]].width = scale * (float)x->dims[axes[i]];
+    }
     return true;
+}
+
+/* In roi's own precision: which positions at the very edge are outside hangs on the last bit. */
+static void set_roi(resize_axis *ax, const pln_tensor *roi, int i, int n)
+{
+    const double start = pln_tensor_get_f64(roi, i), end = pln_tensor_get_f64(roi, n + i);
+    const double last = (double)(ax->in - 1);
+    const bool wide = roi->dtype == PLN_DT_F64;
+    ax->roi_start = wide ? start * last : (float)start * (float)last;
+    ax->roi_width = wide ? end - start : (float)end - (float)start;
 }
 
 static bool all_axes(const pln_call *c, resize_axis *ax)
@@ -227,26 +244,24 @@ static bool all_axes(const pln_call *c, resize_axis *ax)
         return false;
     for (int i = 0; i < x->rank; i++)
         ax[i] = (resize_axis){ .in = x->dims[i], .out = y->dims[i], .scale = 1,
-                               .roi_end = 1 };
+                               .width = (double)x->dims[i], .roi_width = 1 };
     if (!all_scales(c, axes, n, ax))
         return false;
     const bool roi = a->coords == TF_CROP_AND_RESIZE;
     if (roi && (!pln_call_has(c, 1) || pln_tensor_size(c->in[1]) != 2 * n))
         return false;
-    for (int i = 0; roi && i < n; i++) {
-        ax[axes[i]].roi_start = pln_tensor_get_f64(c->in[1], i);
-        ax[axes[i]].roi_end = pln_tensor_get_f64(c->in[1], n + i);
-    }
+    for (int i = 0; roi && i < n; i++)
+        set_roi(&ax[axes[i]], c->in[1], i, n);
     for (int i = 0; i < x->rank; i++)
         ax[i].same = ax[i].in == ax[i].out && ax[i].scale == 1 && ax[i].roi_start == 0 &&
-                     ax[i].roi_end == 1;
+                     ax[i].roi_width == 1;
     return true;
 }
 
 /* Where output position x lies in the input. */
 static double source(const resize_attrs *a, const resize_axis *ax, double x, bool *outside)
 {
-    const double in = (double)ax->in, out = ax->scale * in;
+    const double in = (double)ax->in, out = ax->width;
     *outside = false;
     switch ((coord_mode)a->coords) {
     case ALIGN_CORNERS:
@@ -260,8 +275,8 @@ static double source(const resize_attrs *a, const resize_axis *ax, double x, boo
     case HALF_PIXEL_SYMMETRIC:
         return in / 2 * (1 - (double)ax->out / out) + (x + 0.5) / ax->scale - 0.5;
     case TF_CROP_AND_RESIZE: {
-        const double span = (ax->roi_end - ax->roi_start) * (in - 1);
-        const double at = ax->roi_start * (in - 1) + (out == 1 ? span / 2 : x * span / (out - 1));
+        const double at = ax->roi_start + (out == 1 ? ax->roi_width * (in - 1) / 2
+                                                    : x * ax->roi_width * (in - 1) / (out - 1));
         *outside = at < 0 || at > in - 1;
         return at;
     }
