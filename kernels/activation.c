@@ -122,6 +122,10 @@ REF(Shrink)
     X(Tanh, tanh, 0, 0)                             \
     X(Mish, mish, 0, 0)                             \
     X(Swish, swish, a->alpha, 0)                    \
+    X(Selu, selu, a->alpha, a->gamma)               \
+    X(Celu, celu, a->alpha, 0)                      \
+    X(Softsign, softsign, 0, 0)                     \
+    X(ThresholdedRelu, thresholded_relu, a->alpha, 0) \
     X(GeluErf, gelu, 0, 0)                          \
     X(GeluTanh, gelu_tanh, 0, 0)
 
@@ -306,14 +310,14 @@ const pln_op_desc pln_ops_activation[] = {
     ACT(Relu, 14, PLN_TS_SINT "," PLN_TS_FLOAT, NULL, &Relu_cpu),
     ACT(LeakyRelu, 16, PLN_TS_FLOAT, LeakyRelu_spec, &LeakyRelu_cpu),
     ACT(Elu, 22, PLN_TS_FLOAT, Elu_spec, &Elu_cpu),
-    ACT(Selu, 22, PLN_TS_FLOAT, Selu_spec, NULL),
-    ACT(Celu, 28, PLN_TS_FLOAT, Elu_spec, NULL),
-    ACT(ThresholdedRelu, 22, PLN_TS_FLOAT, Elu_spec, NULL),
+    ACT(Selu, 22, PLN_TS_FLOAT, Selu_spec, &Selu_cpu),
+    ACT(Celu, 28, PLN_TS_FLOAT, Elu_spec, &Celu_cpu),
+    ACT(ThresholdedRelu, 22, PLN_TS_FLOAT, Elu_spec, &ThresholdedRelu_cpu),
     ACT(HardSigmoid, 22, PLN_TS_FLOAT, HardSigmoid_spec, &HardSigmoid_cpu),
     ACT(HardSwish, 22, PLN_TS_FLOAT, NULL, &HardSwish_cpu),
     ACT(Sigmoid, 13, PLN_TS_FLOAT, NULL, &Sigmoid_cpu),
     ACT(Softplus, 22, PLN_TS_FLOAT, NULL, &Softplus_cpu),
-    ACT(Softsign, 22, PLN_TS_FLOAT, NULL, NULL),
+    ACT(Softsign, 22, PLN_TS_FLOAT, NULL, &Softsign_cpu),
     ACT(Tanh, 13, PLN_TS_FLOAT, NULL, &Tanh_cpu),
     ACT(Gelu, 20, PLN_TS_FLOAT, Gelu_spec, &Gelu_cpu),
     ACT(Mish, 22, PLN_TS_FLOAT, NULL, &Mish_cpu),

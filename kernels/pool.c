@@ -2,11 +2,9 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/pool.h"
 
-#include <float.h>
-#include <math.h>
-
+#include "kernels/pool_fns.h"
 #include "kernels/raise.h"
-#include "src/ir/numeric.h"
+#include "src/util/cpu.h"
 
 /* ---- geometry
  * --------------------------------------------------------------------------- */
@@ -48,276 +46,6 @@ bool pool_axis_size(const pool_attrs *a, pool_axis *ax)
         ax->out++;
     return true;
 }
-
-/* The rows of a window: taps of all spatial dimensions but the last. */
-typedef struct pool_taps {
-    int64_t tap[PLN_MAX_RANK], start[PLN_MAX_RANK];
-    int64_t offset; /* in pixels, of the row */
-    int64_t count;  /* rows that the divisor of an average counts */
-    bool inside, more;
-} pool_taps;
-
-static void pool_taps_look(pool_taps *t, const pool_geo *g)
-{
-    bool counted = true;
-    t->inside = true;
-    t->offset = 0;
-    for (int i = 0; i < g->s - 1; i++) {
-        const int64_t at = t->start[i] + t->tap[i] * g->ax[i].dil;
-        t->inside &= at >= 0 && at < g->ax[i].in;
-        counted &= at < g->ax[i].in + g->ax[i].after;
-        t->offset += at * g->step[i];
-    }
-    t->count += g->include_pad ? counted : t->inside;
-}
-
-static void pool_taps_start(pool_taps *t, const pool_geo *g, const int64_t *o)
-{
-    for (int i = 0; i < g->s - 1; i++) {
-        t->tap[i] = 0;
-        t->start[i] = o[i] * g->ax[i].stride - g->ax[i].before;
-    }
-    t->count = 0;
-    t->more = true;
-    pool_taps_look(t, g);
-}
-
-static void pool_taps_next(pool_taps *t, const pool_geo *g)
-{
-    for (int i = g->s - 2; i >= 0; i--) {
-        if (++t->tap[i] < g->ax[i].k) {
-            pool_taps_look(t, g);
-            return;
-        }
-        t->tap[i] = 0;
-    }
-    t->more = false;
-}
-
-/* Taps of one window of an axis that the divisor of an average counts. */
-static int64_t pool_count(const pool_axis *ax, int64_t o, bool include_pad)
-{
-    const int64_t start = o * ax->stride - ax->before;
-    const int64_t end = include_pad ? ax->in + ax->after : ax->in;
-    int64_t lo = 0, hi = ax->k;
-    if (!include_pad && start < 0)
-        lo = (-start + ax->dil - 1) / ax->dil;
-    if (start + (ax->k - 1) * ax->dil >= end)
-        hi = end > start ? (end - start + ax->dil - 1) / ax->dil : 0;
-    return hi > lo ? hi - lo : 0;
-}
-
-static void pool_row_position(const pool_geo *g, int64_t row, int64_t *o)
-{
-    for (int i = g->s - 2; i >= 0; i--) {
-        o[i] = row % g->ax[i].out;
-        row /= g->ax[i].out;
-    }
-}
-
-/* ---- kernels by type and kind
- * ---------------------------------------------------------------- */
-
-typedef struct pool_job {
-    pool_geo geo;
-    const void *x;
-    void *y;
-} pool_job;
-
-#define POOL_CHANNELS 256
-
-#define PLAIN(x)     (x)
-#define MAX2(a, b)   ((b) > (a) ? (b) : (a))
-#define SUM2(a, b)   ((a) + (b))
-#define SAME(a, n)   ((void)(n), (a))
-#define MEAN(a, n)   ((n) > 0 ? (a) / (n) : 0)
-#define POW_F(a, v)  ((a) + powf(fabsf(v), (float)g->p))
-#define ROOT_F(a, n) ((void)(n), powf(a, (float)g->inv_p))
-#define POW_D(a, v)  ((a) + pow(fabs(v), (double)g->p))
-#define ROOT_D(a, n) ((void)(n), pow(a, g->inv_p))
-#define SQ(a, v)     ((a) + (v) * (v))
-#define SQRT_F(a, n) ((void)(n), sqrtf(a))
-
-#define NAME(x) max_f32_##x
-#define ELEM    float
-#define ACC     float
-#define LOAD    PLAIN
-#define STORE   PLAIN
-#define INIT    -INFINITY
-#define STEP    MAX2
-#define JOIN    MAX2
-#define FINISH  SAME
-#include "kernels/pool_tmpl.h"
-#define NAME(x) max_f64_##x
-#define ELEM    double
-#define ACC     double
-#define LOAD    PLAIN
-#define STORE   PLAIN
-#define INIT    -INFINITY
-#define STEP    MAX2
-#define JOIN    MAX2
-#define FINISH  SAME
-#include "kernels/pool_tmpl.h"
-#define NAME(x) max_f16_##x
-#define ELEM    uint16_t
-#define ACC     float
-#define LOAD    pln_f16_to_f32
-#define STORE   pln_f32_to_f16
-#define INIT    -INFINITY
-#define STEP    MAX2
-#define JOIN    MAX2
-#define FINISH  SAME
-#include "kernels/pool_tmpl.h"
-#define NAME(x) max_bf16_##x
-#define ELEM    uint16_t
-#define ACC     float
-#define LOAD    pln_bf16_to_f32
-#define STORE   pln_f32_to_bf16
-#define INIT    -INFINITY
-#define STEP    MAX2
-#define JOIN    MAX2
-#define FINISH  SAME
-#include "kernels/pool_tmpl.h"
-#define NAME(x) max_u8_##x
-#define ELEM    uint8_t
-#define ACC     uint8_t
-#define LOAD    PLAIN
-#define STORE   PLAIN
-#define INIT    0
-#define STEP    MAX2
-#define JOIN    MAX2
-#define FINISH  SAME
-#include "kernels/pool_tmpl.h"
-#define NAME(x) max_s8_##x
-#define ELEM    int8_t
-#define ACC     int8_t
-#define LOAD    PLAIN
-#define STORE   PLAIN
-#define INIT    INT8_MIN
-#define STEP    MAX2
-#define JOIN    MAX2
-#define FINISH  SAME
-#include "kernels/pool_tmpl.h"
-
-#define NAME(x) avg_f32_##x
-#define ELEM    float
-#define ACC     float
-#define LOAD    PLAIN
-#define STORE   PLAIN
-#define INIT    0
-#define STEP    SUM2
-#define JOIN    SUM2
-#define FINISH  MEAN
-#include "kernels/pool_tmpl.h"
-#define NAME(x) avg_f64_##x
-#define ELEM    double
-#define ACC     double
-#define LOAD    PLAIN
-#define STORE   PLAIN
-#define INIT    0
-#define STEP    SUM2
-#define JOIN    SUM2
-#define FINISH  MEAN
-#include "kernels/pool_tmpl.h"
-#define NAME(x) avg_f16_##x
-#define ELEM    uint16_t
-#define ACC     float
-#define LOAD    pln_f16_to_f32
-#define STORE   pln_f32_to_f16
-#define INIT    0
-#define STEP    SUM2
-#define JOIN    SUM2
-#define FINISH  MEAN
-#include "kernels/pool_tmpl.h"
-#define NAME(x) avg_bf16_##x
-#define ELEM    uint16_t
-#define ACC     float
-#define LOAD    pln_bf16_to_f32
-#define STORE   pln_f32_to_bf16
-#define INIT    0
-#define STEP    SUM2
-#define JOIN    SUM2
-#define FINISH  MEAN
-#include "kernels/pool_tmpl.h"
-
-#define NAME(x) l2_f32_##x
-#define ELEM    float
-#define ACC     float
-#define LOAD    PLAIN
-#define STORE   PLAIN
-#define INIT    0
-#define STEP    SQ
-#define JOIN    SUM2
-#define FINISH  SQRT_F
-#include "kernels/pool_tmpl.h"
-#define NAME(x) lp_f32_##x
-#define ELEM    float
-#define ACC     float
-#define LOAD    PLAIN
-#define STORE   PLAIN
-#define INIT    0
-#define STEP    POW_F
-#define JOIN    SUM2
-#define FINISH  ROOT_F
-#include "kernels/pool_tmpl.h"
-#define NAME(x) lp_f64_##x
-#define ELEM    double
-#define ACC     double
-#define LOAD    PLAIN
-#define STORE   PLAIN
-#define INIT    0
-#define STEP    POW_D
-#define JOIN    SUM2
-#define FINISH  ROOT_D
-#include "kernels/pool_tmpl.h"
-#define NAME(x) lp_f16_##x
-#define ELEM    uint16_t
-#define ACC     float
-#define LOAD    pln_f16_to_f32
-#define STORE   pln_f32_to_f16
-#define INIT    0
-#define STEP    POW_F
-#define JOIN    SUM2
-#define FINISH  ROOT_F
-#include "kernels/pool_tmpl.h"
-#define NAME(x) lp_bf16_##x
-#define ELEM    uint16_t
-#define ACC     float
-#define LOAD    pln_bf16_to_f32
-#define STORE   pln_f32_to_bf16
-#define INIT    0
-#define STEP    POW_F
-#define JOIN    SUM2
-#define FINISH  ROOT_F
-#include "kernels/pool_tmpl.h"
-
-typedef struct pool_fns {
-    pln_range_fn plain, last;
-} pool_fns;
-
-typedef enum pool_kind { POOL_MAX, POOL_AVG, POOL_LP, POOL_KINDS } pool_kind;
-
-#define FNS(x)              \
-    {                       \
-        x##_plain, x##_last \
-    }
-static const pool_fns fns_by_type[POOL_KINDS][PLN_DT_COUNT] = {
-    [POOL_MAX] = { [PLN_DT_F32] = FNS(max_f32),
-                   [PLN_DT_F64] = FNS(max_f64),
-                   [PLN_DT_F16] = FNS(max_f16),
-                   [PLN_DT_BF16] = FNS(max_bf16),
-                   [PLN_DT_U8] = FNS(max_u8),
-                   [PLN_DT_S8] = FNS(max_s8) },
-    [POOL_AVG] = { [PLN_DT_F32] = FNS(avg_f32),
-                   [PLN_DT_F64] = FNS(avg_f64),
-                   [PLN_DT_F16] = FNS(avg_f16),
-                   [PLN_DT_BF16] = FNS(avg_bf16) },
-    [POOL_LP] = { [PLN_DT_F32] = FNS(lp_f32),
-                  [PLN_DT_F64] = FNS(lp_f64),
-                  [PLN_DT_F16] = FNS(lp_f16),
-                  [PLN_DT_BF16] = FNS(lp_bf16) },
-};
-static const pool_fns l2_fns = FNS(l2_f32);
 
 /* ---- inference
  * ------------------------------------------------------------------------------- */
@@ -451,16 +179,27 @@ static void geo_global(const pln_call *c, pool_geo *g)
     geo_finish(g, x);
 }
 
+static const pool_table *pool_loops(void)
+{
+#if defined(__x86_64__)
+    const uint32_t cpu = pln_cpu_flags();
+    if (cpu & PLN_CPU_AVX512)
+        return &pool_avx512;
+    if (cpu & PLN_CPU_AVX2)
+        return &pool_avx2;
+#endif
+    return &pool_c;
+}
+
 static pln_status run_geo(pln_call *c, pool_kind kind, const pool_geo *g, pln_error *err)
 {
     pool_job job = { .geo = *g, .x = c->in[0]->data, .y = c->out[0]->data };
     const pln_dtype dt = c->in[0]->dtype;
-    const pool_fns *fns = &fns_by_type[kind][dt];
     if (kind == POOL_LP) {
         job.geo.inv_p = 1.0 / (double)g->p;
-        if (g->p == 2 && dt == PLN_DT_F32)
-            fns = &l2_fns;
+        kind = g->p == 2 && dt == PLN_DT_F32 ? POOL_L2 : POOL_LP;
     }
+    const pool_fns *fns = &(*pool_loops())[kind][dt];
     if (!fns->plain)
         return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "pooling of %s",
                              pln_dtype_name(dt));

@@ -57,19 +57,69 @@ static void NAME(direct)(const ELEM *x, ELEM *y, const pool_geo *g, const int64_
     }
 }
 
-/* acc[i] joined with t[i step], which lie `step` apart; the compiler vectorizes the usual
- * steps. */
-static void NAME(spread)(ACC *acc, const ACC *t, int64_t step, int64_t n)
+/* t[i] = the elements i of all rows combined. */
+static inline void NAME(columns)(ACC *restrict t, const ELEM *const *row, int n_rows, int64_t n,
+                                 const pool_geo *g)
 {
-    if (step == 1)
+    (void)g;
+    const ELEM *p = row[0], *q = row[1], *r = row[2];
+    if (n_rows == 1)
         for (int64_t i = 0; i < n; i++)
-            acc[i] = JOIN(acc[i], t[i]);
-    else if (step == 2)
+            t[i] = STEP(t[i], LOAD(p[i]));
+    else if (n_rows == 2)
         for (int64_t i = 0; i < n; i++)
-            acc[i] = JOIN(acc[i], t[2 * i]);
-    else
+            t[i] = STEP(STEP(t[i], LOAD(p[i])), LOAD(q[i]));
+    else if (n_rows == 3)
         for (int64_t i = 0; i < n; i++)
-            acc[i] = JOIN(acc[i], t[i * step]);
+            t[i] = STEP(STEP(STEP(t[i], LOAD(p[i])), LOAD(q[i])), LOAD(r[i]));
+}
+
+/* acc[i] = t[i step] joined with the k - 1 that follow it `dil` apart. Called with constants,
+ * for which the compiler vectorizes it. */
+static inline __attribute__((always_inline)) void
+NAME(join)(ACC *restrict acc, const ACC *restrict t, int64_t k, int64_t step, int64_t dil,
+           int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        ACC a = t[i * step];
+        for (int64_t j = 1; j < k; j++)
+            a = JOIN(a, t[i * step + j * dil]);
+        acc[i] = a;
+    }
+}
+
+static void NAME(windows)(ACC *acc, const ACC *t, const pool_axis *ax, int64_t n)
+{
+    if (ax->dil == 1 && ax->stride == 1 && ax->k == 2)
+        NAME(join)(acc, t, 2, 1, 1, n);
+    else if (ax->dil == 1 && ax->stride == 1 && ax->k == 3)
+        NAME(join)(acc, t, 3, 1, 1, n);
+    else if (ax->dil == 1 && ax->stride == 2 && ax->k == 2)
+        NAME(join)(acc, t, 2, 2, 1, n);
+    else if (ax->dil == 1 && ax->stride == 2 && ax->k == 3)
+        NAME(join)(acc, t, 3, 2, 1, n);
+    else {
+        for (int64_t i = 0; i < n; i++)
+            acc[i] = t[i * ax->stride];
+        for (int64_t j = 1; j < ax->k; j++) {
+            const ACC *p = t + j * ax->dil;
+            if (ax->stride == 1)
+                for (int64_t i = 0; i < n; i++)
+                    acc[i] = JOIN(acc[i], p[i]);
+            else
+                for (int64_t i = 0; i < n; i++)
+                    acc[i] = JOIN(acc[i], p[i * ax->stride]);
+        }
+    }
+}
+
+/* Windows [from, to), which start at `first`: their divisors differ at the borders. */
+static void NAME(finish)(ELEM *y, const ACC *acc, int64_t from, int64_t to, int64_t first,
+                         int64_t rows, const pool_geo *g)
+{
+    const pool_axis *ax = &g->ax[g->s - 1];
+    for (int64_t i = from; i < to; i++)
+        y[i] = STORE(FINISH(acc[i], rows * pool_count(ax, first + i, g->include_pad)));
 }
 
 /* Columns of all rows of the windows are combined first, then the windows slide over
@@ -87,31 +137,30 @@ static void NAME(slide)(const ELEM *x, ELEM *y, const pool_geo *g, const int64_t
     ACC tmp[TMP], acc[TMP];
     for (int64_t i = 0; i < width; i++)
         tmp[i] = INIT;
-    for (int64_t i = 0; i < n; i++)
-        acc[i] = INIT;
-    ACC *column = tmp + (first - start);
+    const ELEM *row[3] = { x, x, x };
+    int rows = 0;
     pool_taps t;
     for (pool_taps_start(&t, g, o); t.more; pool_taps_next(&t, g)) {
-        const ELEM *row = x + t.offset + first;
-        for (int64_t i = 0; t.inside && i < cols; i++)
-            column[i] = STEP(column[i], LOAD(row[i]));
+        if (t.inside)
+            row[rows++] = x + t.offset + first;
+        if (rows == 3) {
+            NAME(columns)(tmp + (first - start), row, rows, cols, g);
+            rows = 0;
+        }
     }
-    for (int64_t j = 0; j < ax->k; j++)
-        NAME(spread)(acc, tmp + j * ax->dil, ax->stride, n);
+    NAME(columns)(tmp + (first - start), row, rows, cols, g);
+    NAME(windows)(acc, tmp, ax, n);
     /* Windows [lo, hi) lie inside, and count all their columns. */
     int64_t lo = start < 0 ? (-start + ax->stride - 1) / ax->stride : 0;
     int64_t hi = (ax->in - start - pool_reach(ax)) / ax->stride + 1;
     hi = ax->in - start < pool_reach(ax) ? 0 : hi > n ? n : hi;
     lo = lo < hi ? lo : hi;
-    for (int64_t i = 0; i < lo; i++)
-        y[from + i] = STORE(
-            FINISH(acc[i], t.count * pool_count(ax, from + i, g->include_pad)));
+    y += from;
+    NAME(finish)(y, acc, 0, lo, from, t.count, g);
     const int64_t all = t.count * ax->k;
     for (int64_t i = lo; i < hi; i++)
-        y[from + i] = STORE(FINISH(acc[i], all));
-    for (int64_t i = hi; i < n; i++)
-        y[from + i] = STORE(
-            FINISH(acc[i], t.count * pool_count(ax, from + i, g->include_pad)));
+        y[i] = STORE(FINISH(acc[i], all));
+    NAME(finish)(y, acc, hi, n, from, t.count, g);
 }
 
 /* Output rows [begin, end), counted over all planes. */

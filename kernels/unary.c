@@ -41,6 +41,9 @@
     X(Log, log)               \
     X(Reciprocal, reciprocal) \
     X(Erf, erf)               \
+    X(Sin, sin)               \
+    X(Cos, cos)               \
+    X(Atan, atan)             \
     X(Abs, abs)               \
     X(Neg, neg)
 
@@ -165,12 +168,12 @@ VEC_OPS(X)
 #define CPU_Log        &Log_cpu
 #define CPU_Reciprocal &Reciprocal_cpu
 #define CPU_Erf        &Erf_cpu
-#define CPU_Sin        NULL
-#define CPU_Cos        NULL
+#define CPU_Sin        &Sin_cpu
+#define CPU_Cos        &Cos_cpu
 #define CPU_Tan        NULL
 #define CPU_Asin       NULL
 #define CPU_Acos       NULL
-#define CPU_Atan       NULL
+#define CPU_Atan       &Atan_cpu
 #define CPU_Sinh       NULL
 #define CPU_Cosh       NULL
 #define CPU_Asinh      NULL

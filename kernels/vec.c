@@ -77,6 +77,13 @@ UNARY(floor, floorf(x))
 UNARY(ceil, ceilf(x))
 UNARY(round, rintf(x))
 UNARY(square, x *x)
+UNARY(sin, sinf(x))
+UNARY(cos, cosf(x))
+UNARY(atan, atanf(x))
+UNARY(selu, beta *(x <= 0 ? alpha * expm1f(x) : x))
+UNARY(celu, x < 0 ? alpha * expm1f(x / alpha) : x)
+UNARY(softsign, x / (1.0f + fabsf(x)))
+UNARY(thresholded_relu, x > alpha || x != x ? x : 0)
 
 #define BINARY(name, expr)                                                       \
     static void name##_c(float *y, const float *pa, int64_t sa, const float *pb, \

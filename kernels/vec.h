@@ -1,7 +1,8 @@
 /* Vector loops over float arrays: one table of pointers, filled for this processor.
  *
  * The C version of each is the definition. Error bounds of the others against exact
- * results, relative: exp, log, sigmoid, tanh, erf, gelu, swish, elu, softplus, mish 4e-7
+ * results, relative: exp, log, sigmoid, tanh, erf, gelu, swish, elu, softplus, mish, sin, cos,
+ * atan, selu, celu 4e-7
  * (absolute 1e-7 where the result is near 0), sums as a float sum in another order; the
  * rest give the same bits. Destinations may lie exactly over a source of the same size.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -42,7 +43,14 @@ typedef void (*pln_vec_binary)(float *y, const float *a, int64_t sa, const float
     X(floor)                                               \
     X(ceil)                                                \
     X(round) /* ties to even */                            \
-    X(square)
+    X(square)                                              \
+    X(sin)                                                 \
+    X(cos)                                                 \
+    X(atan)                                                \
+    X(selu) /* beta alpha expm1(x) up to 0, beta x */      \
+    X(celu) /* alpha expm1(x / alpha) up to 0, x */        \
+    X(softsign)                                            \
+    X(thresholded_relu)
 
 #define PLN_VEC_BINARY(X) \
     X(add)                \

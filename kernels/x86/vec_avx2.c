@@ -32,6 +32,7 @@ typedef __m256i tm; /* the first lanes, for tails */
 #define UNORD(a)         _mm256_cmp_ps(a, a, _CMP_UNORD_Q)
 #define OR(a, b)         _mm256_or_ps(a, b)
 #define ANY(m)           (_mm256_movemask_ps(m) != 0)
+#define ALL(m)           (_mm256_movemask_ps(m) == 0xff)
 #define SELECT(m, a, b)  _mm256_blendv_ps(b, a, m)
 #define SELECTI(m, a, b) ((vi)_mm256_blendv_ps((vf)(b), (vf)(a), m))
 #define AS_INT(a)        ((vi)(a))

@@ -32,6 +32,7 @@ typedef __mmask16 vm, tm;
 #define UNORD(a)         _mm512_cmp_ps_mask(a, a, _CMP_UNORD_Q)
 #define OR(a, b)         ((__mmask16)((a) | (b)))
 #define ANY(m)           ((m) != 0)
+#define ALL(m)           ((m) == 0xffff)
 #define SELECT(m, a, b)  _mm512_mask_blend_ps(m, b, a)
 #define SELECTI(m, a, b) ((vi)_mm512_mask_blend_epi32(m, (__m512i)(b), (__m512i)(a)))
 #define AS_INT(a)        ((vi)(a))

@@ -131,6 +131,74 @@ static inline vf gelu_tanh_v(vf x)
     return x * sigmoid_v(u * C(1.5957691216057308f));
 }
 
+/* x = n pi/2 + r, r in [-pi/4, pi/4], by pi/2 in three parts: of the first the product with n
+ * is exact. sin and cos of r; q counts the quarters of a turn. */
+#define TURNS_LIMIT 1e5f
+static inline vf turn_v(vf x, vi more)
+{
+    const vf n = ROUND(x * C(0.63661977236758134f));
+    vf r = FMA(n, C(-1.5707963705062866f), x);
+    r = FMA(n, C(4.3711388286737929e-08f), r);
+    r = FMA(n, C(1.7151245100058819e-15f), r);
+    const vf rr = r * r;
+    vf s = C(-0.00019517216423992068f);
+    s = FMA(s, rr, C(0.008332177996635437f));
+    s = FMA(s, rr, C(-0.16666655242443085f));
+    s = FMA(s * rr, r, r);
+    vf c = C(2.4438359105261043e-05f);
+    c = FMA(c, rr, C(-0.0013887366512790322f));
+    c = FMA(c, rr, C(0.041666645556688309f));
+    c = FMA(c * rr, rr, FMA(rr, C(-0.5f), C(1.0f)));
+    const vi q = ADDI(TO_INT(n), more);
+    const vf y = SELECT(EQ(TO_FLOAT(q & SET1I(1)), C(0.0f)), s, c);
+    return AS_FLOAT(AS_INT(y) ^ SLLI(q & SET1I(2), 30));
+}
+
+/* Far from 0 pi/2 needs more bits than these; the C library has them. */
+static __attribute__((noinline)) vf far_v(vf x, vf y, float (*f)(float))
+{
+    float px[VL], py[VL];
+    STORE(px, x);
+    STORE(py, y);
+    for (int i = 0; i < VL; i++)
+        py[i] = fabsf(px[i]) < TURNS_LIMIT ? py[i] : f(px[i]);
+    return LOAD(py);
+}
+
+static inline vf sin_v(vf x)
+{
+    const vm near = LT(ABS(x), C(TURNS_LIMIT));
+    const vf y = SELECT(EQ(x, C(0.0f)), x, turn_v(x, SET1I(0)));
+    return ALL(near) ? y : far_v(x, y, sinf);
+}
+
+static inline vf cos_v(vf x)
+{
+    const vm near = LT(ABS(x), C(TURNS_LIMIT));
+    const vf y = turn_v(x, SET1I(1));
+    return ALL(near) ? y : far_v(x, y, cosf);
+}
+
+/* An odd polynomial up to 1; beyond it pi/2 less that of 1/x. */
+static inline vf atan_v(vf x)
+{
+    const vf a = ABS(x);
+    const vm far = LT(C(1.0f), a);
+    const vf t = SELECT(far, C(1.0f) / a, a), tt = t * t;
+    vf p = C(-0.001827213098295033f);
+    p = FMA(p, tt, C(0.011064441874623299f));
+    p = FMA(p, tt, C(-0.03145570307970047f));
+    p = FMA(p, tt, C(0.058234553784132004f));
+    p = FMA(p, tt, C(-0.084194593131542206f));
+    p = FMA(p, tt, C(0.10957576334476471f));
+    p = FMA(p, tt, C(-0.14265245199203491f));
+    p = FMA(p, tt, C(0.19998638331890106f));
+    p = FMA(p, tt, C(-0.33333301544189453f));
+    p = FMA(p * tt, t, t);
+    const vf y = SELECT(far, C(1.57079637050628662f) - p, p);
+    return SELECT(UNORD(x), x, COPYSIGN(y, x));
+}
+
 static inline vf unit_v(vf x)
 {
     return MIN(C(1.0f), MAX(C(0.0f), x));
@@ -189,6 +257,13 @@ UNARY(floor, FLOOR(x))
 UNARY(ceil, CEIL(x))
 UNARY(round, ROUND(x))
 UNARY(square, x *x)
+UNARY(sin, sin_v(x))
+UNARY(cos, cos_v(x))
+UNARY(atan, atan_v(x))
+UNARY(selu, vb *SELECT(LT(C(0.0f), x), x, va *expm1_v(x)))
+UNARY(celu, SELECT(LT(x, C(0.0f)), va *expm1_v(x / va), x))
+UNARY(softsign, x / (C(1.0f) + ABS(x)))
+UNARY(thresholded_relu, SELECT(OR(LT(va, x), UNORD(x)), x, C(0.0f)))
 
 #define BINARY_LOOP(la, lb, ta, tb, expr) \
     for (; i + VL <= n; i += VL) {        \

@@ -53,6 +53,18 @@ static const named_unary unary[] = {
     U(ceil, -9, 9, EXACT),
     U(round, -9, 9, EXACT),
     U(square, -3, 3, EXACT),
+    U(sin, -7, 7, SOFT),
+    U(sin, -99000, 99000, SOFT),
+    U(sin, -1e9, 1e9, SOFT),
+    U(cos, -7, 7, SOFT),
+    U(cos, -99000, 99000, SOFT),
+    U(cos, -1e9, 1e9, SOFT),
+    U(atan, -2, 2, SOFT),
+    U(atan, -1e4, 1e4, SOFT),
+    U(selu, -20, 5, SOFT),
+    U(celu, -9, 5, SOFT),
+    U(softsign, -9, 9, EXACT),
+    U(thresholded_relu, -3, 3, EXACT),
 };
 
 typedef struct named_binary {
