@@ -199,7 +199,7 @@ static pln_status run_geo(pln_call *c, pool_kind kind, const pool_geo *g, pln_er
         job.geo.inv_p = 1.0 / (double)g->p;
         kind = g->p == 2 && dt == PLN_DT_F32 ? POOL_L2 : POOL_LP;
     }
-    const pool_fns *fns = &(*pool_loops())[kind][dt];
+    const pool_fns *fns = &pool_loops()->fns[kind][dt];
     if (!fns->plain)
         return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "pooling of %s",
                              pln_dtype_name(dt));
@@ -265,72 +265,16 @@ static pln_status global_lp_run(pln_call *c, pln_error *err)
 /* ---- MaxPool with positions
  * --------------------------------------------------------------------- */
 
-/* Position of a pixel in an image, first or last dimension fastest. */
-static int64_t pixel_index(const pool_geo *g, const int64_t *at, bool column_major)
-{
-    int64_t index = 0;
-    for (int i = 0; i < g->s; i++) {
-        const int d = column_major ? g->s - 1 - i : i;
-        index = index * g->ax[d].in + at[d];
-    }
-    return index;
-}
-
-/* The largest value under the window at o: its pixel, or -1 where only padding lies. */
-static void find_max(const pln_tensor *x, const pool_geo *g, const int64_t *o,
-                     int64_t image, int64_t channel, int64_t *best_pixel,
-                     int64_t *best_at)
-{
-    int64_t tap[PLN_MAX_RANK] = { 0 }, at[PLN_MAX_RANK];
-    double best = 0;
-    *best_pixel = -1;
-    for (;;) {
-        bool inside = true;
-        int64_t pixel = 0;
-        for (int i = 0; i < g->s; i++) {
-            at[i] = o[i] * g->ax[i].stride - g->ax[i].before + tap[i] * g->ax[i].dil;
-            inside &= at[i] >= 0 && at[i] < g->ax[i].in;
-            pixel += at[i] * g->step[i];
-        }
-        const int64_t e = g->channels_last
-                              ? (image * g->in_pixels + pixel) * g->c + channel
-                              : (image * g->c + channel) * g->in_pixels + pixel;
-        const double v = !inside                 ? 0
-                         : x->dtype == PLN_DT_F32 ? (double)PLN_DATA(const float, x)[e]
-                                                  : pln_tensor_get_f64(x, e);
-        if (inside && (*best_pixel < 0 || v > best)) {
-            best = v;
-            *best_pixel = pixel;
-            memcpy(best_at, at, (size_t)g->s * sizeof *at);
-        }
-        int i = g->s - 1;
-        while (i >= 0 && ++tap[i] == g->ax[i].k)
-            tap[i--] = 0;
-        if (i < 0)
-            return;
-    }
-}
-
 static void max_positions(pln_call *c, const pool_geo *g)
 {
     const pool_attrs *a = c->attrs;
-    const int64_t total = g->n * g->c * g->out_pixels;
-    int64_t *index = c->out[1]->data;
-    for (int64_t p = 0; p < total; p++) {
-        const int64_t plane = p / g->out_pixels;
-        int64_t o[PLN_MAX_RANK], at[PLN_MAX_RANK], pixel, rest = p % g->out_pixels;
-        for (int i = g->s - 1; i >= 0; i--) {
-            o[i] = rest % g->ax[i].out;
-            rest /= g->ax[i].out;
-        }
-        find_max(c->in[0], g, o, plane / g->c, plane % g->c, &pixel, at);
-        int64_t to = p;
-        if (c->out[1]->layout == PLN_LAYOUT_CHANNELS_LAST)
-            to = (plane / g->c * g->out_pixels + p % g->out_pixels) * g->c + plane % g->c;
-        index[to] =
-            pixel < 0 ? 0
-                      : plane * g->in_pixels + pixel_index(g, at, a->storage_order == 1);
-    }
+    const pln_tensor *x = c->in[0], *y = c->out[1];
+    pool_index_job job = { .pool = { .geo = *g, .x = x->data, .y = y->data },
+                      .column_major = a->storage_order == 1,
+                      .y_channels_last = y->layout == PLN_LAYOUT_CHANNELS_LAST };
+    if (pln_tensor_size(y) > 0)
+        pln_parallel_for(c->n_threads, g->n * g->c * (g->out_pixels / g->ax[g->s - 1].out), 16,
+                         pool_loops()->positions[x->dtype], &job);
 }
 
 pln_status pool_max_run(pln_call *c, pln_error *err)

@@ -4,13 +4,13 @@
 
 #include <math.h>
 
-#include "src/ir/numeric.h"
+#include "kernels/pool_index_tmpl.h"
 
 #define PLAIN(x)     (x)
 #define MAX2(a, b)   ((b) > (a) ? (b) : (a))
 #define SUM2(a, b)   ((a) + (b))
 #define SAME(a, n)   ((void)(n), (a))
-#define MEAN(a, n)   ((n) > 0 ? (a) / (n) : 0)
+#define MEAN(a, n)   ((a) / (n))
 #define POW_F(a, v)  ((a) + powf(fabsf(v), (float)g->p))
 #define ROOT_F(a, n) ((void)(n), powf(a, (float)g->inv_p))
 #define POW_D(a, v)  ((a) + pow(fabs(v), (double)g->p))
@@ -173,19 +173,24 @@
 
 #define FNS(x) { x##_plain, x##_last }
 const pool_table TABLE = {
-    [POOL_MAX] = { [PLN_DT_F32] = FNS(max_f32),
-                   [PLN_DT_F64] = FNS(max_f64),
-                   [PLN_DT_F16] = FNS(max_f16),
-                   [PLN_DT_BF16] = FNS(max_bf16),
-                   [PLN_DT_U8] = FNS(max_u8),
-                   [PLN_DT_S8] = FNS(max_s8) },
-    [POOL_AVG] = { [PLN_DT_F32] = FNS(avg_f32),
-                   [PLN_DT_F64] = FNS(avg_f64),
-                   [PLN_DT_F16] = FNS(avg_f16),
-                   [PLN_DT_BF16] = FNS(avg_bf16) },
-    [POOL_LP] = { [PLN_DT_F32] = FNS(lp_f32),
-                  [PLN_DT_F64] = FNS(lp_f64),
-                  [PLN_DT_F16] = FNS(lp_f16),
-                  [PLN_DT_BF16] = FNS(lp_bf16) },
-    [POOL_L2] = { [PLN_DT_F32] = FNS(l2_f32) },
+    .fns = {
+        [POOL_MAX] = { [PLN_DT_F32] = FNS(max_f32),
+                       [PLN_DT_F64] = FNS(max_f64),
+                       [PLN_DT_F16] = FNS(max_f16),
+                       [PLN_DT_BF16] = FNS(max_bf16),
+                       [PLN_DT_U8] = FNS(max_u8),
+                       [PLN_DT_S8] = FNS(max_s8) },
+        [POOL_AVG] = { [PLN_DT_F32] = FNS(avg_f32),
+                       [PLN_DT_F64] = FNS(avg_f64),
+                       [PLN_DT_F16] = FNS(avg_f16),
+                       [PLN_DT_BF16] = FNS(avg_bf16) },
+        [POOL_LP] = { [PLN_DT_F32] = FNS(lp_f32),
+                      [PLN_DT_F64] = FNS(lp_f64),
+                      [PLN_DT_F16] = FNS(lp_f16),
+                      [PLN_DT_BF16] = FNS(lp_bf16) },
+        [POOL_L2] = { [PLN_DT_F32] = FNS(l2_f32) },
+    },
+    .positions = { [PLN_DT_F32] = positions_f32, [PLN_DT_F64] = positions_f64,
+                   [PLN_DT_F16] = positions_f16, [PLN_DT_BF16] = positions_bf16,
+                   [PLN_DT_U8] = positions_u8, [PLN_DT_S8] = positions_s8 },
 };

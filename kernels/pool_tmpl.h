@@ -5,7 +5,7 @@
  *     INIT          the neutral value
  *     STEP(a, v)    a combined with another value
  *     JOIN(a, b)    two partial results
- *     FINISH(a, n)  the result of n values
+ *     FINISH(a, n)  the result of n values, n an ACC and at least 1
  * SPDX-License-Identifier: Apache-2.0 */
 
 #define TMP   1024 /* columns that are combined at a time */
@@ -28,6 +28,12 @@ static ACC NAME(row)(const ELEM *x, int64_t n, const pool_geo *g, ACC acc)
     return acc;
 }
 
+/* What FINISH takes; a window of padding alone has the neutral value itself. */
+static inline ACC NAME(count)(int64_t n)
+{
+    return (ACC)(n > 1 ? n : 1);
+}
+
 /* One window after the other, over all its rows. */
 static void NAME(direct)(const ELEM *x, ELEM *y, const pool_geo *g, const int64_t *o)
 {
@@ -37,8 +43,6 @@ static void NAME(direct)(const ELEM *x, ELEM *y, const pool_geo *g, const int64_
         const int64_t start = ow * ax->stride - ax->before;
         pool_taps t;
         for (pool_taps_start(&t, g, o); t.more; pool_taps_next(&t, g)) {
-            if (!t.inside)
-                continue;
             const ELEM *row = x + t.offset;
             if (ax->dil == 1) {
                 const int64_t a = start < 0 ? 0 : start;
@@ -52,26 +56,32 @@ static void NAME(direct)(const ELEM *x, ELEM *y, const pool_geo *g, const int64_
                 }
             }
         }
-        const int64_t n = t.count * pool_count(ax, ow, g->include_pad);
+        const ACC n = NAME(count)(t.count * pool_count(ax, ow, g->include_pad));
         y[ow] = STORE(FINISH(acc, n));
     }
 }
 
-/* t[i] = the elements i of all rows combined. */
-static inline void NAME(columns)(ACC *restrict t, const ELEM *const *row, int n_rows, int64_t n,
-                                 const pool_geo *g)
+/* t[i] = the elements i of up to three rows combined, with those before unless `first`. */
+static inline void NAME(columns)(ACC *restrict t, const ELEM *const *row, int n_rows, bool first,
+                                 int64_t n, const pool_geo *g)
 {
     (void)g;
     const ELEM *p = row[0], *q = row[1], *r = row[2];
-    if (n_rows == 1)
+    if (first && n_rows == 2)
         for (int64_t i = 0; i < n; i++)
-            t[i] = STEP(t[i], LOAD(p[i]));
-    else if (n_rows == 2)
+            t[i] = STEP(STEP(INIT, LOAD(p[i])), LOAD(q[i]));
+    else if (first && n_rows == 3)
         for (int64_t i = 0; i < n; i++)
-            t[i] = STEP(STEP(t[i], LOAD(p[i])), LOAD(q[i]));
-    else if (n_rows == 3)
-        for (int64_t i = 0; i < n; i++)
-            t[i] = STEP(STEP(STEP(t[i], LOAD(p[i])), LOAD(q[i])), LOAD(r[i]));
+            t[i] = STEP(STEP(STEP(INIT, LOAD(p[i])), LOAD(q[i])), LOAD(r[i]));
+    else {
+        for (int64_t i = 0; first && i < n; i++)
+            t[i] = INIT;
+        for (int k = 0; k < n_rows; k++) {
+            p = row[k];
+            for (int64_t i = 0; i < n; i++)
+                t[i] = STEP(t[i], LOAD(p[i]));
+        }
+    }
 }
 
 /* acc[i] = t[i step] joined with the k - 1 that follow it `dil` apart. Called with constants,
@@ -88,79 +98,67 @@ NAME(join)(ACC *restrict acc, const ACC *restrict t, int64_t k, int64_t step, in
     }
 }
 
-static void NAME(windows)(ACC *acc, const ACC *t, const pool_axis *ax, int64_t n)
+static void NAME(windows)(ACC *restrict acc, const ACC *restrict t, const pool_axis *ax,
+                          int64_t n)
 {
-    if (ax->dil == 1 && ax->stride == 1 && ax->k == 2)
-        NAME(join)(acc, t, 2, 1, 1, n);
-    else if (ax->dil == 1 && ax->stride == 1 && ax->k == 3)
-        NAME(join)(acc, t, 3, 1, 1, n);
-    else if (ax->dil == 1 && ax->stride == 2 && ax->k == 2)
+    const int64_t k = ax->k, step = ax->stride, dil = ax->dil;
+    if (step == 2 && dil == 1 && k == 2)
         NAME(join)(acc, t, 2, 2, 1, n);
-    else if (ax->dil == 1 && ax->stride == 2 && ax->k == 3)
+    else if (step == 2 && dil == 1 && k == 3)
         NAME(join)(acc, t, 3, 2, 1, n);
-    else {
-        for (int64_t i = 0; i < n; i++)
-            acc[i] = t[i * ax->stride];
-        for (int64_t j = 1; j < ax->k; j++) {
-            const ACC *p = t + j * ax->dil;
-            if (ax->stride == 1)
-                for (int64_t i = 0; i < n; i++)
-                    acc[i] = JOIN(acc[i], p[i]);
-            else
-                for (int64_t i = 0; i < n; i++)
-                    acc[i] = JOIN(acc[i], p[i * ax->stride]);
-        }
+    else if (step == 1 && k == 2)
+        NAME(join)(acc, t, 2, 1, dil, n);
+    else if (step == 1 && k >= 3) {
+        NAME(join)(acc, t, 3, 1, dil, n);
+        for (int64_t j = 3; j < k; j++)
+            for (int64_t i = 0; i < n; i++)
+                acc[i] = JOIN(acc[i], t[i + j * dil]);
+    } else {
+        NAME(join)(acc, t, 1, step, dil, n);
+        for (int64_t j = 1; j < k; j++)
+            for (int64_t i = 0; i < n; i++)
+                acc[i] = JOIN(acc[i], t[i * step + j * dil]);
     }
 }
 
-/* Windows [from, to), which start at `first`: their divisors differ at the borders. */
-static void NAME(finish)(ELEM *y, const ACC *acc, int64_t from, int64_t to, int64_t first,
+/* Windows [from, to) of the span: their divisors differ at the borders. */
+static void NAME(border)(ELEM *y, const ACC *acc, int64_t from, int64_t to, const pool_span *s,
                          int64_t rows, const pool_geo *g)
 {
     const pool_axis *ax = &g->ax[g->s - 1];
-    for (int64_t i = from; i < to; i++)
-        y[i] = STORE(FINISH(acc[i], rows * pool_count(ax, first + i, g->include_pad)));
+    for (int64_t i = from; i < to; i++) {
+        const ACC n = NAME(count)(rows * pool_count(ax, s->from + i, g->include_pad));
+        y[i] = STORE(FINISH(acc[i], n));
+    }
 }
 
 /* Columns of all rows of the windows are combined first, then the windows slide over
- * them: for output columns [from, to). tmp[0] is the first column of the first window;
- * columns outside are neutral. */
-static void NAME(slide)(const ELEM *x, ELEM *y, const pool_geo *g, const int64_t *o,
-                        int64_t from, int64_t to)
+ * them. tmp[0] is the first column of the first window; those outside are neutral. */
+static void NAME(slide)(const ELEM *x, ELEM *y, ACC *tmp, const pool_geo *g, const int64_t *o,
+                        const pool_span *s)
 {
-    const pool_axis *ax = &g->ax[g->s - 1];
-    const int64_t start = from * ax->stride - ax->before, n = to - from;
-    const int64_t width = (n - 1) * ax->stride + pool_reach(ax);
-    const int64_t first = start < 0 ? 0 : start;
-    const int64_t end = start + width > ax->in ? ax->in : start + width;
-    const int64_t cols = end > first ? end - first : 0;
-    ACC tmp[TMP], acc[TMP];
-    for (int64_t i = 0; i < width; i++)
-        tmp[i] = INIT;
+    ACC acc[TMP];
     const ELEM *row[3] = { x, x, x };
     int rows = 0;
+    bool first = true;
     pool_taps t;
     for (pool_taps_start(&t, g, o); t.more; pool_taps_next(&t, g)) {
-        if (t.inside)
-            row[rows++] = x + t.offset + first;
+        row[rows++] = x + t.offset + s->first;
         if (rows == 3) {
-            NAME(columns)(tmp + (first - start), row, rows, cols, g);
+            NAME(columns)(tmp + s->skip, row, rows, first, s->cols, g);
             rows = 0;
+            first = false;
         }
     }
-    NAME(columns)(tmp + (first - start), row, rows, cols, g);
-    NAME(windows)(acc, tmp, ax, n);
-    /* Windows [lo, hi) lie inside, and count all their columns. */
-    int64_t lo = start < 0 ? (-start + ax->stride - 1) / ax->stride : 0;
-    int64_t hi = (ax->in - start - pool_reach(ax)) / ax->stride + 1;
-    hi = ax->in - start < pool_reach(ax) ? 0 : hi > n ? n : hi;
-    lo = lo < hi ? lo : hi;
-    y += from;
-    NAME(finish)(y, acc, 0, lo, from, t.count, g);
-    const int64_t all = t.count * ax->k;
-    for (int64_t i = lo; i < hi; i++)
+    if (rows || first)
+        NAME(columns)(tmp + s->skip, row, rows, first, s->cols, g);
+    NAME(windows)(acc, tmp, &g->ax[g->s - 1], s->n);
+    y += s->from;
+    NAME(border)(y, acc, 0, s->lo, s, t.count, g);
+    const ACC all = NAME(count)(t.count * g->ax[g->s - 1].k);
+    for (int64_t i = s->lo; i < s->hi; i++)
         y[i] = STORE(FINISH(acc[i], all));
-    NAME(finish)(y, acc, hi, n, from, t.count, g);
+    NAME(border)(y, acc, s->hi, s->n, s, t.count, g);
 }
 
 /* Output rows [begin, end), counted over all planes. */
@@ -170,18 +168,26 @@ static void NAME(plain)(void *arg, int64_t begin, int64_t end)
     const pool_geo *g = &job->geo;
     const pool_axis *ax = &g->ax[g->s - 1];
     const int64_t rows = g->out_pixels / ax->out;
-    const int64_t fit = (TMP - pool_reach(ax)) / ax->stride;
-    for (int64_t r = begin; r < end; r++) {
+    const int64_t fit = ax->out == 1 ? 0 : (TMP - pool_reach(ax)) / ax->stride;
+    ACC tmp[TMP];
+    for (int64_t ow = 0; ow < ax->out; ow += fit < 1 ? ax->out : fit) {
+        pool_span s = { 0 };
+        if (fit >= 1)
+            pool_span_of(&s, ax, ow, ow + fit < ax->out ? ow + fit : ax->out);
+        for (int64_t i = 0; fit >= 1 && i < s.width; i++)
+            tmp[i] = INIT;
+        const ELEM *x = (const ELEM *)job->x + begin / rows * g->in_pixels;
         int64_t o[PLN_MAX_RANK];
-        pool_row_position(g, r % rows, o);
-        const ELEM *x = (const ELEM *)job->x + r / rows * g->in_pixels;
-        ELEM *y = (ELEM *)job->y + r * ax->out;
-        if (ax->out == 1 || fit < 1) {
-            NAME(direct)(x, y, g, o);
-            continue;
+        pool_row_position(g, begin % rows, o);
+        for (int64_t r = begin; r < end; r++) {
+            ELEM *y = (ELEM *)job->y + r * ax->out;
+            if (fit < 1)
+                NAME(direct)(x, y, g, o);
+            else
+                NAME(slide)(x, y, tmp, g, o, &s);
+            if (pool_row_next(g, o))
+                x += g->in_pixels;
         }
-        for (int64_t ow = 0; ow < ax->out; ow += fit)
-            NAME(slide)(x, y, g, o, ow, ow + fit < ax->out ? ow + fit : ax->out);
     }
 }
 
@@ -201,7 +207,7 @@ static void NAME(pixel)(const pool_job *job, int64_t pixel, int64_t c0, int64_t 
     pool_row_position(g, row, o);
     pool_taps t;
     for (pool_taps_start(&t, g, o); t.more; pool_taps_next(&t, g)) {
-        for (int64_t j = 0; t.inside && j < ax->k; j++) {
+        for (int64_t j = 0; j < ax->k; j++) {
             const int64_t at = ow * ax->stride - ax->before + j * ax->dil;
             if (at < 0 || at >= ax->in)
                 continue;
@@ -210,7 +216,7 @@ static void NAME(pixel)(const pool_job *job, int64_t pixel, int64_t c0, int64_t 
                 acc[i] = STEP(acc[i], LOAD(from[i]));
         }
     }
-    const int64_t count = t.count * pool_count(ax, ow, g->include_pad);
+    const ACC count = NAME(count)(t.count * pool_count(ax, ow, g->include_pad));
     for (int64_t i = 0; i < n; i++)
         y[i] = STORE(FINISH(acc[i], count));
 }
