@@ -1,5 +1,5 @@
 /* gemm: products of matrices take the addend behind them, transpositions and factors as
- * Gemm; a Gemm between two Reshapes that only flatten becomes MatMul and Add.
+ * Gemm.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/known.h"
 
@@ -124,47 +124,6 @@ static pln_status with_factor_before(pln_match *m, pln_patch *p)
     return emit(m, p, &g);
 }
 
-/* ---- between reshapes ----------------------------------------------------------- */
-
-/* Same sizes but for the last. */
-static bool differ_in_last(const pln_value *a, const pln_value *b)
-{
-    const int rank = pln_value_rank(a);
-    if (rank < 3 || rank != pln_value_rank(b))
-        return false;
-    for (int i = 0; i < rank - 1; i++) {
-        const pln_dim x = a->type.shape.dims[i], y = b->type.shape.dims[i];
-        if (pln_dim_is_unknown(x) || !pln_dim_equal(x, y))
-            return false;
-    }
-    return true;
-}
-
-static pln_status without_reshapes(pln_match *m, pln_patch *p)
-{
-    gemm g;
-    const pln_node *y = pln_match_node(m, "y");
-    pln_value *x = pln_match_val(m, "x");
-    const pln_value *out = out_of(m);
-    if (!read_gemm(y, &g) || g.trans_a || g.alpha != 1 || (g.in[2] && g.beta != 1))
-        return pln_match_refuse(m, "more than a product and a sum");
-    if (!differ_in_last(x, out))
-        return pln_match_refuse(m, "the reshapes do more than flatten and undo that");
-    const int rank = pln_value_rank(x);
-    if (!pln_dim_equal(x->type.shape.dims[rank - 1], g.in[0]->type.shape.dims[1]) ||
-        !pln_dim_equal(out->type.shape.dims[rank - 1], y->out[0]->type.shape.dims[1]))
-        return pln_match_refuse(m, "the last size changes");
-    if (g.in[2] && pln_value_rank(g.in[2]) > 1)
-        return pln_match_refuse(m, "its addend is a matrix");
-    static const int64_t swap[2] = { 1, 0 };
-    pln_value *w = g.trans_b ? pln_patch_transpose(p, g.in[1], swap, 2) : g.in[1];
-    pln_value *r = w ? pln_patch_op2(p, "MatMul", x, w) : NULL;
-    if (r && g.in[2])
-        r = pln_patch_op2(p, "Add", r, g.in[2]);
-    pln_patch_replace(p, out_of(m), r);
-    return PLN_OK;
-}
-
 static const pln_rule rules[] = {
     { .name = "matmul-add",
       .match = "Add~(y=MatMul|Gemm!(a, b), c)",
@@ -201,10 +160,6 @@ static const pln_rule rules[] = {
       .build = with_factor_before,
       .contract = PLN_REASSOC,
       .opset = 7 },
-    { .name = "gemm-between-reshapes",
-      .match = "Reshape(y=Gemm!(Reshape(x, _), b, ...), _)",
-      .build = without_reshapes,
-      .contract = PLN_REASSOC },
 };
 
 const pln_pass pln_pass_gemm = {

@@ -213,6 +213,34 @@ pln_value *pln_patch_transpose(pln_patch *p, pln_value *v, const int64_t *perm, 
     return t->out[0];
 }
 
+/* What a Reshape of x to this shape is told: 0 where a size is that of x, one -1. */
+static bool target_of(const pln_value *x, pln_shape to, int64_t *target)
+{
+    const pln_shape from = x->type.shape;
+    bool open = false;
+    if (x->type.kind != PLN_KIND_TENSOR || to.rank < 0)
+        return false;
+    for (int i = 0; i < to.rank; i++) {
+        const pln_dim d = to.dims[i];
+        const bool copies =
+            i < from.rank && !pln_dim_is_unknown(d) && pln_dim_equal(d, from.dims[i]);
+        if (pln_dim_is_known(d) ? d.value == 0 : !copies && open)
+            return false;
+        target[i] = pln_dim_is_known(d) ? d.value : copies ? 0 : -1;
+        open |= target[i] == -1;
+    }
+    return true;
+}
+
+pln_value *pln_patch_view(pln_patch *p, pln_value *v, pln_shape to)
+{
+    int64_t target[PLN_MAX_RANK];
+    if (!target_of(v, to, target))
+        return NULL;
+    pln_value *s = pln_patch_ints(p, target, (size_t)to.rank, "shape");
+    return s ? pln_patch_op2(p, "Reshape", v, s) : NULL;
+}
+
 bool pln_axes_of(const pln_value *v, int rank, int64_t *axes, size_t *n)
 {
     if (!pln_value_get_ints(v, axes, PLN_MAX_RANK, n))

@@ -22,6 +22,9 @@ bool pln_perm_of(const pln_node *n, int64_t *perm, int *rank);
 bool pln_perm_is_identity(const int64_t *perm, int rank);
 /* A Transpose of v. NULL: no memory. */
 pln_value *pln_patch_transpose(pln_patch *p, pln_value *v, const int64_t *perm, int rank);
+/* A Reshape of v to these sizes, told 0 where one is that of v and -1 at most once. NULL: they
+ * can't be told so. */
+pln_value *pln_patch_view(pln_patch *p, pln_value *v, pln_shape to);
 
 /* Axes from a constant, an attribute `axes` or, where both are absent, nothing; counted
  * from the front (rank < 0: none may count from the end), in rising order. */

@@ -25,6 +25,7 @@
     X(fold_affine)    \
     X(fold_order)     \
     X(gemm)           \
+    X(between)        \
     X(fold_pad)       \
     X(reassoc)        \
     X(algebra)        \

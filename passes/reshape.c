@@ -30,28 +30,8 @@ static bool keeps_order(const pln_node *n)
     return true;
 }
 
-/* What a Reshape of x to this shape is told: 0 where a size is that of x, one -1. */
-static bool target_of(const pln_value *x, pln_shape to, int64_t *target)
-{
-    const pln_shape from = x->type.shape;
-    bool open = false;
-    if (x->type.kind != PLN_KIND_TENSOR || to.rank < 0)
-        return false;
-    for (int i = 0; i < to.rank; i++) {
-        const pln_dim d = to.dims[i];
-        const bool copies =
-            i < from.rank && !pln_dim_is_unknown(d) && pln_dim_equal(d, from.dims[i]);
-        if (pln_dim_is_known(d) ? d.value == 0 : !copies && open)
-            return false;
-        target[i] = pln_dim_is_known(d) ? d.value : copies ? 0 : -1;
-        open |= target[i] == -1;
-    }
-    return true;
-}
-
 static pln_status one_view(pln_match *m, pln_patch *p)
 {
-    int64_t target[PLN_MAX_RANK];
     pln_value *x = pln_match_val(m, "x");
     const pln_node *inner = pln_match_node(m, "inner");
     if ((pln_node_is(inner, "Transpose") && !keeps_order(inner)) ||
@@ -61,10 +41,10 @@ static pln_status one_view(pln_match *m, pln_patch *p)
         pln_patch_replace_proven(p, out_of(m), x);
         return PLN_OK;
     }
-    if (!target_of(x, out_of(m)->type.shape, target))
+    pln_value *y = pln_patch_view(p, x, out_of(m)->type.shape);
+    if (!y)
         return pln_match_refuse(m, "two sizes are neither known nor those of the input");
-    pln_value *s = pln_patch_ints(p, target, (size_t)pln_value_rank(out_of(m)), "shape");
-    pln_patch_replace_proven(p, out_of(m), pln_patch_op2(p, "Reshape", x, s));
+    pln_patch_replace_proven(p, out_of(m), y);
     return PLN_OK;
 }
 
