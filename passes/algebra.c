@@ -104,6 +104,9 @@ static pln_status log_sum_exp(pln_match *m, pln_patch *p)
 #define REDUCE(from, fn)                                                                   \
     { .name = "reduction", .match = from, .build = fn, .contract = PLN_REASSOC }
 
+/* Two matrices that become one. */
+#define OWN_BOTH "same(w, v) and rank(w) == 2 and uses(w) == 1 and uses(v) == 1"
+
 static const pln_rule rules[] = {
     TEXT("neg-sub", "Neg(Sub!(x, z))", "Sub(z, x)"),
     TEXT("quotient", "Mul~(Reciprocal!(x), z)", "Div(z, x)"),
@@ -137,6 +140,14 @@ static const pln_rule rules[] = {
     WHERE("constants-of-both", "Mul~(Mul~!(x, c#), Mul~!(z, d#))",
           "(fits(c, d) or fits(d, c)) and not const(x) and not const(z)",
           "Mul(Mul(x, z), Mul(c, d))"),
+    WHERE("common-operand", "Add(MatMul!(x, w#), MatMul!(x, v#))", OWN_BOTH,
+          "MatMul(x, Add(w, v))"),
+    WHERE("common-operand", "Sub(MatMul!(x, w#), MatMul!(x, v#))", OWN_BOTH,
+          "MatMul(x, Sub(w, v))"),
+    WHERE("common-operand", "Add(MatMul!(x, w), MatMul!(z, w))", "same(x, z)",
+          "MatMul(Add(x, z), w)"),
+    WHERE("common-operand", "Sub(MatMul!(x, w), MatMul!(z, w))", "same(x, z)",
+          "MatMul(Sub(x, z), w)"),
     { .name = "mean", .match = "Div(s=ReduceSum!(x, ...), n#)", .build = mean,
       .contract = PLN_REASSOC },
     { .name = "mean", .match = "Mul~(s=ReduceSum!(x, ...), n#)", .build = mean,

@@ -29,6 +29,7 @@
     X(fold_pad)       \
     X(reassoc)        \
     X(algebra)        \
+    X(factors)        \
     X(fuse_norm)      \
     X(fuse_group_norm) \
     X(fuse_attention) \

@@ -209,29 +209,40 @@ static pln_status one_chain(pln_match *m, pln_patch *p)
 
 /* ---- factors of products --------------------------------------------------------- */
 
+static bool is_own(const pln_value *w)
+{
+    return w->n_uses == 1 && pln_dtype_is_float(w->type.dtype) && w->kind != PLN_VALUE_INPUT;
+}
+
 static bool is_own_matrix(const pln_value *w)
 {
-    return pln_value_rank(w) == 2 && w->n_uses == 1 &&
-           pln_dtype_is_float(w->type.dtype) && w->kind != PLN_VALUE_INPUT;
+    return pln_value_rank(w) == 2 && is_own(w);
+}
+
+static bool is_number(const pln_value *s)
+{
+    return pln_value_count(s) == 1 && pln_value_rank(s) <= 2;
 }
 
 /* One number, or one for each column. */
 static bool scales_columns(const pln_value *s, const pln_value *w)
 {
-    const int64_t n = pln_value_count(s);
-    return n == 1 ? pln_value_rank(s) <= 2
-                  : pln_value_rank(s) == 1 && pln_dim_is(w->type.shape.dims[1], n);
+    return is_number(s) || (pln_value_rank(w) == 2 && pln_value_rank(s) == 1 &&
+                            pln_dim_is(w->type.shape.dims[1], pln_value_count(s)));
 }
 
 static pln_status factor_behind(pln_match *m, pln_patch *p)
 {
-    pln_value *x = pln_match_val(m, "x"), *w = pln_match_val(m, "w"),
-              *s = pln_match_val(m, "s");
-    if (!is_own_matrix(w) || !is_finite(s) || has_zero(s) || !scales_columns(s, w) ||
-        !pln_value_same_type(m->root->out[0], pln_match_val(m, "y")))
-        return pln_match_refuse(m, "not a factor for the columns of a matrix of its own");
-    pln_value *scaled = pln_patch_op2(p, m->root->op_type, w, s);
-    pln_patch_replace(p, m->root->out[0], pln_patch_op2(p, "MatMul", x, scaled));
+    const pln_node *y = pln_match_node(m, "y");
+    pln_value *w = pln_match_val(m, "w"), *s = pln_match_val(m, "s");
+    const int at = w == y->in[0] ? 0 : 1;
+    if (!is_own(w) || pln_value_rank(w) < 2 || !is_finite(s) || has_zero(s) ||
+        (at ? !scales_columns(s, w) : !is_number(s)) ||
+        !pln_value_same_type(m->root->out[0], y->out[0]))
+        return pln_match_refuse(m, "not a factor for the columns of weights of its own");
+    pln_value *in[2] = { y->in[0], y->in[1] };
+    in[at] = pln_patch_op2(p, m->root->op_type, w, s);
+    pln_patch_replace(p, m->root->out[0], pln_patch_op2(p, "MatMul", in[0], in[1]));
     return PLN_OK;
 }
 
@@ -242,23 +253,27 @@ static pln_status factor_before(pln_match *m, pln_patch *p)
     pln_value *x = pln_match_val(m, "x"), *w = pln_match_val(m, "w"),
               *s = pln_match_val(m, "s");
     const pln_node *f = pln_match_node(m, "f");
+    const int at = w == m->root->in[0] ? 0 : 1;
     const int64_t n = pln_value_count(s);
-    if (!is_own_matrix(w) || !is_finite(s) || has_zero(s) ||
+    if (!is_own(w) || pln_value_rank(w) < 2 || !is_finite(s) || has_zero(s) ||
         !pln_value_same_type(x, f->out[0]) || pln_value_rank(s) > 1 ||
-        (n != 1 && !pln_dim_is(w->type.shape.dims[0], n)))
-        return pln_match_refuse(m, "not a factor for the rows of a matrix of its own");
+        (n != 1 && (!at || pln_value_rank(w) != 2 || !pln_dim_is(w->type.shape.dims[0], n))))
+        return pln_match_refuse(m, "not a factor for the rows of weights of its own");
     if (n != 1)
         s = pln_patch_op2(p, "Reshape", s, pln_patch_ints(p, column, 2, "column"));
-    pln_value *scaled = s ? pln_patch_op2(p, f->op_type, w, s) : NULL;
-    pln_patch_replace(p, m->root->out[0], pln_patch_op2(p, "MatMul", x, scaled));
+    pln_value *in[2] = { x, x };
+    in[at] = s ? pln_patch_op2(p, f->op_type, w, s) : NULL;
+    pln_patch_replace(p, m->root->out[0], pln_patch_op2(p, "MatMul", in[0], in[1]));
     return PLN_OK;
 }
 
 /* Where the product of both is no larger than they are. */
 static pln_status one_matrix(pln_match *m, pln_patch *p)
 {
-    pln_value *v = pln_match_val(m, "v"), *w = pln_match_val(m, "w");
-    if (!is_own_matrix(v) || !is_own_matrix(w))
+    pln_value *x = pln_match_val(m, "x"), *v = pln_match_val(m, "v"),
+              *w = pln_match_val(m, "w");
+    const bool left = m->root->in[0] == v;
+    if (!is_own_matrix(v) || !is_own_matrix(w) || pln_value_rank(x) < 2)
         return pln_match_refuse(m, "not two matrices of their own");
     const int64_t k = v->cst->dims[0], n = w->cst->dims[1];
     if (k > INT32_MAX || n > INT32_MAX ||
@@ -266,7 +281,8 @@ static pln_status one_matrix(pln_match *m, pln_patch *p)
         return pln_match_refuse(m, "their product is larger");
     pln_value *both = pln_patch_op2(p, "MatMul", v, w);
     pln_patch_replace(p, m->root->out[0],
-                      pln_patch_op2(p, "MatMul", pln_match_val(m, "x"), both));
+                      left ? pln_patch_op2(p, "MatMul", both, x)
+                           : pln_patch_op2(p, "MatMul", x, both));
     return PLN_OK;
 }
 
@@ -368,6 +384,22 @@ static const pln_rule rules[] = {
       .match = "Div(y=MatMul!(x, w#), s#)",
       .build = factor_behind,
       .contract = PLN_REASSOC },
+    { .name = "scale-behind",
+      .match = "Mul~(y=MatMul!(w#, x), s#)",
+      .build = factor_behind,
+      .contract = PLN_REASSOC },
+    { .name = "scale-behind",
+      .match = "Div(y=MatMul!(w#, x), s#)",
+      .build = factor_behind,
+      .contract = PLN_REASSOC },
+    { .name = "scale-before",
+      .match = "MatMul(w#, f=Mul~!(x, s#))",
+      .build = factor_before,
+      .contract = PLN_REASSOC },
+    { .name = "scale-before",
+      .match = "MatMul(w#, f=Div!(x, s#))",
+      .build = factor_before,
+      .contract = PLN_REASSOC },
     { .name = "scale-before",
       .match = "MatMul(f=Mul~!(x, s#), w#)",
       .build = factor_before,
@@ -378,6 +410,10 @@ static const pln_rule rules[] = {
       .contract = PLN_REASSOC },
     { .name = "matmul-matmul",
       .match = "MatMul(MatMul!(x, v#), w#)",
+      .build = one_matrix,
+      .contract = PLN_REASSOC },
+    { .name = "matmul-matmul",
+      .match = "MatMul(v#, MatMul!(w#, x))",
       .build = one_matrix,
       .contract = PLN_REASSOC },
 };
