@@ -40,7 +40,8 @@ bool pln_bias_counts_in_sums(const pln_node *bias, const pln_value *a_scale,
     double a, zero = 0;
     const pln_value *s = bias->in[1], *z = pln_zero_point(bias);
     if (!pln_value_is_splat(a_scale, &a) || !pln_value_is_const(s) ||
-        !pln_value_is_const(b_scale) || (z && !pln_value_is_splat(z, &zero)) || zero != 0 ||
+        !pln_value_is_const(b_scale) || (z && !pln_value_is_splat(z, &zero)) ||
+        zero != 0 ||
         pln_tensor_materialize(s->cst, NULL) != PLN_OK ||
         pln_tensor_materialize(b_scale->cst, NULL) != PLN_OK)
         return false;

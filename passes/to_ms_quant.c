@@ -3,9 +3,10 @@
  * DynamicQuantizeMatMul, QGemm, QLinearAdd, ... of com.microsoft, and the standard's
  * QLinearConv and QLinearMatMul.
  *
- *     Cast(MatMulInteger(q, b, z)) * (s * bs) + c => MatMulIntegerToFloat(q, b, s, bs, z, _, c)
+ *     Cast(MatMulInteger(q, b, z)) * (s * bs) + c
+ *         => MatMulIntegerToFloat(q, b, s, bs, z, _, c)
  *     QuantizeLinear(Add(DequantizeLinear(a, ..), DequantizeLinear(b, ..)), s, z)
- *                                                 => QLinearAdd(a, .., b, .., s, z)
+ *         => QLinearAdd(a, .., b, .., s, z)
  *
  * Its kernels want zero points given, results of the type of what they read, and unsigned
  * or equally signed activations.
@@ -57,7 +58,8 @@ static pln_status dynamic(pln_match *m, pln_patch *p)
     /* of two single numbers, either may be a's */
     const int own = scale[1]->def == d && pln_is_one_number(scale[1]) ? 1 : 0;
     if (!d || !pln_node_is(d, "DynamicQuantizeLinear") || !is_only_output(a, d, 0) ||
-        !is_only_output(scale[own], d, 1) || !is_only_output(pln_match_val(m, "az"), d, 2))
+        !is_only_output(scale[own], d, 1) ||
+        !is_only_output(pln_match_val(m, "az"), d, 2))
         return pln_match_refuse(m, "not quantized for it alone");
     pln_value *in[] = { d->in[0], b, scale[1 - own], pln_match_val(m, "bz"),
                         pln_match_val(m, "c") };
@@ -91,7 +93,8 @@ static pln_status check_matmul(pln_match *m)
 static pln_status check_gemm_scales(pln_match *m)
 {
     const pln_value *s = pln_match_val(m, "bs"), *z = pln_match_val(m, "bz");
-    if (pln_value_rank(s) != pln_value_rank(z) || pln_value_count(s) != pln_value_count(z))
+    if (pln_value_rank(s) != pln_value_rank(z) ||
+        pln_value_count(s) != pln_value_count(z))
         return pln_match_refuse(m, "its scales and zero points differ in shape");
     return PLN_OK;
 }
@@ -99,7 +102,8 @@ static pln_status check_gemm_scales(pln_match *m)
 static pln_status check_gemm(pln_match *m)
 {
     PLN_TRY(check_gemm_scales(m));
-    return check_weights(m, pln_node_get_int(pln_match_node(m, "n"), "transB", 0) ? 0 : 1);
+    const bool swapped = pln_node_get_int(pln_match_node(m, "n"), "transB", 0) != 0;
+    return check_weights(m, swapped ? 0 : 1);
 }
 
 static pln_status check_conv(pln_match *m)
@@ -205,8 +209,10 @@ static pln_status gemm_with_float_bias(pln_match *m, pln_patch *p)
 
 #define FACTORS "DequantizeLinear(a, as#, az#), db=DequantizeLinear(b, bs#, bz#)"
 #define BIAS    ", dc=DequantizeLinear(c#, cs#, cz?#)"
-#define PRODUCT ONE("as") " and " ONE("az") " and " BYTES("a") " and " BYTES("b") " and " SIGNS
-#define RESULT  ONE("qs") " and " ONE("qz") " and type(q) == type(a) and type(qs) == \"float\""
+#define PRODUCT                                                                        \
+    ONE("as") " and " ONE("az") " and " BYTES("a") " and " BYTES("b") " and " SIGNS
+#define RESULT                                                                         \
+    ONE("qs") " and " ONE("qz") " and type(q) == type(a) and type(qs) == \"float\""
 
 #define CONV(bias, c)                                                                  \
     { .name = "qlinear-conv",                                                          \
@@ -243,8 +249,10 @@ static pln_status concat(pln_match *m, pln_patch *p)
 {
     const pln_node *c = pln_match_node(m, "n");
     const pln_value *q = m->root->out[0];
-    pln_value *in[2 + 3 * CONCAT_MAX] = { pln_match_val(m, "qs"), pln_match_val(m, "qz") };
-    uint32_t n_in = 2;
+    pln_value *in[2 + 3 * CONCAT_MAX];
+    uint32_t n_in = 0;
+    in[n_in++] = pln_match_val(m, "qs");
+    in[n_in++] = pln_match_val(m, "qz");
     if (c->n_in > CONCAT_MAX || !pln_is_byte(q))
         return pln_match_refuse(m, "too many inputs, or no bytes");
     for (uint32_t i = 0; i < c->n_in; i++) {
@@ -328,7 +336,8 @@ static const pln_rule rules[] = {
             "QLinearMul(a, as, az, b, bs, bz, qs, qz)"),
     QLINEAR("qlinear-where", "Where!(c, " A ", " B ")", SAME_AS_B,
             "QLinearWhere(c, a, as, az, b, bs, bz, qs, qz)"),
-    QLINEAR("qlinear-sigmoid", "Sigmoid!(" A ")", "", "QLinearSigmoid(a, as, az, qs, qz)"),
+    QLINEAR("qlinear-sigmoid", "Sigmoid!(" A ")", "",
+            "QLinearSigmoid(a, as, az, qs, qz)"),
     QLINEAR("qlinear-leaky-relu", "LeakyRelu!(" A ")", "",
             "QLinearLeakyRelu<alpha = n.alpha>(a, as, az, qs, qz)"),
     /* ONNX Runtime counts padding that is not there where sizes are rounded up */
