@@ -4,7 +4,8 @@
 
 #include <math.h>
 
-#define MOST_HEADS 256
+#define MOST_HEADS     256
+#define OPSET_OF_ORDER 14 /* Trilu */
 
 static const int64_t heads_first[4] = { 0, 2, 1, 3 };
 
@@ -103,10 +104,26 @@ static pln_value *softmax(pln_expand *b, pln_value *s, int rank)
     return other ? ex_cast(b, ex_done(b, n), b->dtype) : ex_done(b, n);
 }
 
-/* What the rules of fuse-attention write: no windows, no causal order, no counts. */
-static bool is_plain(const pln_node *n)
+/* -inf for the keys behind a query's own. */
+static pln_value *ordered(pln_expand *b, pln_value *s)
 {
-    return !pln_node_get_int(n, "is_causal", 0) && n->n_in <= 6 &&
+    if (!pln_node_get_int(b->node, "is_causal", 0))
+        return s;
+    pln_value *shape = ex_op1(b, "Shape", s), *hidden = ex_number(b, -INFINITY);
+    pln_value *all = ex_op2(b, "Expand", hidden, shape);
+    pln_value *behind = ex_op2(b, "Trilu", all, ex_ints(b, (int64_t[]){ 1 }, 1));
+    return ex_op2(b, "Add", s, behind);
+}
+
+/* What the rules of fuse-attention write: no windows, no counts, causal order without a
+ * cache. */
+static bool is_plain(const pln_expand *b)
+{
+    const pln_node *n = b->node;
+    const bool causal = pln_node_get_int(n, "is_causal", 0) != 0;
+    if (causal && (n->n_in > 4 || pln_model_opset(b->m, "") < OPSET_OF_ORDER))
+        return false;
+    return n->n_in <= 6 &&
            pln_node_get_int(n, "left_window_size", -1) < 0 &&
            pln_node_get_int(n, "right_window_size", -1) < 0 && n->n_out <= 3 &&
            pln_node_find_attr(n, "scale");
@@ -116,7 +133,7 @@ pln_value *ex_attention(pln_expand *b)
 {
     const int64_t heads = pln_node_get_int(b->node, "q_num_heads", 0);
     const int64_t kv_heads = pln_node_get_int(b->node, "kv_num_heads", 0);
-    if (!is_plain(b->node)) {
+    if (!is_plain(b)) {
         b->failed = true;
         return NULL;
     }
@@ -126,7 +143,7 @@ pln_value *ex_attention(pln_expand *b)
     pln_value *v = with_past(b, with_heads(b, 2, kv_heads), 5, 2);
     k = swapped(b, repeated(b, k, heads, kv_heads), 4);
     pln_value *s = capped(b, ex_op2(b, "MatMul", q, k));
-    s = softmax(b, masked(b, s), 4);
+    s = softmax(b, ordered(b, masked(b, s)), 4);
     pln_value *y = ex_op2(b, "MatMul", s, repeated(b, v, heads, kv_heads));
     if (rank_of(b, 0) == 4)
         return y;

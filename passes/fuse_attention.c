@@ -6,122 +6,6 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/fuse_attention.h"
 
-#include <math.h>
-
-/* ---- masks ------------------------------------------------------------------------ */
-
-/* What masks broadcast to: [.., queries, keys]. */
-typedef struct extent {
-    pln_dim d[4];
-    int rank;
-} extent;
-
-/* Certainly, and with all keys in the last dimension, as Attention wants it. */
-static bool fits(const pln_value *v, const extent *e)
-{
-    const int rank = pln_value_rank(v);
-    if (rank < 1 || rank > e->rank)
-        return false;
-    for (int i = 1; i <= rank; i++) {
-        const pln_dim d = v->type.shape.dims[rank - i];
-        if (!pln_dim_equal(d, e->d[e->rank - i]) && (i == 1 || !pln_dim_is(d, 1)))
-            return false;
-    }
-    return true;
-}
-
-/* Of rank 3, with one head: [batch, 1, queries, keys]. */
-static pln_value *with_head(pln_patch *p, pln_value *v, const pln_scores *s,
-                            const extent *e)
-{
-    bool needed = false;
-    for (int i = 0; i < s->n_masks; i++) {
-        const pln_value *m = s->mask[i].v;
-        needed |= pln_value_rank(m) == 3 && !pln_dim_is(m->type.shape.dims[0], 1);
-    }
-    if (!v || e->rank == 4 || !needed)
-        return v;
-    return pln_patch_op2(p, "Unsqueeze", v,
-                         pln_patch_ints(p, (int64_t[]){ 1 }, 1, "axes"));
-}
-
-/* The masks are one row for all queries. The standard lets that broadcast; ONNX Runtime
- * wants a row for each query, so that files for it have those. */
-static bool lacks_rows(const pln_pass_ctx *ctx, const pln_scores *s, const extent *e)
-{
-    bool one = !ctx->options->session && ctx->options->target != PLN_TARGET_PLANISH &&
-               s->n_masks && !pln_dim_is(e->d[e->rank - 2], 1);
-    for (int i = 0; i < s->n_masks; i++) {
-        const int rank = pln_value_rank(s->mask[i].v);
-        one &= rank < 2 || pln_dim_is(s->mask[i].v->type.shape.dims[rank - 2], 1);
-    }
-    return one;
-}
-
-static pln_value *with_rows(pln_patch *p, pln_value *v, const pln_scores *s, const extent *e)
-{
-    if (!v || !lacks_rows(p->ctx, s, e))
-        return v;
-    const int64_t rows[2] = { e->d[e->rank - 2].value, 1 };
-    return pln_patch_op2(p, "Expand", v, pln_patch_ints(p, rows, 2, "rows"));
-}
-
-static pln_status check_masks(pln_match *m, const pln_scores *s, const extent *e)
-{
-    if (lacks_rows(m->ctx, s, e) && !pln_dim_is_known(e->d[e->rank - 2]))
-        return pln_match_refuse(m, "ONNX Runtime wants a row of the mask for each query");
-    for (int i = 0; i < s->n_masks; i++) {
-        const pln_mask *k = &s->mask[i];
-        if (k->kind == PLN_MASK_ADD && k->v->type.dtype != s->q->type.dtype)
-            return pln_match_refuse(m, "mask '%s' has another type", k->v->name);
-        if (k->kind != PLN_MASK_ADD && k->fill != -INFINITY)
-            return pln_match_refuse(m, "'%s' hides by a finite number", k->v->name);
-        if (!fits(k->v, e))
-            return pln_match_refuse(m, "mask '%s' is not certain to fit the scores",
-                                    k->v->name);
-    }
-    return PLN_OK;
-}
-
-static pln_value *both(pln_patch *p, const char *op, pln_value *a, pln_value *b)
-{
-    return a ? pln_patch_op2(p, op, a, b) : b;
-}
-
-/* -inf where the only mask of the kind KEEP or HIDE says so, else `sum`. */
-static pln_value *hidden_sum(pln_patch *p, const pln_scores *s, pln_value *sum,
-                             pln_value *keep, bool hides)
-{
-    pln_value *inf = pln_patch_scalar(p, s->q->type.dtype, -INFINITY, "hidden");
-    pln_value *in[3] = { keep, hides ? inf : sum, hides ? sum : inf };
-    pln_node *n = pln_patch_add(p, "Where", in, 3, 1);
-    return n ? n->out[0] : NULL;
-}
-
-/* All masks in one: what is added, or what is kept, or -inf where it is not. */
-static pln_value *one_mask(pln_patch *p, const pln_scores *s, const extent *e)
-{
-    pln_value *sum = NULL, *keep = NULL;
-    int n_bool = 0, n_float = 0;
-    for (int i = 0; i < s->n_masks; i++)
-        *(s->mask[i].kind == PLN_MASK_ADD ? &n_float : &n_bool) += 1;
-    bool hides = false;
-    for (int i = s->n_masks - 1; i >= 0; i--) {
-        pln_value *v = s->mask[i].v;
-        hides |= s->mask[i].kind == PLN_MASK_HIDE;
-        if (s->mask[i].kind == PLN_MASK_HIDE && (n_bool > 1 || !n_float))
-            v = pln_patch_op1(p, "Not", v);
-        if (s->mask[i].kind == PLN_MASK_ADD)
-            sum = both(p, "Add", sum, v);
-        else
-            keep = both(p, "And", keep, v);
-    }
-    pln_value *v = sum ? sum : keep;
-    if (sum && keep)
-        v = hidden_sum(p, s, sum, keep, hides && n_bool == 1);
-    return with_head(p, v, s, e);
-}
-
 /* ---- the product with the values ------------------------------------------------------ */
 
 static bool is_product_of(const pln_value *v, const char *a, const char *b, const char *c)
@@ -142,7 +26,7 @@ static bool is_float(pln_dtype dt)
     return dt == PLN_DT_F32 || dt == PLN_DT_F16 || dt == PLN_DT_BF16;
 }
 
-static pln_status check_operands(pln_match *m, const pln_scores *s, extent *e)
+pln_status pln_scores_check(pln_match *m, pln_scores *s, pln_extent *e)
 {
     const int rank = pln_value_rank(s->q);
     const pln_shape q = s->q->type.shape, k = s->kt->type.shape, v = s->v->type.shape;
@@ -158,13 +42,13 @@ static pln_status check_operands(pln_match *m, const pln_scores *s, extent *e)
     e->d[rank - 1] = k.dims[rank - 1];
     if (s->guarded)
         return pln_match_refuse(m, "NaN becomes 0 behind the softmax");
-    return check_masks(m, s, e);
+    pln_scores_find_order(m->ctx, s, e);
+    return pln_scores_check_masks(m, s, e);
 }
 
-/* Probabilities or scores that somebody else reads are there anyway. */
-static bool is_read_elsewhere(const pln_match *m, const pln_scores *s)
+bool pln_scores_are_read(const pln_scores *s)
 {
-    const pln_value *p = m->root->in[0];
+    const pln_value *p = s->probabilities;
     return !pln_value_is_single_use(p) ||
            (!s->guarded && !pln_value_is_single_use(s->softmax->out[0])) ||
            (s->guarded && s->softmax->out[0]->n_uses > 2) ||
@@ -177,16 +61,32 @@ static bool set_attributes(pln_node *n, const pln_scores *s, bool one_head)
            (!s->cap || pln_node_set_float(n, "softcap", (float)s->cap) == PLN_OK) &&
            (s->soft == PLN_DT_NONE ||
             pln_node_set_int(n, "softmax_precision", s->soft) == PLN_OK) &&
+           (!s->causal || pln_node_set_int(n, "is_causal", 1) == PLN_OK) &&
            (!one_head || (pln_node_set_int(n, "q_num_heads", 1) == PLN_OK &&
                           pln_node_set_int(n, "kv_num_heads", 1) == PLN_OK));
 }
 
+/* Of rank 3, with one head: [batch, 1, queries, keys]. */
+static pln_value *with_head(pln_patch *p, pln_value *v, const pln_scores *s,
+                            const pln_extent *e)
+{
+    bool needed = false;
+    for (int i = 0; i < s->n_masks; i++) {
+        const pln_value *m = s->mask[i].v;
+        needed |= pln_value_rank(m) == 3 && !pln_dim_is(m->type.shape.dims[0], 1);
+    }
+    if (!v || e->rank == 4 || !needed)
+        return v;
+    return pln_patch_op2(p, "Unsqueeze", v,
+                         pln_patch_ints(p, (int64_t[]){ 1 }, 1, "axes"));
+}
+
 static pln_status build_standard(pln_match *m, pln_patch *p, pln_scores *s,
-                                 const extent *e)
+                                 const pln_extent *e)
 {
     pln_value *in[4] = { s->q, pln_scores_keys(p, s), s->v, NULL };
     if (s->n_masks)
-        in[3] = with_rows(p, one_mask(p, s, e), s, e);
+        in[3] = with_head(p, pln_scores_mask(p, s, e), s, e);
     pln_node *n = pln_patch_add(p, "Attention", in, 4, 1);
     if (!n || !in[1] || (s->n_masks && !in[3]) || !set_attributes(n, s, e->rank == 3))
         return p->failed != PLN_OK ? p->failed : PLN_E_NOMEM;
@@ -197,20 +97,21 @@ static pln_status build_standard(pln_match *m, pln_patch *p, pln_scores *s,
 pln_status pln_attention_build(pln_match *m, pln_patch *p)
 {
     pln_scores s;
-    extent e = { .rank = 0 };
+    pln_extent e = { .rank = 0 };
     const char *why;
     if (!pln_scores_of(m->root, &s, &why))
         return pln_match_refuse(m, "%s", why);
-    if (is_read_elsewhere(m, &s))
+    if (pln_scores_are_read(&s))
         return pln_match_refuse(m, "scores or probabilities have other uses");
     const int rank = pln_value_rank(s.q);
     if (!is_float(s.q->type.dtype) || rank < 2 || pln_value_rank(s.kt) != rank ||
         pln_value_rank(s.v) != rank)
         return pln_match_refuse(m, "queries, keys and values are not float or not of one "
                                    "rank");
-    const pln_status st = check_operands(m, &s, &e);
+    pln_scores standard = s;
+    const pln_status st = pln_scores_check(m, &standard, &e);
     if (st == PLN_OK)
-        return build_standard(m, p, &s, &e);
+        return build_standard(m, p, &standard, &e);
     return pln_attention_may_be_own(p) ? pln_attention_build_own(m, p, &s) : st;
 }
 

@@ -28,10 +28,29 @@ typedef struct pln_scores {
     int n_masks;
     pln_dtype soft; /* the type of the softmax where it is another than q's; NONE */
     bool guarded;   /* NaN became 0 behind the softmax */
+    bool causal;    /* a query sees no key behind its own */
+    pln_value *probabilities;
 } pln_scores;
+
+/* What masks broadcast to: [.., queries, keys]. */
+typedef struct pln_extent {
+    pln_dim d[4];
+    int rank;
+} pln_extent;
 
 /* Takes apart the product `n` of probabilities and values. false: it is none, *why says. */
 bool pln_scores_of(pln_node *n, pln_scores *s, const char **why);
+/* Probabilities or scores that somebody else reads are there anyway. */
+bool pln_scores_are_read(const pln_scores *s);
+/* Do queries, keys, values and masks certainly fit each other as Attention wants it? */
+pln_status pln_scores_check(pln_match *m, pln_scores *s, pln_extent *e);
+pln_status pln_scores_check_masks(pln_match *m, const pln_scores *s, const pln_extent *e);
+/* A constant mask of causal order becomes s->causal. */
+void pln_scores_find_order(const pln_pass_ctx *ctx, pln_scores *s, const pln_extent *e);
+/* All masks in one: what is added, or what is kept, or -inf where it is not. NULL: none. */
+pln_value *pln_scores_mask(pln_patch *p, const pln_scores *s, const pln_extent *e);
+/* What the keys are a transposition of: dimension i of [.., keys, dim] is perm[i] of it. */
+pln_value *pln_scores_keys_base(pln_scores *s, int64_t *perm);
 /* Keys before dimensions, [.., keys, dim], in a patch. NULL: no memory. */
 pln_value *pln_scores_keys(pln_patch *p, pln_scores *s);
 
@@ -55,6 +74,8 @@ typedef struct pln_joined {
 } pln_joined;
 
 bool pln_joined_of(pln_value *v, pln_joined *j);
+/* The same of v as [batch, len, heads, dim]. */
+bool pln_joined_rows(pln_value *v, pln_joined *j);
 /* Three that are the parts of one; or each whole. */
 bool pln_joined_together(const pln_joined *j);
 /* Their x, or the parts of a new Split. */
@@ -63,6 +84,11 @@ bool pln_joined_unpack(pln_patch *p, const pln_joined *j, pln_value **in);
 pln_node *pln_join_of(const pln_value *y);
 /* Output 0 of new node n takes the place of what `join` gives. */
 bool pln_join_replace(pln_patch *p, pln_node *join, pln_node *n);
+
+/* Concat(past, new) of rank 4 along the rows; NULL. */
+pln_node *pln_cache_of(const pln_value *v);
+/* Of keys and of values: do both parts have the same sizes but for the last? */
+bool pln_caches_fit(const pln_node *k, const pln_node *v);
 
 /* The rules of the passes, by file. */
 pln_status pln_attention_check_product(pln_match *m);

@@ -71,38 +71,48 @@ static pln_value *picked_from(const pln_value *v, int64_t axis, int64_t *at)
                : NULL;
 }
 
-/* The Reshape to [batch, len, parts, heads, dim] behind v. */
-static pln_node *find_packed(const pln_value *v, int64_t *at)
+/* The Reshape to [batch, len, heads, dim]. */
+static bool joined_by(const pln_node *r, pln_joined *j)
 {
-    static const int64_t front[5] = { 2, 0, 3, 1, 4 }, swap[4] = { 0, 2, 1, 3 };
-    pln_value *t = picked_from(v, 0, at);
-    if (t && has_perm(t->def, front, 5))
-        return t->def->in[0]->def;
-    if (!has_perm(v->def, swap, 4))
-        return NULL;
-    t = picked_from(v->def->in[0], 2, at);
-    return t ? t->def : NULL;
+    *j = (pln_joined){ .parts = 1 };
+    if (!splits_last(r, 4))
+        return false;
+    j->x = r->in[0];
+    j->heads = known(r->out[0], 2);
+    j->dim = known(r->out[0], 3);
+    return true;
+}
+
+/* Part `part` of what the Reshape makes [batch, len, parts, heads, dim]. */
+static bool packed_by(const pln_node *r, int64_t part, pln_joined *j)
+{
+    if (!splits_last(r, 5))
+        return false;
+    *j = (pln_joined){ .x = r->in[0],
+                       .heads = known(r->out[0], 3),
+                       .dim = known(r->out[0], 4),
+                       .parts = known(r->out[0], 2) };
+    j->part = part < 0 ? part + j->parts : part;
+    return j->part >= 0 && j->part < j->parts;
+}
+
+bool pln_joined_rows(pln_value *v, pln_joined *j)
+{
+    int64_t part;
+    if (joined_by(v->def, j))
+        return true;
+    const pln_value *t = picked_from(v, 2, &part);
+    return t && packed_by(t->def, part, j);
 }
 
 bool pln_joined_of(pln_value *v, pln_joined *j)
 {
-    static const int64_t swap[4] = { 0, 2, 1, 3 };
-    pln_node *r = has_perm(v->def, swap, 4) ? v->def->in[0]->def : NULL;
-    *j = (pln_joined){ .parts = 1 };
-    const bool packed = !splits_last(r, 4);
-    if (packed) {
-        r = find_packed(v, &j->part);
-        if (!splits_last(r, 5))
-            return false;
-        j->parts = known(r->out[0], 2);
-        j->part += j->part < 0 ? j->parts : 0;
-        if (j->part < 0 || j->part >= j->parts)
-            return false;
-    }
-    j->x = r->in[0];
-    j->heads = known(r->out[0], packed ? 3 : 2);
-    j->dim = known(r->out[0], packed ? 4 : 3);
-    return true;
+    static const int64_t front[5] = { 2, 0, 3, 1, 4 }, swap[4] = { 0, 2, 1, 3 };
+    int64_t part;
+    if (has_perm(v->def, swap, 4))
+        return pln_joined_rows(v->def->in[0], j);
+    const pln_value *t = picked_from(v, 0, &part);
+    return t && has_perm(t->def, front, 5) && packed_by(t->def->in[0]->def, part, j);
 }
 
 bool pln_joined_together(const pln_joined *j)
@@ -296,8 +306,7 @@ pln_status pln_attention_repeat_build(pln_match *m, pln_patch *p)
 
 /* ---- caches -------------------------------------------------------------------------------- */
 
-/* Concat(past, new) of rank 4 along the rows. */
-static pln_node *find_cache(const pln_value *v)
+pln_node *pln_cache_of(const pln_value *v)
 {
     pln_node *n = v->def;
     if (!n || !pln_node_is(n, "Concat") || n->n_in != 2 || pln_value_rank(v) != 4 ||
@@ -307,7 +316,7 @@ static pln_node *find_cache(const pln_value *v)
     return axis == 2 || axis == -2 ? n : NULL;
 }
 
-static bool fit_together(const pln_node *k, const pln_node *v)
+bool pln_caches_fit(const pln_node *k, const pln_node *v)
 {
     for (int i = 0; i < 3; i++)
         for (int part = 0; part < 2; part++)
@@ -319,13 +328,13 @@ static bool fit_together(const pln_node *k, const pln_node *v)
 
 pln_status pln_attention_cache_build(pln_match *m, pln_patch *p)
 {
-    pln_node *old = m->root, *k = find_cache(old->in[1]), *v = find_cache(old->in[2]);
+    pln_node *old = m->root, *k = pln_cache_of(old->in[1]), *v = pln_cache_of(old->in[2]);
     if (!k || !v || k == v || old->n_in > 4 || old->n_out != 1)
         return pln_match_refuse(m, "keys and values are not appended to a cache");
     for (int i = 0; i < 2; i++)
         if (pln_value_rank(k->in[i]) != 4 || pln_value_rank(v->in[i]) != 4)
             return pln_match_refuse(m, "the cache is not of rank 4");
-    if (!fit_together(k, v))
+    if (!pln_caches_fit(k, v))
         return pln_match_refuse(m, "'%s' and '%s' may differ in length", k->in[0]->name,
                                 v->in[0]->name);
     if (pln_node_get_int(old, "is_causal", 0))

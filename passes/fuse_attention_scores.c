@@ -175,7 +175,7 @@ static pln_value *softmax_input(const pln_scores *s)
 bool pln_scores_of(pln_node *n, pln_scores *s, const char **why)
 {
     chain c = { .s = s, .factor = 1 };
-    *s = (pln_scores){ .v = n->in[1] };
+    *s = (pln_scores){ .v = n->in[1], .probabilities = n->in[0] };
     if (!find_softmax(n->in[0], s)) {
         *why = "no softmax over the keys";
         return false;
@@ -248,9 +248,8 @@ static pln_value *untransposed(pln_value *v, int64_t *perm, int rank)
     return v->def->in[0];
 }
 
-pln_value *pln_scores_keys(pln_patch *p, pln_scores *s)
+pln_value *pln_scores_keys_base(pln_scores *s, int64_t *perm)
 {
-    int64_t perm[PLN_MAX_RANK];
     pln_value *v = s->kt;
     const int rank = pln_value_rank(v);
     for (int i = 0; i < rank; i++)
@@ -264,7 +263,13 @@ pln_value *pln_scores_keys(pln_patch *p, pln_scores *s)
             break;
         v = x;
     }
-    if (pln_perm_is_identity(perm, rank))
-        return v;
-    return pln_patch_transpose(p, v, perm, rank);
+    return v;
+}
+
+pln_value *pln_scores_keys(pln_patch *p, pln_scores *s)
+{
+    int64_t perm[PLN_MAX_RANK];
+    const int rank = pln_value_rank(s->kt);
+    pln_value *v = pln_scores_keys_base(s, perm);
+    return pln_perm_is_identity(perm, rank) ? v : pln_patch_transpose(p, v, perm, rank);
 }

@@ -48,6 +48,7 @@
     X(to_ms_act)      \
     X(to_ms_quant)    \
     X(to_ms_product)  \
+    X(to_ms_attention) \
     X(unstate)        \
     X(state_fused)    \
     X(absorb_made)

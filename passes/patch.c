@@ -10,6 +10,8 @@
 #include "src/ir/link.h"
 #include "src/ir/version.h"
 
+#define MOST_GOING 12 /* nodes in a row that a patch makes useless */
+
 void pln_patch_begin(pln_patch *p, pln_pass_ctx *ctx, pln_node *before)
 {
     *p = (pln_patch){ .ctx = ctx, .graph = before->graph, .before = before };
@@ -224,6 +226,25 @@ static const pln_node *user_in(const pln_graph *g, const pln_use *u)
     return at ? n : NULL;
 }
 
+/* Nobody needs n once the patch is applied. */
+static bool goes(const pln_patch *p, const pln_node *n, int depth)
+{
+    if (!depth || !n || (pln_node_traits(n) & PLN_OP_EFFECT))
+        return false;
+    for (int i = 0; i < p->n_nodes; i++)
+        if (p->node[i] == n)
+            return false;
+    for (uint32_t i = 0; i < n->n_out; i++) {
+        bool replaced = !n->out[i];
+        for (int k = 0; k < p->n_replaced; k++)
+            replaced |= p->old[k] == n->out[i];
+        for (const pln_use *u = replaced ? NULL : n->out[i]->uses; u; u = u->next)
+            if (!goes(p, user_in(p->graph, u), depth - 1))
+                return false;
+    }
+    return true;
+}
+
 /* Nothing between the old definition and the new one may need the value. */
 static bool order_holds(const pln_patch *p, const pln_value *old, const pln_value *with)
 {
@@ -234,7 +255,7 @@ static bool order_holds(const pln_patch *p, const pln_value *old, const pln_valu
             return true; /* whoever needs it stands behind the new nodes */
     for (const pln_node *n = old->def->next; n && n != with->def; n = n->next)
         for (const pln_use *u = old->uses; u; u = u->next)
-            if (user_in(p->graph, u) == n)
+            if (user_in(p->graph, u) == n && !goes(p, n, MOST_GOING))
                 return false;
     return true;
 }
@@ -359,6 +380,59 @@ pln_status pln_patch_check(pln_patch *p, char *why, size_t why_size, pln_error *
     return PLN_OK;
 }
 
+/* ---- dead nodes ----------------------------------------------------------------- */
+
+bool pln_node_is_dead(const pln_node *n)
+{
+    if (pln_node_traits(n) & PLN_OP_EFFECT)
+        return false;
+    for (uint32_t i = 0; i < n->n_out; i++)
+        if (n->out[i] && n->out[i]->n_uses)
+            return false;
+    return true;
+}
+
+#define SWEEP_MAX 256
+
+/* 1, or 0 where n is there or NULL. */
+static size_t add_node(pln_node **list, size_t count, pln_node *n)
+{
+    for (size_t i = 0; n && i < count; i++)
+        if (list[i] == n)
+            return 0;
+    if (n)
+        list[count] = n;
+    return n != NULL;
+}
+
+static void sweep(pln_node *const *from, size_t n_from,
+                  void (*dead)(void *user, pln_node *n), void *user)
+{
+    /* What does not fit is left to the next run of dce. */
+    pln_node *stack[SWEEP_MAX];
+    size_t top = n_from;
+    memcpy(stack, from, n_from * sizeof *stack);
+    while (top) {
+        pln_node *at = stack[--top];
+        if (!pln_node_is_dead(at))
+            continue;
+        pln_node *def[16];
+        size_t n_def = 0;
+        for (uint32_t i = 0; i < at->n_in && n_def < 16; i++)
+            n_def += add_node(def, n_def, at->in[i] ? at->in[i]->def : NULL);
+        if (dead)
+            dead(user, at);
+        pln_graph_remove_node(at);
+        for (size_t i = 0; i < n_def && top < SWEEP_MAX; i++)
+            top += add_node(stack, top, def[i]);
+    }
+}
+
+void pln_node_sweep(pln_node *n, void (*dead)(void *user, pln_node *n), void *user)
+{
+    sweep(&n, 1, dead, user);
+}
+
 /* ---- applying ------------------------------------------------------------------- */
 
 static void take_name(pln_value *from, pln_value *to)
@@ -418,18 +492,13 @@ pln_status pln_patch_apply(pln_patch *p, void (*dead)(void *user, pln_node *n),
                            void *user, pln_error *err)
 {
     pln_node *defs[PLN_PATCH_MAX];
+    size_t n_defs = 0;
     for (int i = 0; i < p->n_replaced; i++)
-        defs[i] = p->old[i]->def;
+        n_defs += add_node(defs, n_defs, p->old[i]->def);
     take_node_name(p);
     for (int i = 0; i < p->n_replaced; i++)
         apply_one(p, p->old[i], p->new[i]);
-    for (int i = 0; i < p->n_replaced; i++) {
-        bool again = false;
-        for (int k = 0; k < i; k++)
-            again |= defs[k] == defs[i];
-        if (defs[i] && !again)
-            pln_node_sweep(defs[i], dead, user);
-    }
+    sweep(defs, n_defs, dead, user);
     /* Values of nodes must have names in a file. */
     for (int i = 0; i < p->n_nodes; i++) {
         pln_node *n = p->node[i];
@@ -452,51 +521,4 @@ void pln_patch_abort(pln_patch *p)
         if (!p->cst[i]->n_uses)
             pln_graph_remove_value(p->cst[i]);
     p->n_nodes = p->n_csts = p->n_replaced = 0;
-}
-
-/* ---- dead nodes ----------------------------------------------------------------- */
-
-bool pln_node_is_dead(const pln_node *n)
-{
-    if (pln_node_traits(n) & PLN_OP_EFFECT)
-        return false;
-    for (uint32_t i = 0; i < n->n_out; i++)
-        if (n->out[i] && n->out[i]->n_uses)
-            return false;
-    return true;
-}
-
-#define SWEEP_MAX 256
-
-void pln_node_sweep(pln_node *n, void (*dead)(void *user, pln_node *n), void *user)
-{
-    /* What does not fit is left to the next run of dce. */
-    pln_node *stack[SWEEP_MAX];
-    size_t top = 0;
-    stack[top++] = n;
-    while (top) {
-        pln_node *at = stack[--top];
-        if (!pln_node_is_dead(at))
-            continue;
-        pln_node *def[16];
-        size_t n_def = 0;
-        for (uint32_t i = 0; i < at->n_in && n_def < 16; i++) {
-            pln_node *d = at->in[i] ? at->in[i]->def : NULL;
-            bool seen = !d || d == at;
-            for (size_t k = 0; k < n_def && !seen; k++)
-                seen = def[k] == d;
-            if (!seen)
-                def[n_def++] = d;
-        }
-        if (dead)
-            dead(user, at);
-        pln_graph_remove_node(at);
-        for (size_t i = 0; i < n_def; i++) {
-            bool queued = top >= SWEEP_MAX;
-            for (size_t k = 0; k < top && !queued; k++)
-                queued = stack[k] == def[i];
-            if (!queued)
-                stack[top++] = def[i];
-        }
-    }
 }

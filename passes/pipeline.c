@@ -16,7 +16,7 @@
     "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-group-norm,fuse-attention,fuse-act,fuse-rotary," \
     "fold-input,fold-affine,fold-order"
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv,fuse-skip"
-#define TO_MS  "fuse-skip,to-ms-act,to-ms-quant,to-ms-product"
+#define TO_MS  "to-ms-attention,fuse-skip,to-ms-act,to-ms-quant,to-ms-product"
 /* Norms before Transposes: they are along the last axis, and found there. */
 #define SIMPLE CLEAN ",fuse-norm,fuse-group-norm,fuse-act,transpose," FOLD
 #define REWRITE "(" SIMPLE ",fold-pad,reassoc,algebra,factors,between,gemm)*"
@@ -27,7 +27,7 @@ const char *pln_pipeline_of_level(int level, pln_target target, bool session)
     static const char *const file[] = { "", CLEAN, REWRITE };
     static const char *const fused[] = {
         [PLN_TARGET_ONNX] = REWRITE ",cse,dce",
-        [PLN_TARGET_ORT] = REWRITE "," TO_MS ",unstate,cse,dce",
+        [PLN_TARGET_ORT] = REWRITE "," TO_MS ",unstate," CLEAN,
         [PLN_TARGET_PLANISH] = REWRITE "," FUSE ",lower-qdq,lower-narrow,cse,dce,state-fused,absorb-made",
     };
     if (session)

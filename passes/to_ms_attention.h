@@ -1,0 +1,27 @@
+/* What the files of to-ms-attention share: an attention with its heads joined.
+ * SPDX-License-Identifier: Apache-2.0 */
+#ifndef PLN_PASSES_TO_MS_ATTENTION_H
+#define PLN_PASSES_TO_MS_ATTENTION_H
+
+#include "passes/fuse_attention.h"
+#include "passes/to_ms.h"
+
+typedef struct pln_ms_attention {
+    pln_scores s;
+    pln_extent e;
+    pln_joined part[3]; /* of queries, keys and values */
+    bool joined[3];     /* else [batch, heads, len, dim] as they are in s */
+    pln_value *keys;    /* [batch, heads, len, dim], where they are not joined */
+    int64_t heads, dim, v_dim;
+    pln_node *cache[2]; /* of keys and values; NULL */
+    pln_value *mask;    /* of `build`: what is added, of rank 4; NULL */
+} pln_ms_attention;
+
+/* com.microsoft.Attention where one product with constant weights makes, or can make, queries,
+ * keys and values. NULL: none, or p->failed. */
+pln_node *pln_ms_attention_packed(pln_patch *p, const pln_ms_attention *a);
+/* Rows that are added to queries, keys and values, as one; those without that go on in `in`.
+ * NULL: too few. */
+pln_value *pln_ms_attention_bias(pln_patch *p, const pln_ms_attention *a, pln_value **in);
+
+#endif

@@ -1,0 +1,187 @@
+"""Attention in the spellings of exporters, and what must not become one node.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+import numpy as np
+
+from . import Case
+
+TARGETS = {"onnx": (23, ()), "planish": (17, ("-O3", "--target", "planish")),
+           "ort": (17, ("-O3", "--target", "ort"))}
+SIZES = ({"b": 2, "n": 3, "t": 5, "p": 2}, {"b": 1, "n": 6, "t": 4, "p": 1})
+VALUES = {"two": 2.0, "half": 0.5, "root": 0.5 ** 0.5, "one": 1.0, "low": -3.4028234663852886e38,
+          "inf": -np.inf, "zero": 0.0, "ax1": np.array([1]), "ax2": np.array([2]),
+          "split": np.array([0, 0, 2, 4]), "join": np.array([0, 0, 8]),
+          "parts": np.array([0, 0, 3, 2, 4]), "thirds": np.array([8, 8, 8])}
+NUMBERS = "float two, float half, float root, float one, float low, float inf, float zero, " \
+    "int64[1] ax1, int64[1] ax2, int64[4] split, int64[3] join, int64[5] parts, int64[3] thirds"
+WEIGHTS = NUMBERS + ", float[8, 8] wq, float[8, 8] wk, float[8, 8] wv, float[8, 8] wo, " \
+    "float[8] bq, float[8] bk, float[8] bv, float[8] bo"
+X = "float[b, n, 8] x"
+Y = "float[b, n, 8] y"
+
+# Queries, keys and values of one input, with heads.
+PROJECT = """ q0 = MatMul(x, wq) q1 = Add(q0, bq) k0 = MatMul(x, wk) k1 = Add(k0, bk)
+    v0 = MatMul(x, wv) v1 = Add(v0, bv) """
+HEADS = """ q2 = Reshape(q1, split) q = Transpose<perm = [0, 2, 1, 3]>(q2)
+    k2 = Reshape(k1, split) v2 = Reshape(v1, split) v = Transpose<perm = [0, 2, 1, 3]>(v2) """
+KEYS = " kt = Transpose<perm = [0, 2, 3, 1]>(k2) "
+KEYS_TWICE = " k = Transpose<perm = [0, 2, 1, 3]>(k2) kt = Transpose<perm = [0, 1, 3, 2]>(k) "
+DIVIDED = " s0 = MatMul(q, kt) s = Div(s0, two) "
+BOTH_SCALED = " qs = Mul(q, root) ks = Mul(kt, root) s = MatMul(qs, ks) "
+SCALED = " qs = Mul(q, half) s = MatMul(qs, kt) "
+PLAIN = " s = MatMul(q, kt) "
+SOFT = " p = Softmax<axis = -1>(z) o0 = MatMul(p, v) "
+JOIN = " o1 = Transpose<perm = [0, 2, 1, 3]>(o0) o2 = Reshape(o1, join) "
+OUT = " o3 = MatMul(o2, wo) y = Add(o3, bo) "
+SELF = PROJECT + HEADS + KEYS
+NO_MASK = " z = Identity(s) "
+ADDED = " z = Add(s, mask) "
+BERT_MASK = """ m1 = Unsqueeze(mask, ax1) m2 = Unsqueeze(m1, ax2) m3 = Cast<to = 1>(m2)
+    m4 = Sub(one, m3) m5 = Mul(m4, low) z = Add(s, m5) """
+SDPA_MASK = " m1 = Where(mask, zero, inf) z = Add(s, m1) "
+HIDING = " z = Where(mask, s, inf) "
+KEY_MASK = "int64[b, n] mask"
+
+
+def zeros_and_ones(run):
+    b, n = SIZES[run]["b"], SIZES[run]["n"]
+    m = np.ones((b, n), np.int64)
+    m[0, n - 1] = 0
+    return m
+
+
+def keeping(*shape):
+    """A mask that hides some keys of each query, though never all of them."""
+    def feed(run):
+        m = np.ones([SIZES[run].get(d, d) for d in shape], bool)
+        m[..., -1] = False
+        return m
+    return feed
+
+
+CASES = []
+
+
+def case(name, inputs, outputs, nodes, weights=WEIGHTS, values=None, targets=TARGETS, **kw):
+    """One case for each target; `most` by target."""
+    most = kw.pop("most", {})
+    for target in targets:
+        opset, args = TARGETS[target]
+        CASES.append(Case("%s_%s" % (name, target),
+                          "(%s) => (%s) <%s> {%s}" % (inputs, outputs, weights, nodes),
+                          most=most.get(target), args=args, opset=opset, ir=10 if opset > 20 else 8,
+                          values=dict(VALUES, **(values or {})), sizes=SIZES, **kw))
+
+
+MASK01 = {"mask": zeros_and_ones}
+case("bert", X + ", " + KEY_MASK, Y, SELF + DIVIDED + BERT_MASK + SOFT + JOIN + OUT,
+     feeds=MASK01)
+case("bert_any_mask", X + ", " + KEY_MASK, Y, SELF + DIVIDED + BERT_MASK + SOFT + JOIN + OUT,
+     values={"low": -10000.0})
+case("bert_fixed", "float[2, 6, 8] x, int64[2, 6] mask", "float[2, 6, 8] y",
+     SELF + DIVIDED + BERT_MASK + SOFT + JOIN + OUT, feeds={"mask": np.eye(2, 6, dtype=np.int64)})
+case("bert_added", X + ", float[b, 1, n, n] mask", Y,
+     SELF + DIVIDED + ADDED + SOFT + JOIN + OUT)
+case("bert_no_mask", X, Y, SELF + DIVIDED + NO_MASK + SOFT + JOIN + OUT)
+case("sdpa", X + ", bool[b, 1, n, n] mask", Y,
+     PROJECT + HEADS + KEYS_TWICE + BOTH_SCALED + SDPA_MASK + SOFT + JOIN + OUT,
+     feeds={"mask": keeping("b", 1, "n", "n")})
+case("hidden", X + ", bool[b, 1, 1, n] mask", Y,
+     SELF + SCALED + HIDING + SOFT + JOIN + OUT, feeds={"mask": keeping("b", 1, 1, "n")})
+case("no_bias", X, Y, " q1 = MatMul(x, wq) k1 = MatMul(x, wk) v1 = MatMul(x, wv) " + HEADS +
+     KEYS + SCALED + NO_MASK + SOFT + JOIN + OUT)
+# Whisper: keys have no bias.
+case("no_key_bias", X, Y, PROJECT.replace("k1 = Add(k0, bk)", "k1 = Identity(k0)") + HEADS +
+     KEYS + SCALED + NO_MASK + SOFT + JOIN + OUT)
+case("bare", X, Y, " q1 = Identity(x) k1 = Identity(x) v1 = Identity(x) " + HEADS + KEYS +
+     SCALED + NO_MASK + SOFT + JOIN + " y = Identity(o2) ")
+case("cross", X + ", float[b, t, 8] e", Y, PROJECT.replace("k0 = MatMul(x", "k0 = MatMul(e")
+     .replace("v0 = MatMul(x", "v0 = MatMul(e") + HEADS + KEYS + SCALED + NO_MASK + SOFT + JOIN +
+     OUT)
+case("t5_bias", X + ", float[1, 2, n, n] mask", Y, SELF.replace("Add(q0, bq)", "Identity(q0)") +
+     PLAIN + ADDED + SOFT + JOIN + OUT)
+# GPT-2: one product, split; a constant mask of causal order.
+SPLIT_PROJECT = " a0 = MatMul(x, w) a = Add(a0, c) q1, k1, v1 = Split<axis = 2>(a, thirds) "
+PACKED_PROJECT = """ a0 = MatMul(x, w) a1 = Add(a0, c) a2 = Reshape(a1, parts)
+    a = Transpose<perm = [2, 0, 3, 1, 4]>(a2) q = Gather<axis = 0>(a, i0)
+    k = Gather<axis = 0>(a, i1) v = Gather<axis = 0>(a, i2)
+    kt = Transpose<perm = [0, 1, 3, 2]>(k) """
+ONE = WEIGHTS + ", float[8, 24] w, float[24] c, int64 i0, int64 i1, int64 i2"
+INDEX = {"i0": 0, "i1": 1, "i2": 2}
+FIXED = "float[2, 6, 8] x"
+TRIL = {"tril": np.tri(6, dtype=bool).reshape(1, 1, 6, 6),
+        "added": np.where(np.tri(6, dtype=bool), 0, -np.inf)}
+case("split", X, Y, SPLIT_PROJECT + HEADS + KEYS + SCALED + NO_MASK + SOFT + JOIN + OUT,
+     weights=ONE, values=INDEX)
+case("vit_packed", X, Y, PACKED_PROJECT + SCALED + NO_MASK + SOFT + JOIN + OUT, weights=ONE,
+     values=INDEX)
+case("causal", FIXED, "float[2, 6, 8] y", SPLIT_PROJECT + HEADS + KEYS + SCALED +
+     " z = Where(tril, s, inf) " + SOFT + JOIN + OUT,
+     weights=ONE + ", bool[1, 1, 6, 6] tril", values=dict(INDEX, **TRIL))
+case("causal_added", FIXED, "float[2, 6, 8] y", SELF + SCALED + " z = Add(s, added) " + SOFT +
+     JOIN + OUT, weights=WEIGHTS + ", float[6, 6] added", values=TRIL)
+case("causal_low", FIXED, "float[2, 6, 8] y", SELF + SCALED + " z = Where(tril, s, low) " + SOFT +
+     JOIN + OUT, weights=WEIGHTS + ", bool[1, 1, 6, 6] tril", values=TRIL)
+# A decoder with a cache.
+CACHE = """ k3 = Transpose<perm = [0, 2, 1, 3]>(k2) pk = Concat<axis = 2>(ok, k3)
+    pv = Concat<axis = 2>(ov, v) kt = Transpose<perm = [0, 1, 3, 2]>(pk) """
+PAST = ", float[b, 2, p, 4] ok, float[b, 2, p, 4] ov"
+PRESENT = ", float[b, 2, q, 4] pk, float[b, 2, q, 4] pv"
+case("cache", X + PAST, Y + PRESENT, PROJECT + HEADS + CACHE + SCALED + NO_MASK +
+     SOFT.replace("(p, v)", "(p, pv)") + JOIN + OUT)
+# Fewer heads of keys and values.
+GROUPS = """ q2 = Reshape(q1, split) q = Transpose<perm = [0, 2, 1, 3]>(q2)
+    k2 = Reshape(k1, single) k3 = Transpose<perm = [0, 2, 1, 3]>(k2)
+    v2 = Reshape(v1, single) v3 = Transpose<perm = [0, 2, 1, 3]>(v2)
+    k4 = Unsqueeze(k3, ax2) k5 = Expand(k4, five) k = Reshape(k5, four)
+    v4 = Unsqueeze(v3, ax2) v5 = Expand(v4, five) v = Reshape(v5, four)
+    kt = Transpose<perm = [0, 1, 3, 2]>(k) """
+GROUP_WEIGHTS = WEIGHTS.replace("float[8, 8] wk, float[8, 8] wv", "float[8, 4] wk, float[8, 4] wv") \
+    .replace("float[8] bk, float[8] bv", "float[4] bk, float[4] bv") + \
+    ", int64[4] single, int64[5] five, int64[4] four"
+case("groups", X, Y, PROJECT + GROUPS + SCALED + NO_MASK + SOFT + JOIN + OUT,
+     weights=GROUP_WEIGHTS, values={"single": np.array([0, 0, 1, 4]),
+                                    "five": np.array([1, 1, 2, 1, 1]),
+                                    "four": np.array([0, 2, -1, 4])})
+# Heads before everything; the plain function.
+FOUR = "float[b, 2, n, 4] q, float[b, 2, t, 4] k, float[b, 2, t, 4] v"
+case("function", FOUR, "float[b, 2, n, 4] y", " kt = Transpose<perm = [0, 1, 3, 2]>(k) " +
+     DIVIDED + NO_MASK + " p = Softmax<axis = -1>(z) y = MatMul(p, v) ", weights=NUMBERS)
+case("function_mask", FOUR + ", float[b, 1, n, t] mask", "float[b, 2, n, 4] y",
+     " kt = Transpose<perm = [0, 1, 3, 2]>(k) " + DIVIDED + ADDED +
+     " p = Softmax<axis = -1>(z) y = MatMul(p, v) ", weights=NUMBERS)
+# nn.MultiheadAttention: the sequence is the first dimension, heads go with the batch.
+SEQ = """ a0 = MatMul(x, w) a = Add(a0, c) q1, k1, v1 = Split<axis = 2>(a, thirds)
+    q2 = Reshape(q1, flat) q3 = Transpose<perm = [1, 0, 2]>(q2)
+    k2 = Reshape(k1, flat) k3 = Transpose<perm = [1, 0, 2]>(k2)
+    v2 = Reshape(v1, flat) v3 = Transpose<perm = [1, 0, 2]>(v2)
+    qs = Mul(q3, half) kt = Transpose<perm = [0, 2, 1]>(k3) s = MatMul(qs, kt)
+    p = Softmax<axis = -1>(s) o0 = MatMul(p, v3) o1 = Transpose<perm = [1, 0, 2]>(o0)
+    o2 = Reshape(o1, back) o3 = MatMul(o2, wo) y = Add(o3, bo) """
+case("seq_first", "float[6, 2, 8] x", "float[6, 2, 8] y", SEQ, weights=ONE +
+     ", int64[3] flat, int64[3] back", values=dict(INDEX, flat=np.array([6, 4, 4]),
+                                                   back=np.array([6, 2, 8])))
+# Traps: what looks like attention and is none, or must keep more than one node.
+case("trap_axis", "float[2, 6, 8] x", "float[2, 6, 8] y", SELF + SCALED +
+     " p = Softmax<axis = 2>(s) o0 = MatMul(p, v) " + JOIN + OUT)
+case("trap_scores_read", X, Y + ", float[b, 2, n, n] p", SELF + SCALED + NO_MASK + SOFT + JOIN +
+     OUT)
+case("trap_scale_varies", X + ", float[b, 1, 1, 1] f", Y, SELF + " s0 = MatMul(q, kt) "
+     "z = Mul(s0, f) " + SOFT + JOIN + OUT)
+# Masks that broadcast otherwise: one for each head, where there are as many heads as batches;
+# one number for all keys.
+case("trap_mask_by_head", "float[2, 3, 8] x, float[2, 3, 3] mask", "float[2, 3, 8] y",
+     SELF + SCALED + ADDED + SOFT + JOIN + OUT)
+case("trap_mask_by_query", X + ", float[b, 1, n, 1] mask", Y, SELF + SCALED + ADDED + SOFT +
+     JOIN + OUT)
+case("trap_mask_scaled", X + ", float[b, 1, n, n] mask", Y, SELF + " s0 = MatMul(q, kt) "
+     "s1 = Add(s0, mask) z = Mul(s1, half) " + SOFT + JOIN + OUT)
+case("trap_not_causal", FIXED, "float[2, 6, 8] y", SELF + SCALED + " z = Add(s, added) " + SOFT +
+     JOIN + OUT, weights=WEIGHTS + ", float[6, 6] added",
+     values={"added": np.where(np.tri(6, k=1, dtype=bool), 0, -np.inf)})
+case("trap_other_inputs", X + ", float[b, n, 8] e", Y,
+     PROJECT.replace("v0 = MatMul(x", "v0 = MatMul(e") + HEADS + KEYS + SCALED + NO_MASK + SOFT +
+     JOIN + OUT)
+case("trap_keys_as_values", X, Y, PROJECT + HEADS.replace("Reshape(v1", "Reshape(k1") + KEYS +
+     SCALED + NO_MASK + SOFT + JOIN + OUT)
