@@ -35,6 +35,7 @@
     X(fuse_attention) \
     X(fuse_act)       \
     X(fuse_rotary)    \
+    X(fuse_rnn)       \
     X(fuse_matmul)    \
     X(fuse_gemm)      \
     X(fuse_conv)      \

@@ -3,7 +3,7 @@
  * becomes the nodes of its iterations: if it is one, or all that it reads is constant, or (for
  * running) if there are few.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/pass.h"
+#include "passes/loop.h"
 
 #include <string.h>
 
@@ -14,45 +14,6 @@
 #define MAX_CONSTANT 512 /* nodes of all iterations, where they will be folded */
 #define MAX_RUNNING  128
 #define MAX_LISTED   64
-
-/* A Loop has trip count and condition before the state; a Scan has what it scans behind. */
-typedef struct loop {
-    pln_node *n;
-    pln_graph *g;
-    bool scan;
-    uint32_t n_state, n_scanned, n_results;
-    uint32_t in_at, inner_at, out_at; /* of the state: in n->in, g->inputs, g->outputs */
-} loop;
-
-static bool open_loop(loop *l, pln_node *n)
-{
-    const pln_attr *a = pln_node_find_attr(n, "body");
-    *l = (loop){ .n = n, .scan = pln_node_is(n, "Scan") };
-    if ((!l->scan && !pln_node_is(n, "Loop")) || !a || a->type != PLN_ATTR_GRAPH || a->ref ||
-        !a->g || a->g->owner != n)
-        return false;
-    l->g = a->g;
-    if (l->scan) {
-        const int64_t scanned = pln_node_get_int(n, "num_scan_inputs", 0);
-        if (scanned < 1 || scanned > n->n_in || l->g->n_inputs != n->n_in)
-            return false;
-        l->n_scanned = (uint32_t)scanned;
-        l->n_state = n->n_in - l->n_scanned;
-    } else {
-        if (n->n_in < 2 || l->g->n_inputs != n->n_in)
-            return false;
-        l->n_state = n->n_in - 2;
-        l->in_at = l->inner_at = 2;
-        l->out_at = 1;
-    }
-    if (n->n_out < l->n_state || l->g->n_outputs != n->n_out + l->out_at)
-        return false;
-    l->n_results = n->n_out - l->n_state;
-    for (uint32_t i = 0; i < l->n_state; i++)
-        if (!n->in[l->in_at + i])
-            return false;
-    return true;
-}
 
 static bool is_read(const pln_value *v)
 {
@@ -84,7 +45,7 @@ static void spread(const need *w)
 }
 
 /* The state that anything outside depends on: by itself, or by other state. */
-static bool find_needed(pln_pass_ctx *ctx, const loop *l, bool *state)
+static bool find_needed(pln_pass_ctx *ctx, const pln_loop *l, bool *state)
 {
     need w = { l->g, PLN_NEW_ARRAY(ctx->scratch, bool, (size_t)ctx->model->n_values + 1) };
     if (!w.value)
@@ -117,7 +78,7 @@ static void sweep_body(pln_graph *g)
     }
 }
 
-static void drop_state(loop *l, uint32_t i)
+static void drop_state(pln_loop *l, uint32_t i)
 {
     pln_value *inner = l->g->inputs[l->inner_at + i];
     pln_node_drop_output(l->n, i);
@@ -128,7 +89,7 @@ static void drop_state(loop *l, uint32_t i)
 }
 
 /* All at once, since they may need each other. */
-static pln_status drop_unneeded(pln_pass_ctx *ctx, loop *l, pln_error *err)
+static pln_status drop_unneeded(pln_pass_ctx *ctx, pln_loop *l, pln_error *err)
 {
     bool state[MAX_LISTED];
     if (l->n_state > MAX_LISTED)
@@ -171,7 +132,7 @@ static bool lists_are_short(const pln_node *n)
     return n->n_in <= MAX_LISTED && n->n_out <= MAX_LISTED;
 }
 
-static pln_status drop_results(pln_pass_ctx *ctx, loop *l, pln_error *err)
+static pln_status drop_results(pln_pass_ctx *ctx, pln_loop *l, pln_error *err)
 {
     pln_node *n = l->n;
     for (uint32_t i = n->n_out; i-- > l->n_state && n->n_out > 1;) {
@@ -188,7 +149,7 @@ static pln_status drop_results(pln_pass_ctx *ctx, loop *l, pln_error *err)
 }
 
 /* One has to stay: it says how often. */
-static pln_status drop_scanned(pln_pass_ctx *ctx, loop *l, pln_error *err)
+static pln_status drop_scanned(pln_pass_ctx *ctx, pln_loop *l, pln_error *err)
 {
     for (uint32_t i = l->n_scanned; i-- > 0 && l->n_scanned > 1;) {
         pln_value *inner = l->g->inputs[l->n_state + i];
@@ -237,7 +198,7 @@ static bool hand_on(pln_node *n, uint32_t i, pln_value *v)
 }
 
 /* State that every iteration gives back as it got it, or a copy of it. */
-static bool only_passes(const loop *l, uint32_t i)
+static bool only_passes(const pln_loop *l, uint32_t i)
 {
     const pln_value *v = l->g->outputs[l->out_at + i];
     while (v->def && v->def->graph == l->g && pln_node_is(v->def, "Identity") && v->def->in[0])
@@ -245,7 +206,7 @@ static bool only_passes(const loop *l, uint32_t i)
     return v == l->g->inputs[l->inner_at + i];
 }
 
-static pln_status pass_by(pln_pass_ctx *ctx, loop *l, pln_error *err)
+static pln_status pass_by(pln_pass_ctx *ctx, pln_loop *l, pln_error *err)
 {
     for (uint32_t i = 0; i < l->n_state; i++) {
         pln_value *inner = l->g->inputs[l->inner_at + i], *outer = l->n->in[l->in_at + i];
@@ -264,82 +225,13 @@ static pln_status pass_by(pln_pass_ctx *ctx, loop *l, pln_error *err)
 
 /* ---- what is the same each time -------------------------------------------------------- */
 
-static bool known_number(const pln_value *v, double *out)
-{
-    return v && pln_value_is_splat(v, out) && pln_value_count(v) == 1;
-}
-
-static int64_t listed(const pln_node *n, const char *name, uint32_t i)
-{
-    const pln_attr *a = pln_node_find_attr(n, name);
-    return a && a->type == PLN_ATTR_INTS && i < a->n ? a->ints[i] : 0;
-}
-
-static int64_t axis_in(const loop *l, uint32_t i, int rank)
-{
-    const int64_t axis = listed(l->n, "scan_input_axes", i);
-    return axis < 0 ? axis + rank : axis;
-}
-
-/* Does the body go on whatever happens in it? */
-static bool goes_on(const loop *l)
-{
-    double c = 0;
-    const pln_value *v = l->g->outputs[0];
-    while (v->def && pln_node_is(v->def, "Identity") && v->def->graph == l->g)
-        v = v->def->in[0];
-    return v == l->g->inputs[1] || v == l->n->in[1] || (known_number(v, &c) && c != 0);
-}
-
-static bool stops(const loop *l)
-{
-    double c = 1;
-    return known_number(l->g->outputs[0], &c) && c == 0;
-}
-
-/* How often it runs; -1: not known. */
-static int64_t trips_of(const loop *l)
-{
-    double m = 0, c = 1;
-    const pln_value *trips = l->n->in[0];
-    if (l->scan) {
-        const pln_value *v = l->n->in[l->n_state];
-        const int rank = v ? pln_value_rank(v) : -1;
-        const int64_t axis = rank > 0 ? axis_in(l, 0, rank) : -1;
-        return axis >= 0 && axis < rank && pln_dim_is_known(v->type.shape.dims[axis])
-                   ? v->type.shape.dims[axis].value
-                   : -1;
-    }
-    if (l->n->in[1] && !known_number(l->n->in[1], &c))
-        return -1;
-    if (c == 0)
-        return 0;
-    if (trips && !known_number(trips, &m))
-        return -1;
-    if (trips && m <= 0)
-        return 0;
-    if (stops(l))
-        return 1;
-    return trips && m < 1e9 && goes_on(l) ? (int64_t)m : -1;
-}
-
-/* At least once; then what it does may as well be done before. */
-static bool runs_surely(const loop *l)
-{
-    double m = 1, c = 1;
-    if (l->scan)
-        return trips_of(l) > 0;
-    return (!l->n->in[0] || (known_number(l->n->in[0], &m) && m >= 1)) &&
-           (!l->n->in[1] || (known_number(l->n->in[1], &c) && c != 0));
-}
-
 /* With one input, of any shape, it gives a result. */
 static bool cannot_fail(const pln_node *n)
 {
     return n->n_in == 1 && (n->op->traits & PLN_OP_ELEMENTWISE);
 }
 
-static bool is_invariant(const loop *l, const pln_node *n, bool surely)
+static bool is_invariant(const pln_loop *l, const pln_node *n, bool surely)
 {
     const uint32_t never = PLN_OP_RANDOM | PLN_OP_EFFECT | PLN_OP_CONTROL;
     if (!n->op || (n->op->traits & never) || !pln_node_is_pure(n) || !n->n_in ||
@@ -366,9 +258,9 @@ static bool reads_output_constant(const pln_node *n)
     return false;
 }
 
-static pln_status hoist(pln_pass_ctx *ctx, loop *l, pln_error *err)
+static pln_status hoist(pln_pass_ctx *ctx, pln_loop *l, pln_error *err)
 {
-    const bool surely = runs_surely(l);
+    const bool surely = pln_loop_runs(l);
     for (pln_node *n = l->g->first, *next; n; n = next) {
         next = n->next;
         if (!is_invariant(l, n, surely) || reads_output_constant(n) ||
@@ -403,7 +295,7 @@ static void look_outside(void *user, pln_value *v)
 }
 
 /* All that it reads is, so that folding makes constants of it. */
-static bool is_constant(const loop *l)
+static bool is_constant(const pln_loop *l)
 {
     outside o = { l->g, true };
     for (uint32_t i = 0; i < l->n->n_in; i++)
@@ -415,7 +307,7 @@ static bool is_constant(const loop *l)
     return o.constant;
 }
 
-static bool pays(pln_pass_ctx *ctx, const loop *l, int64_t trips)
+static bool pays(pln_pass_ctx *ctx, const pln_loop *l, int64_t trips)
 {
     uint64_t nodes = 0;
     pln_graph_walk(l->g, count, &nodes);
@@ -442,17 +334,17 @@ static pln_value *constant(pln_graph *g, pln_dtype dt, int rank, int64_t v)
 }
 
 /* What iteration k gets of scanned input i. */
-static pln_value *slice_of(const loop *l, uint32_t i, int64_t k, int64_t trips)
+static pln_value *slice_of(const pln_loop *l, uint32_t i, int64_t k, int64_t trips)
 {
     pln_value *v = l->n->in[l->n_state + i];
-    const int64_t axis = axis_in(l, i, pln_value_rank(v));
-    const bool back = listed(l->n, "scan_input_directions", i) == 1;
+    const int64_t axis = pln_loop_axis(l, i, pln_value_rank(v));
+    const bool back = pln_loop_listed(l->n, "scan_input_directions", i) == 1;
     pln_value *at = constant(l->n->graph, PLN_DT_S64, 0, back ? trips - 1 - k : k);
     pln_node *n = at ? add(l->n, "Gather", v, at) : NULL;
     return n && pln_node_set_int(n, "axis", axis) == PLN_OK ? n->out[0] : NULL;
 }
 
-static bool give_inputs(const loop *l, int64_t k, int64_t trips, pln_value *const *state,
+static bool give_inputs(const pln_loop *l, int64_t k, int64_t trips, pln_value *const *state,
                         pln_value **in)
 {
     if (!l->scan) {
@@ -468,9 +360,9 @@ static bool give_inputs(const loop *l, int64_t k, int64_t trips, pln_value *cons
 }
 
 /* The results of all iterations, one behind the other. */
-static pln_value *collected(const loop *l, uint32_t i, pln_value **parts, int64_t trips)
+static pln_value *collected(const pln_loop *l, uint32_t i, pln_value **parts, int64_t trips)
 {
-    const int64_t axis = listed(l->n, "scan_output_axes", i);
+    const int64_t axis = pln_loop_listed(l->n, "scan_output_axes", i);
     pln_value *at = constant(l->n->graph, PLN_DT_S64, 1, axis);
     for (int64_t k = 0; at && k < trips; k++) {
         pln_node *n = add(l->n, "Unsqueeze", parts[k], at);
@@ -480,7 +372,7 @@ static pln_value *collected(const loop *l, uint32_t i, pln_value **parts, int64_
     }
     if (!at || trips == 1)
         return at ? parts[0] : NULL;
-    if (listed(l->n, "scan_output_directions", i) == 1)
+    if (pln_loop_listed(l->n, "scan_output_directions", i) == 1)
         for (int64_t k = 0; k < trips / 2; k++) {
             pln_value *t = parts[k];
             parts[k] = parts[trips - 1 - k];
@@ -495,7 +387,7 @@ static pln_value *collected(const loop *l, uint32_t i, pln_value **parts, int64_
                : NULL;
 }
 
-static pln_status unroll(pln_pass_ctx *ctx, loop *l, int64_t trips, pln_error *err)
+static pln_status unroll(pln_pass_ctx *ctx, pln_loop *l, int64_t trips, pln_error *err)
 {
     pln_arena *a = ctx->scratch;
     pln_value **in = PLN_NEW_ARRAY(a, pln_value *, l->g->n_inputs + 1);
@@ -528,12 +420,12 @@ static pln_status unroll(pln_pass_ctx *ctx, loop *l, int64_t trips, pln_error *e
     return PLN_OK;
 }
 
-static bool can_slice(const loop *l)
+static bool can_slice(const pln_loop *l)
 {
     for (uint32_t i = 0; i < l->n_scanned; i++) {
         const pln_value *v = l->n->in[l->n_state + i];
         const int rank = v ? pln_value_rank(v) : -1;
-        if (rank < 1 || axis_in(l, i, rank) < 0 || axis_in(l, i, rank) >= rank)
+        if (rank < 1 || pln_loop_axis(l, i, rank) < 0 || pln_loop_axis(l, i, rank) >= rank)
             return false;
     }
     return true;
@@ -543,8 +435,8 @@ static bool can_slice(const loop *l)
 
 static pln_status visit(pln_pass_ctx *ctx, pln_node *n, pln_error *err)
 {
-    loop l;
-    if (!open_loop(&l, n) || pln_node_is_dead(n))
+    pln_loop l;
+    if (!pln_loop_open(&l, n) || pln_node_is_dead(n))
         return PLN_OK;
     if (l.scan && lists_are_short(n))
         PLN_TRY(drop_results(ctx, &l, err));
@@ -552,7 +444,7 @@ static pln_status visit(pln_pass_ctx *ctx, pln_node *n, pln_error *err)
     PLN_TRY(drop_unneeded(ctx, &l, err));
     if (l.scan && lists_are_short(n))
         PLN_TRY(drop_scanned(ctx, &l, err));
-    const int64_t trips = trips_of(&l);
+    const int64_t trips = pln_loop_trips(&l);
     if (can_slice(&l) && pays(ctx, &l, trips) && pln_pass_begin(ctx, n))
         return unroll(ctx, &l, trips, err);
     return hoist(ctx, &l, err);
