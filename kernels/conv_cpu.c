@@ -1,5 +1,5 @@
-/* Our own float convolutions: weights times columns of the input, gathered a panel at a time; and
- * a direct loop for depthwise ones.
+/* Our own float convolutions: weights times columns of the input, gathered a panel at a time;
+ * transposed ones the other way round, products scattered; and a direct loop for depthwise ones.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/conv_cpu.h"
 #include "kernels/conv.h"
@@ -9,11 +9,11 @@
 
 #include <string.h>
 
-enum { SHARED_PACKED = 2, SHARED_TURNED = 5 };
+enum { SHARED_PACKED = 2, SHARED_TURNED = 5, SHARED_SCATTERED = 6 };
 
 typedef struct packed {
     const pln_allocator *alloc;
-    float *data; /* by group and panel of mr output channels: [k][mr] */
+    float *data; /* by group and panel of mr rows: [k][mr] */
     int64_t each; /* floats of one group */
 } packed;
 
@@ -25,7 +25,9 @@ typedef struct state {
     pln_conv_geom g;
     pln_postop_list post;
     int slots;
-    size_t each; /* bytes of workspace of a slot */
+    size_t each;   /* bytes of workspace of a slot */
+    int64_t width;   /* depthwise: of a row with its padding */
+    int64_t *tap_at; /* depthwise: where a tap lies in such a row, see spread_rows() */
 } state;
 
 static void release_packed(void *p)
@@ -38,12 +40,14 @@ static void release_packed(void *p)
 static void release_state(void *p)
 {
     state *s = p;
+    pln_release(s->alloc, s->tap_at);
     pln_release(s->alloc, s);
 }
 
 static bool is_depthwise(const pln_conv_geom *g)
 {
-    return g->cg == 1 && g->mg == 1 && !g->transposed && (g->nd == 1 || g->nd == 2);
+    return g->cg == 1 && g->mg == 1 && !g->transposed && (g->nd == 1 || g->nd == 2) &&
+           g->stride[g->nd - 1] <= 16;
 }
 
 static int64_t round_up(int64_t n, int64_t to)
@@ -55,8 +59,7 @@ static void pack_weights(const pln_conv_geom *g, const pln_gemm_fns *f, const fl
                          packed *out)
 {
     for (int64_t grp = 0; grp < g->group; grp++) {
-        /* A transposed one has its groups along the input channels. */
-        const float *from = w + grp * (g->transposed ? g->cg * g->w_c : g->mg * g->w_m);
+        const float *from = w + grp * g->mg * g->w_m;
         float *to = out->data + grp * out->each;
         for (int64_t m = 0; m < g->mg; m++) {
             float *panel = to + m / f->mr * f->mr * g->cg * g->taps + m % f->mr;
@@ -68,13 +71,30 @@ static void pack_weights(const pln_conv_geom *g, const pln_gemm_fns *f, const fl
     }
 }
 
+/* Rows are the taps of all output channels. */
+static void pack_scattered(const pln_conv_geom *g, const pln_gemm_fns *f, const float *w,
+                           packed *out)
+{
+    for (int64_t grp = 0; grp < g->group; grp++)
+        for (int64_t c = 0; c < g->cg; c++) {
+            const float *from = w + (grp * g->cg + c) * g->w_c;
+            float *to = out->data + grp * out->each + c * f->mr;
+            for (int64_t r = 0; r < g->mg * g->taps; r++)
+                to[r / f->mr * f->mr * g->cg + r % f->mr] = from[r];
+        }
+}
+
 static bool geometry(const pln_prep *p, pln_conv_geom *g)
 {
     const bool transposed = strstr(p->node->op_type, "Transpose") != NULL;
     return pln_conv_geom_set(g, p->attrs, transposed, p->in[0], p->in[1], p->out[0]);
 }
 
-static pln_status make_packed(pln_prep *p, void **out, pln_error *err)
+typedef void (*pack_fn)(const pln_conv_geom *g, const pln_gemm_fns *f, const float *w,
+                        packed *out);
+
+static pln_status make_panels(pln_prep *p, int64_t rows_of_channel, int64_t k_of_channel,
+                              pack_fn pack, void **out, pln_error *err)
 {
     pln_conv_geom g;
     const pln_gemm_fns *f = pln_gemm();
@@ -85,16 +105,32 @@ static pln_status make_packed(pln_prep *p, void **out, pln_error *err)
     }
     size_t bytes;
     w->alloc = p->alloc;
-    w->each = round_up(g.mg, f->mr) * g.cg * g.taps;
+    w->each = round_up(g.mg * rows_of_channel, f->mr) * g.cg * k_of_channel;
     if (!pln_size_mul(&bytes, (size_t)w->each, sizeof(float) * (size_t)g.group) ||
         !(w->data = pln_alloc_aligned(p->alloc, bytes ? bytes : 1, 64))) {
         pln_release(p->alloc, w);
         return pln_oom(err);
     }
     memset(w->data, 0, bytes);
-    pack_weights(&g, f, p->in[1]->data, w);
+    pack(&g, f, p->in[1]->data, w);
     *out = w;
     return PLN_OK;
+}
+
+static int64_t taps_of(const pln_prep *p)
+{
+    pln_conv_geom g;
+    return geometry(p, &g) ? g.taps : 1;
+}
+
+static pln_status make_packed(pln_prep *p, void **out, pln_error *err)
+{
+    return make_panels(p, 1, taps_of(p), pack_weights, out, err);
+}
+
+static pln_status make_scattered(pln_prep *p, void **out, pln_error *err)
+{
+    return make_panels(p, taps_of(p), 1, pack_scattered, out, err);
 }
 
 /* The weights as the right-hand matrix of each group: [k][channels]. */
@@ -140,6 +176,55 @@ static bool takes(const pln_prep *p)
     return p->is_static && p->in[0] && p->in[1] && p->in[1]->data;
 }
 
+/* A stretch of a panel's columns and where one tap adds it to a plane of the output. */
+typedef struct stretch {
+    int32_t from, n;
+    int64_t to;
+} stretch;
+
+#define SIDE 4 /* panels of the input side by side */
+
+/* Workspace of a slot of a transposed one: panels of the input, a tile of products, and for each
+ * tap its stretches of the panels, and their number. */
+static bool set_scatter_workspace(state *s, pln_prep *p)
+{
+    const pln_conv_geom *g = &s->g;
+    size_t panel, stretches, all;
+    s->slots = p->n_threads > 1 && 2.0 * p->flops > 4e5 ? p->n_threads : 1;
+    const size_t wide = SIDE * (size_t)s->fns->nr;
+    if (!pln_size_mul(&panel, (size_t)(g->cg + s->fns->mr), wide) ||
+        !pln_size_mul(&panel, panel, sizeof(float)) ||
+        !pln_size_mul(&stretches, (size_t)g->taps, wide) ||
+        !pln_size_mul(&stretches, stretches, sizeof(stretch)) ||
+        !pln_size_mul(&all, (size_t)g->taps, sizeof(int64_t)) ||
+        !pln_size_add(&all, all, panel) || !pln_size_add(&all, all, stretches))
+        return false;
+    s->each = pln_align_up(all, 64);
+    return pln_size_mul(&p->scratch, s->each, (size_t)s->slots);
+}
+
+/* Workspace of a slot of a depthwise one: a plane of the input with its padding. */
+static bool set_depthwise_workspace(state *s, pln_prep *p)
+{
+    const pln_conv_geom *g = &s->g;
+    const int d = g->nd - 1;
+    const int64_t rows = g->nd == 2 ? g->in[0] : 1;
+    size_t floats;
+    s->slots = p->n_threads > 1 && 2.0 * p->flops > 4e5 ? p->n_threads : 1;
+    const int64_t part = g->out[d] + (g->kernel[d] - 1) * g->dilation[d] / g->stride[d] + 1;
+    s->width = g->stride[d] * part;
+    s->tap_at = pln_calloc(p->alloc, (size_t)g->kernel[d], sizeof *s->tap_at);
+    if (!s->tap_at || !pln_size_mul(&floats, (size_t)rows, (size_t)s->width) ||
+        !pln_size_mul(&s->each, floats, sizeof(float)))
+        return false;
+    for (int64_t q = 0; q < g->kernel[d]; q++) {
+        const int64_t at = q * g->dilation[d];
+        s->tap_at[q] = at % g->stride[d] * part + at / g->stride[d];
+    }
+    s->each = pln_align_up(s->each, 64);
+    return pln_size_mul(&p->scratch, s->each, (size_t)s->slots);
+}
+
 /* Workspace of a slot: a panel of columns, and the input offset of each of its columns. */
 static bool set_workspace(state *s, pln_prep *p)
 {
@@ -165,18 +250,22 @@ static bool set_workspace(state *s, pln_prep *p)
 static pln_status prepare(pln_prep *p, pln_error *err)
 {
     pln_conv_geom g;
-    if (!takes(p) || !geometry(p, &g) || g.in_size > INT32_MAX)
+    if (!takes(p) || !geometry(p, &g) || g.in_size > INT32_MAX || g.nd < 1)
         return PLN_E_UNSUPPORTED;
     state *s = pln_calloc(p->alloc, 1, sizeof *s);
     if (!s)
         return pln_oom(err);
     *s = (state){ .alloc = p->alloc, .fns = pln_gemm(), .g = g, .slots = 1 };
     pln_status st = pln_conv_posts(p->node, p->attrs, &s->post, err);
-    if (st == PLN_OK && !is_depthwise(&g)) {
+    if (st == PLN_OK && is_depthwise(&g)) {
+        st = set_depthwise_workspace(s, p) ? PLN_OK : PLN_E_UNSUPPORTED;
+    } else if (st == PLN_OK) {
         void *w = NULL;
         s->turned = wants_turned(&g, s->fns);
-        if (!set_workspace(s, p))
+        if (!(g.transposed ? set_scatter_workspace(s, p) : set_workspace(s, p)))
             st = PLN_E_UNSUPPORTED;
+        else if (g.transposed)
+            st = p->shared(p, SHARED_SCATTERED, make_scattered, release_packed, &w, err);
         else if (s->turned)
             st = p->shared(p, SHARED_TURNED, make_turned, release_packed, &w, err);
         else
@@ -185,7 +274,7 @@ static pln_status prepare(pln_prep *p, pln_error *err)
         p->packed[1] = st == PLN_OK;
     }
     if (st != PLN_OK) {
-        pln_release(p->alloc, s);
+        release_state(s);
         p->scratch = 0;
         return st;
     }
@@ -305,38 +394,171 @@ static void run_turned(const job *j, int n_threads)
     }
 }
 
+/* ---- transposed: weights times inputs, added where each tap lies ------------------------ */
+
+/* Where one tap adds columns [first, first + cols) of the input to a plane of the output. */
+static int64_t tap_stretches(const pln_conv_geom *g, const int64_t *tap, int64_t first, int cols,
+                             stretch *out)
+{
+    const int d = g->nd - 1;
+    int64_t at[PLN_CONV_MAX + 1] = { 0 }, n = 0;
+    pln_conv_coords(g->nd, first, g->in, at);
+    for (int j = 0; j < cols;) {
+        const int64_t room = g->in[d] - at[d], len = cols - j < room ? cols - j : room;
+        const int64_t shift = tap[d] * g->dilation[d] - g->pad_lo[d];
+        int64_t row = 0;
+        bool inside = true;
+        for (int i = 0; i < d; i++) {
+            const int64_t o = at[i] * g->stride[i] + tap[i] * g->dilation[i] - g->pad_lo[i];
+            inside &= o >= 0 && o < g->out[i];
+            row = row * g->out[i] + o;
+        }
+        int64_t lo = at[d], hi = g->out[d] > shift ? (g->out[d] - 1 - shift) / g->stride[d] + 1 : 0;
+        if (lo * g->stride[d] + shift < 0)
+            lo = (-shift + g->stride[d] - 1) / g->stride[d];
+        hi = hi < at[d] + len ? hi : at[d] + len;
+        if (inside && lo < hi)
+            out[n++] = (stretch){ .from = (int32_t)(j + lo - at[d]), .n = (int32_t)(hi - lo),
+                                  .to = row * g->out[d] + lo * g->stride[d] + shift };
+        j += (int)len;
+        at[d] = g->in[d] - 1;
+        pln_conv_next(g->nd, at, g->in);
+    }
+    return n;
+}
+
+static void add_strided(float *y, const float *x, int64_t step, int64_t n)
+{
+    if (step == 1)
+        for (int64_t i = 0; i < n; i++)
+            y[i] += x[i];
+    else if (step == 2)
+        for (int64_t i = 0; i < n; i++)
+            y[2 * i] += x[i];
+    else
+        for (int64_t i = 0; i < n; i++)
+            y[i * step] += x[i];
+}
+
+/* Output channels [m0, m1) of one image and group; m0 begins a panel of weights. */
+static void scatter_channels(const job *j, int64_t image, int64_t grp, int64_t m0, int64_t m1,
+                             unsigned char *work)
+{
+    const state *s = j->s;
+    const pln_conv_geom *g = &s->g;
+    const int nr = s->fns->nr, mr = s->fns->mr, wide = SIDE * nr;
+    stretch *all = (stretch *)(void *)work;
+    int64_t *n = (int64_t *)(void *)(all + g->taps * wide);
+    float *panels = (float *)(void *)(n + g->taps), *tile = panels + g->cg * wide;
+    const float *x = j->x + (image * g->c + grp * g->cg) * g->in_size;
+    const float *w = s->w->data + grp * s->w->each;
+    float *y = j->y + (image * g->m + grp * g->mg) * g->out_size;
+    memset(y + m0 * g->out_size, 0, (size_t)((m1 - m0) * g->out_size) * sizeof *y);
+    memset(panels, 0, (size_t)(g->cg * wide) * sizeof *panels);
+    for (int64_t first = 0; first < g->in_size; first += wide) {
+        const int cols = g->in_size - first < wide ? (int)(g->in_size - first) : wide;
+        int64_t tap[PLN_CONV_MAX + 1] = { 0 };
+        for (int64_t t = 0; t < g->taps; t++, pln_conv_next(g->nd, tap, g->kernel))
+            n[t] = tap_stretches(g, tap, first, cols, all + t * wide);
+        for (int at = 0; at < cols; at += nr)
+            for (int64_t c = 0; c < g->cg; c++)
+                memcpy(panels + g->cg * at + c * nr, x + c * g->in_size + first + at,
+                       (size_t)(cols - at < nr ? cols - at : nr) * sizeof *panels);
+        for (int64_t r = m0 * g->taps; r < m1 * g->taps; r += mr) {
+            const int rows = m1 * g->taps - r < mr ? (int)(m1 * g->taps - r) : mr;
+            for (int at = 0; at < cols; at += nr)
+                s->fns->tile(g->cg, w + r * g->cg, mr, panels + g->cg * at, nr, tile + at, wide,
+                             rows, cols - at < nr ? cols - at : nr, false);
+            for (int i = 0; i < rows; i++) {
+                float *plane = y + (r + i) / g->taps * g->out_size;
+                const int64_t t = (r + i) % g->taps;
+                for (const stretch *e = all + t * wide; e < all + t * wide + n[t]; e++)
+                    add_strided(plane + e->to, tile + i * wide + e->from, g->stride[g->nd - 1],
+                                e->n);
+            }
+        }
+    }
+}
+
+/* Channels of a block: the fewest whose taps fill panels of weights. */
+static int64_t scatter_block(const state *s)
+{
+    int64_t block = 1;
+    while (block * s->g.taps % s->fns->mr)
+        block++;
+    return block;
+}
+
+static void run_scatter(void *arg, int64_t begin, int64_t end)
+{
+    const job *j = arg;
+    const pln_conv_geom *g = &j->s->g;
+    const int64_t block = scatter_block(j->s), blocks = (g->mg + block - 1) / block;
+    const int64_t items = blocks * g->n * g->group;
+    for (int64_t slot = begin; slot < end; slot++) {
+        const int64_t stop = items * (slot + 1) / j->s->slots;
+        for (int64_t i = items * slot / j->s->slots; i < stop;) {
+            const int64_t part = i / blocks, b0 = i % blocks;
+            const int64_t b1 = b0 + (stop - i) < blocks ? b0 + (stop - i) : blocks;
+            const int64_t m1 = b1 * block < g->mg ? b1 * block : g->mg;
+            scatter_channels(j, part / g->group, part % g->group, b0 * block, m1,
+                             j->scratch + (size_t)slot * j->s->each);
+            for (int64_t m = b0 * block; j->e->n && m < m1; m++) {
+                const int64_t plane = part / g->group * g->m + part % g->group * g->mg + m;
+                pln_epilogue_row(j->e, j->y + plane * g->out_size, plane, 0, g->out_size);
+            }
+            i += b1 - b0;
+        }
+    }
+}
+
 /* ---- depthwise ------------------------------------------------------------------------ */
 
-/* Outputs [*lo, *hi) along a dimension for which tap position `at` lies inside the input. */
-static void inside(int64_t in, int64_t out, int64_t stride, int64_t at, int64_t *lo, int64_t *hi)
+/* Taps [*lo, *hi) of n, `step` apart, lie inside if the first lies at `at`. */
+static void inside(int64_t in, int64_t n, int64_t step, int64_t at, int64_t *lo, int64_t *hi)
 {
-    *lo = at < 0 ? (-at + stride - 1) / stride : 0;
-    *hi = at >= in ? 0 : (in - 1 - at) / stride + 1;
-    *hi = *hi < out ? *hi : out;
+    *lo = at < 0 ? (-at + step - 1) / step : 0;
+    *hi = at >= in ? 0 : (in - 1 - at) / step + 1;
+    *hi = *hi < n ? *hi : n;
     *lo = *lo < *hi ? *lo : *hi;
 }
 
-static void plane_depthwise(const pln_conv_geom *g, const float *x, const float *w, float *y)
+/* Rows of the input with their padding, the columns that outputs side by side read for one tap
+ * side by side, too: those of one rest by the stride after each other. */
+static void spread_rows(const pln_conv_geom *g, const float *x, int64_t width, float *out)
 {
-    const bool two = g->nd == 2;
-    const int64_t iw = g->in[g->nd - 1], ow = g->out[g->nd - 1], kw = g->kernel[g->nd - 1];
-    const int64_t ih = two ? g->in[0] : 1, oh = two ? g->out[0] : 1, kh = two ? g->kernel[0] : 1;
     const int d = g->nd - 1;
-    for (int64_t r = 0; r < oh; r++) {
-        float *out = y + r * ow;
-        memset(out, 0, (size_t)ow * sizeof *out);
-        for (int64_t i = 0; i < kh; i++) {
-            const int64_t row = two ? r * g->stride[0] - g->pad_lo[0] + i * g->dilation[0] : 0;
-            if (row < 0 || row >= ih)
-                continue;
-            for (int64_t q = 0; q < kw; q++) {
-                int64_t lo, hi;
-                const int64_t at = q * g->dilation[d] - g->pad_lo[d];
-                inside(iw, ow, g->stride[d], at, &lo, &hi);
-                pln_gemm()->axpy_strided(out + lo, x + row * iw + at + lo * g->stride[d],
-                                         g->stride[d], w[i * kw + q], hi - lo);
-            }
+    const int64_t rows = g->nd == 2 ? g->in[0] : 1, step = g->stride[d], part = width / step;
+    for (int64_t r = 0; r < rows; r++, x += g->in[d], out += width)
+        for (int64_t rest = 0; rest < step; rest++) {
+            const int64_t at = rest - g->pad_lo[d]; /* the first one's column in x */
+            int64_t lo, hi;
+            inside(g->in[d], part, step, at, &lo, &hi);
+            float *to = out + rest * part;
+            memset(to, 0, (size_t)lo * sizeof *to);
+            if (step == 1)
+                memcpy(to + lo, x + at + lo, (size_t)(hi - lo) * sizeof *to);
+            else
+                for (int64_t i = lo; i < hi; i++)
+                    to[i] = x[at + i * step];
+            memset(to + hi, 0, (size_t)(part - hi) * sizeof *to);
         }
+}
+
+static void plane_depthwise(const state *s, const float *x, const float *w, float *y, float *work)
+{
+    const pln_conv_geom *g = &s->g;
+    const bool two = g->nd == 2;
+    const int d = g->nd - 1;
+    const int64_t kw = g->kernel[d], step = two ? g->dilation[0] : 1;
+    const int64_t ih = two ? g->in[0] : 1, oh = two ? g->out[0] : 1, kh = two ? g->kernel[0] : 1;
+    spread_rows(g, x, s->width, work);
+    for (int64_t r = 0; r < oh; r++) {
+        const int64_t top = two ? r * g->stride[0] - g->pad_lo[0] : 0;
+        int64_t lo, hi;
+        inside(ih, kh, step, top, &lo, &hi);
+        s->fns->correlate(y + r * g->out[d], work + (top + lo * step) * s->width,
+                          step * s->width, hi - lo, w + lo * kw, s->tap_at, kw, g->out[d]);
     }
 }
 
@@ -344,13 +566,15 @@ static void run_depthwise(void *arg, int64_t begin, int64_t end)
 {
     const job *j = arg;
     const pln_conv_geom *g = &j->s->g;
-    for (int64_t p = begin; p < end; p++) {
-        float *y = j->y + p * g->out_size;
-        const int64_t m = p % g->m;
-        plane_depthwise(g, j->x + p * g->in_size, j->w + m * g->taps, y);
-        if (j->e->n)
-            pln_epilogue_row(j->e, y, p, 0, g->out_size);
-    }
+    const int64_t planes = g->n * g->m;
+    for (int64_t slot = begin; slot < end; slot++)
+        for (int64_t p = planes * slot / j->s->slots; p < planes * (slot + 1) / j->s->slots; p++) {
+            float *y = j->y + p * g->out_size;
+            plane_depthwise(j->s, j->x + p * g->in_size, j->w + p % g->m * g->taps, y,
+                            (float *)(void *)(j->scratch + (size_t)slot * j->s->each));
+            if (j->e->n)
+                pln_epilogue_row(j->e, y, p, 0, g->out_size);
+        }
 }
 
 static pln_status run(pln_call *c, pln_error *err)
@@ -373,8 +597,9 @@ static pln_status run(pln_call *c, pln_error *err)
               .y = y->data, .scratch = c->scratch,
               .panels = round_up(g->out_size, s->fns->nr) / s->fns->nr };
     if (!s->w)
-        pln_parallel_for(c->n_threads, g->n * g->m,
-                         1 + 8192 / (g->out_size * g->taps), run_depthwise, &j);
+        pln_parallel_for(c->n_threads, s->slots, 1, run_depthwise, &j);
+    else if (g->transposed)
+        pln_parallel_for(c->n_threads, s->slots, 1, run_scatter, &j);
     else if (s->turned)
         run_turned(&j, c->n_threads);
     else

@@ -27,7 +27,7 @@
 #include "kernels/gemm_narrow_types.h"
 
 static const pln_gemm_fns gemm_c = { .mr = MR, .nr = NV * VL, .tile = tile,
-                                      .axpy_strided = axpy_strided };
+                                      .correlate = correlate };
 
 static const pln_narrow_fns narrow_c = { .gemm = &gemm_c, .few = FEW, .loops = NARROW_LOOPS };
 

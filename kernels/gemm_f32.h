@@ -18,8 +18,9 @@ typedef struct pln_gemm_fns {
      * columns still. */
     void (*tile)(int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
                  int64_t ldc, int rows, int cols, bool add);
-    /* y[i] += a x[i step] */
-    void (*axpy_strided)(float *y, const float *x, int64_t step, float a, int64_t n);
+    /* y[i] = the sum of w[r taps + q] x[r ld + at[q] + i] over rows and taps */
+    void (*correlate)(float *y, const float *x, int64_t ld, int64_t rows, const float *w,
+                      const int64_t *at, int64_t taps, int64_t n);
 } pln_gemm_fns;
 
 const pln_gemm_fns *pln_gemm(void);

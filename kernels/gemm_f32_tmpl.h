@@ -76,17 +76,46 @@ static void tile(int64_t k, const float *a, int64_t lda, const float *b, int64_t
     }
 }
 
-static void axpy_strided(float *y, const float *x, int64_t step, float a, int64_t n)
+/* B vectors side by side. */
+static inline __attribute__((always_inline)) void
+correlate_block(const int B, float *y, const float *x, int64_t ld, int64_t rows, const float *w,
+                const int64_t *at, int64_t taps)
 {
-    if (step == 1) {
-        const vec av = SET1(a);
-        int64_t i = 0;
-        for (; i + VL <= n; i += VL)
-            *(vec_u *)(y + i) = FMA(av, *(const vec_u *)(x + i), *(const vec_u *)(y + i));
-        for (; i < n; i++)
-            y[i] = FMA1(a, x[i], y[i]);
-        return;
+    vec sum[4];
+    UNROLL
+    for (int v = 0; v < B; v++)
+        sum[v] = (vec){ 0 };
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t q = 0; q < taps; q++) {
+            const vec wv = SET1(w[r * taps + q]);
+            const float *p = x + r * ld + at[q];
+            UNROLL
+            for (int v = 0; v < B; v++)
+                sum[v] = FMA(wv, *(const vec_u *)(p + v * VL), sum[v]);
+        }
+    UNROLL
+    for (int v = 0; v < B; v++)
+        *(vec_u *)(y + v * VL) = sum[v];
+}
+
+static void correlate(float *y, const float *x, int64_t ld, int64_t rows, const float *w,
+                      const int64_t *at, int64_t taps, int64_t n)
+{
+    /* The last block may lie over the one before. */
+    int64_t i = 0;
+    for (; n >= 4 * VL && i < n; i += 4 * VL) {
+        const int64_t to = i + 4 * VL <= n ? i : n - 4 * VL;
+        correlate_block(4, y + to, x + to, ld, rows, w, at, taps);
     }
-    for (int64_t i = 0; i < n; i++)
-        y[i] = FMA1(a, x[i * step], y[i]);
+    for (; n >= VL && i < n; i += VL) {
+        const int64_t to = i + VL <= n ? i : n - VL;
+        correlate_block(1, y + to, x + to, ld, rows, w, at, taps);
+    }
+    for (; i < n; i++) {
+        float sum = 0;
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t q = 0; q < taps; q++)
+                sum = FMA1(w[r * taps + q], x[r * ld + at[q] + i], sum);
+        y[i] = sum;
+    }
 }

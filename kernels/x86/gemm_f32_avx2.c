@@ -14,7 +14,7 @@
 #include "kernels/gemm_f32_tmpl.h"
 
 const pln_gemm_fns pln_gemm_avx2 = { .mr = MR, .nr = NV * VL, .tile = tile,
-                                     .axpy_strided = axpy_strided };
+                                     .correlate = correlate };
 
 #define FEW          4
 #define FEW_CASES    CASE(1) CASE(2) CASE(3) CASE(4)

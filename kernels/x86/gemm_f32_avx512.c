@@ -16,7 +16,7 @@
 #include "kernels/gemm_f32_tmpl.h"
 
 const pln_gemm_fns pln_gemm_avx512 = { .mr = MR, .nr = NV * VL, .tile = tile,
-                                     .axpy_strided = axpy_strided };
+                                     .correlate = correlate };
 
 #define FEW          8
 #define FEW_CASES    CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8)
