@@ -8,6 +8,7 @@
     X(noop)           \
     X(reshape)        \
     X(pieces)         \
+    X(picks)          \
     X(depth)          \
     X(clamp)          \
     X(merge)          \

@@ -33,11 +33,32 @@ static bool join(const pln_cut *a, const pln_cut *b, int64_t size, pln_cut *out)
     return start <= first.end || size < 0;
 }
 
+/* A Gather of neighbours, as the Slice that it could be. */
+static bool is_run(const pln_node *n, int64_t *axis, pln_cut *c)
+{
+    int64_t at[MAX_PIECES];
+    size_t count;
+    const pln_value *index = n->in[1];
+    if (!pln_node_is(n, "Gather") || !pln_node_axis(n, n->in[0], axis) ||
+        !pln_value_get_ints(index, at, MAX_PIECES, &count) || !count || index->cst->rank != 1)
+        return false;
+    const int64_t size = pln_value_size_at(n->in[0], *axis);
+    for (size_t i = 0; i < count; i++) {
+        at[i] += at[i] < 0 ? size : 0;
+        if (at[i] != at[0] + (int64_t)i)
+            return false;
+    }
+    *c = (pln_cut){ true, at[0], at[0] + (int64_t)count, 1 };
+    return size > 0 && at[0] >= 0 && c->end <= size;
+}
+
 /* A slice along one axis alone, by ones. */
 static bool is_piece(const pln_node *n, int64_t *axis, pln_cut *c)
 {
     pln_cut cuts[PLN_MAX_RANK];
     bool found = false;
+    if (is_run(n, axis, c))
+        return true;
     if (!pln_node_is(n, "Slice") || !pln_slice_read(n, cuts))
         return false;
     for (int i = 0; i < pln_value_rank(n->in[0]); i++) {
@@ -309,6 +330,7 @@ static const pln_rule rules[] = {
     { .name = "slices-split",
       .match = "Slice(x, s#, e#, ...)",
       .build = slices_to_split },
+    { .name = "slices-split", .match = "Gather(x, i#)", .build = slices_to_split },
     { .name = "split-concat",
       .match = "Split(c=Concat(...), ...)",
       .build = split_of_concat },
