@@ -59,6 +59,31 @@ static pln_status cast_once(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
+/* What only moves elements between two casts moves them as they come. */
+static pln_status cast_through_move(pln_match *m, pln_patch *p)
+{
+    pln_value *in[8], *x = pln_match_val(m, "x");
+    const pln_node *move = pln_match_node(m, "move");
+    const pln_dtype from = x->type.dtype, to = out_of(m)->type.dtype;
+    if (from == PLN_DT_NONE || to == PLN_DT_STRING ||
+        !keeps_all(from, pln_match_val(m, "mid")->type.dtype) || move->n_in > 8)
+        return pln_match_refuse(m, "the type between loses values");
+    if (move->n_out != 1)
+        return pln_match_refuse(m, "more than one result");
+    memcpy(in, move->in, move->n_in * sizeof in[0]);
+    in[0] = x;
+    pln_node *n = pln_patch_copy(p, move, in, move->n_in);
+    pln_value *y = n ? n->out[0] : NULL;
+    if (y && from != to) {
+        n = pln_patch_add(p, "Cast", &y, 1, 1);
+        y = n && pln_node_set_int(n, "to", pln_node_get_int(m->root, "to", 0)) == PLN_OK
+                ? n->out[0]
+                : NULL;
+    }
+    pln_patch_replace_proven(p, out_of(m), y);
+    return PLN_OK;
+}
+
 /* Only the type of the second input matters, and that is known. */
 static pln_status cast_to_known(pln_match *m, pln_patch *p)
 {
@@ -240,7 +265,29 @@ static pln_status give_x(pln_match *m, pln_patch *p)
 
 static const pln_rule rules[] = {
     { .name = "cast-cast", .match = "Cast(mid=Cast(x))", .build = cast_once },
+    { .name = "cast-move-cast",
+      .match = "Cast(move=Reshape|Flatten|Squeeze|Unsqueeze|Transpose|Slice|Gather|Expand|Tile!("
+               "mid=Cast!(x), ...))",
+      .build = cast_through_move },
     { .name = "cast-like", .match = "CastLike(x, like)", .build = cast_to_known },
+    { .name = "not-compared",
+      .match = "Not(Less!(x, z))",
+      .where = "type(x) == \"int64\" or type(x) == \"int32\"",
+      .replace = "GreaterOrEqual(x, z)",
+      .opset = 12 },
+    { .name = "not-compared",
+      .match = "Not(Greater!(x, z))",
+      .where = "type(x) == \"int64\" or type(x) == \"int32\"",
+      .replace = "LessOrEqual(x, z)",
+      .opset = 12 },
+    { .name = "not-compared",
+      .match = "Not(LessOrEqual!(x, z))",
+      .where = "type(x) == \"int64\" or type(x) == \"int32\"",
+      .replace = "Greater(x, z)" },
+    { .name = "not-compared",
+      .match = "Not(GreaterOrEqual!(x, z))",
+      .where = "type(x) == \"int64\" or type(x) == \"int32\"",
+      .replace = "Less(x, z)" },
     { .name = "where-not", .match = "Where(Not(c), a, b)", .build = where_swapped },
     { .name = "add-neg", .match = "Add~(z, Neg!(x))", .replace = "Sub(z, x)" },
     { .name = "add-neg", .match = "Add~(z, Mul~!(x, -1))", .replace = "Sub(z, x)" },
