@@ -361,12 +361,30 @@ static pln_status without_zero_state(pln_match *m, pln_patch *p)
 
 /* ---- broadcasts ----------------------------------------------------------------- */
 
+/* Repeats only axes of size 1, if that keeps the rank. */
+static bool only_broadcasts(const pln_node *n)
+{
+    int64_t r[PLN_MAX_RANK];
+    size_t count;
+    const pln_shape s = n->in[0]->type.shape;
+    if (!pln_node_is(n, "Tile"))
+        return true;
+    const bool known = pln_value_get_ints(n->in[1], r, PLN_MAX_RANK, &count);
+    for (int i = 0; i < s.rank; i++)
+        if (!pln_dim_is(s.dims[i], 1) && !(known && count == (size_t)s.rank && r[i] == 1))
+            return false;
+    return s.rank >= 0;
+}
+
 static pln_status without_expand(pln_match *m, pln_patch *p)
 {
-    pln_value *in[2] = { m->root->in[0], m->root->in[1] };
-    const int at = pln_match_val(m, "e") == in[0] ? 0 : 1;
-    in[at] = pln_match_val(m, "x");
-    pln_node *n = pln_patch_copy(p, m->root, in, 2);
+    pln_value *in[3];
+    pln_node *e = pln_match_node(m, "e");
+    if (!only_broadcasts(e) || m->root->n_in > 3)
+        return pln_match_refuse(m, "it repeats more than one element");
+    for (uint32_t i = 0; i < m->root->n_in; i++)
+        in[i] = m->root->in[i] == e->out[0] ? e->in[0] : m->root->in[i];
+    pln_node *n = pln_patch_copy(p, m->root, in, m->root->n_in);
     if (!pln_patch_gives_type_of(p, n, out_of(m)))
         return pln_match_refuse(m, "the expansion makes the result larger");
     pln_patch_replace(p, out_of(m), n->out[0]);
@@ -384,6 +402,10 @@ static pln_status choose_branch(pln_match *m, pln_patch *p)
     pln_patch_replace(p, out_of(m), x);
     return PLN_OK;
 }
+
+#define BROADCASTS                                                                       \
+    "Add|Sub|Mul|Div|Max|Min|Pow|Equal|Less|Greater|LessOrEqual|GreaterOrEqual|And|Or|"  \
+    "Xor|MatMul"
 
 static const pln_rule rules[] = {
     { .name = "identity", .match = "Identity(x)", .build = give_x },
@@ -531,10 +553,19 @@ static const pln_rule rules[] = {
     { .name = "twice", .match = "Neg(Neg(x))", .build = give_x },
     { .name = "not-not", .match = "Not(Not(x))", .build = give_x },
     { .name = "expand-binary",
-      .match = "Add|Sub|Mul|Div|Max|Min|Equal|Less|Greater(e=Expand(x, s), y)",
+      .match = BROADCASTS "(e=Expand|Tile(x, s), y)",
       .build = without_expand },
-    { .name = "binary-expand",
-      .match = "Add|Sub|Mul|Div|Max|Min|Equal|Less|Greater(y, e=Expand(x, s))",
+    { .name = "expand-binary",
+      .match = BROADCASTS "(y, e=Expand|Tile(x, s))",
+      .build = without_expand },
+    { .name = "expand-where",
+      .match = "Where(e=Expand|Tile(x, s), y, z)",
+      .build = without_expand },
+    { .name = "expand-where",
+      .match = "Where(y, e=Expand|Tile(x, s), z)",
+      .build = without_expand },
+    { .name = "expand-where",
+      .match = "Where(y, z, e=Expand|Tile(x, s))",
       .build = without_expand },
     { .name = "zero-state",
       .match = "LSTM|GRU|RNN(x, w, r, b?, l?, h?, ...)",
