@@ -26,6 +26,7 @@
     X(fold_affine)    \
     X(fold_order)     \
     X(gemm)           \
+    X(einsum)         \
     X(between)        \
     X(fold_pad)       \
     X(reassoc)        \

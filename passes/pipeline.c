@@ -18,7 +18,7 @@
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv,fuse-skip"
 #define TO_MS  "to-ms-attention,fuse-skip,to-ms-act,to-ms-quant,to-ms-product"
 /* Norms before Transposes: they are along the last axis, and found there. */
-#define SIMPLE CLEAN ",fuse-rnn,fuse-norm,fuse-group-norm,fuse-act,transpose," FOLD
+#define SIMPLE CLEAN ",einsum,fuse-rnn,fuse-norm,fuse-group-norm,fuse-act,transpose," FOLD
 #define REWRITE "(" SIMPLE ",fold-pad,reassoc,algebra,factors,between,gemm)*"
 
 /* A file keeps the form in which its weights are stored; a session unpacks them. */
