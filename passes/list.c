@@ -28,6 +28,7 @@
     X(gemm)           \
     X(einsum)         \
     X(between)        \
+    X(channels)       \
     X(fold_pad)       \
     X(reassoc)        \
     X(algebra)        \
