@@ -124,6 +124,51 @@ static pln_status with_factor_before(pln_match *m, pln_patch *p)
     return emit(m, p, &g);
 }
 
+/* ---- products of products -------------------------------------------------------- */
+
+static bool is_own_matrix(const pln_value *w)
+{
+    return pln_value_is_const(w) && w->n_uses == 1 && w->cst->rank == 2;
+}
+
+/* A row that the product of constants turns into another row. */
+static bool is_row(const pln_value *b, int64_t n)
+{
+    return !b || (pln_value_is_const(b) && b->cst->rank == 1 && b->cst->dims[0] == n);
+}
+
+static pln_value *turned(pln_patch *p, pln_value *w, bool turn)
+{
+    static const int64_t swap[2] = { 1, 0 };
+    return turn ? pln_patch_transpose(p, w, swap, 2) : w;
+}
+
+/* (x v + b) w + c => x (v w) + (b w + c), where v w is no larger than both. */
+static pln_status one_product(pln_match *m, pln_patch *p)
+{
+    gemm first, last;
+    pln_value *b;
+    if (!read_gemm(pln_match_node(m, "y"), &first) || !read_gemm(m->root, &last) ||
+        !is_own_matrix(first.in[1]) || !is_own_matrix(last.in[1]) || first.trans_a ||
+        last.trans_a || first.alpha != 1 || last.alpha != 1 ||
+        (first.in[2] && first.beta != 1) || (last.in[2] && last.beta != 1))
+        return pln_match_refuse(m, "more than products with matrices of their own");
+    const pln_tensor *v = first.in[1]->cst, *w = last.in[1]->cst;
+    const int64_t k = v->dims[first.trans_b ? 1 : 0], mid = v->dims[first.trans_b ? 0 : 1],
+                  n = w->dims[last.trans_b ? 0 : 1];
+    if (k > INT32_MAX || n > INT32_MAX || k * n > pln_tensor_size(v) + pln_tensor_size(w) ||
+        !is_row(first.in[2], mid) || !is_row(last.in[2], n))
+        return pln_match_refuse(m, "their product is larger, or an addend is no row");
+    pln_value *right = turned(p, last.in[1], last.trans_b != 0);
+    pln_value *left = turned(p, first.in[1], first.trans_b != 0);
+    b = first.in[2] && right ? pln_patch_op2(p, "MatMul", first.in[2], right) : NULL;
+    if (b && last.in[2])
+        b = pln_patch_op2(p, "Add", b, last.in[2]);
+    gemm g = { .in = { first.in[0], NULL, b ? b : last.in[2] }, .alpha = 1, .beta = 1 };
+    g.in[1] = left && right ? pln_patch_op2(p, "MatMul", left, right) : NULL;
+    return g.in[1] ? emit(m, p, &g) : PLN_E_NOMEM;
+}
+
 static const pln_rule rules[] = {
     { .name = "matmul-add",
       .match = "Add~(y=MatMul|Gemm!(a, b), c)",
@@ -148,6 +193,11 @@ static const pln_rule rules[] = {
     { .name = "gemm-scale",
       .match = "Div(y=MatMul|Gemm!(a, b, ...), s#)",
       .build = with_factor_behind,
+      .contract = PLN_REASSOC,
+      .opset = 7 },
+    { .name = "gemm-gemm",
+      .match = "Gemm(y=Gemm!(x, v#, ...), w#, ...)",
+      .build = one_product,
       .contract = PLN_REASSOC,
       .opset = 7 },
     { .name = "scale-gemm",
