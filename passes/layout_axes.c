@@ -93,8 +93,7 @@ bool pln_trace_reduce(pln_follow *f)
     return pln_node_get_int(r, "keepdims", 1) ? pln_follow_alike(f, 0) : trace_removal(f, is, n);
 }
 
-pln_status pln_emit_reduce(pln_patch *p, const pln_follow *f, pln_value **in,
-                              pln_node *copy)
+pln_status pln_emit_axes(pln_patch *p, const pln_follow *f, pln_value **in, pln_node *copy)
 {
     (void)copy;
     bool is[PLN_MAX_RANK];
@@ -149,20 +148,6 @@ bool pln_trace_squeeze(pln_follow *f)
     size_t n;
     const int rank = f->from_input ? f->in[0].rank : pln_value_rank(f->n->in[0]);
     return rank >= 0 && squeezed_axes(f->n, rank, is, &n) && trace_removal(f, is, n);
-}
-
-pln_status pln_emit_squeeze(pln_patch *p, const pln_follow *f, pln_value **in,
-                               pln_node *copy)
-{
-    (void)copy;
-    bool is[PLN_MAX_RANK];
-    size_t n;
-    if (f->n->n_in < 2 || !f->n->in[1])
-        return PLN_OK;
-    if (!squeezed_axes(f->n, f->in[0].rank, is, &n))
-        return PLN_E_UNSUPPORTED;
-    in[1] = put_axes(p, is, &f->in[0]);
-    return in[1] ? PLN_OK : PLN_E_NOMEM;
 }
 
 bool pln_trace_unsqueeze(pln_follow *f)
