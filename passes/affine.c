@@ -1,6 +1,7 @@
 /* What nodes with constants do to each channel of a value.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/affine.h"
+#include "passes/made.h"
 
 #include <math.h>
 #include <string.h>
@@ -64,70 +65,60 @@ bool pln_node_is_affine(const pln_node *n)
 
 /* ---- reading ---------------------------------------------------------------------- */
 
-static pln_tensor *float_vector(const pln_value *v, int64_t n)
+/* A vector of n floats, constant or made of constants. */
+static bool read_vector(const pln_value *v, int64_t n, pln_arena *arena, pln_made *out)
 {
-    if (!v || !pln_value_is_const(v) || !pln_dtype_is_float((pln_dtype)v->cst->dtype) ||
-        v->cst->rank != 1 || v->cst->dims[0] != n ||
-        pln_tensor_materialize(v->cst, NULL) != PLN_OK)
-        return NULL;
-    return v->cst;
+    return v && pln_value_rank(v) == 1 && pln_value_count(v) == n &&
+           pln_made_read(v, arena, out);
 }
 
 static pln_status read_batch_norm(pln_match *m, const pln_node *bn, int axis,
                                   pln_affine *a)
 {
-    pln_tensor *t[4];
+    pln_made t[4];
     if (axis != 1)
         return pln_match_refuse(m, "its channels are not those of the product");
     if (pln_node_has_other_outputs(bn))
         return pln_match_refuse(m, "its statistics are used");
     if (bn->n_in < 5 || pln_node_get_int(bn, "training_mode", 0))
         return pln_match_refuse(m, "in training mode");
-    for (uint32_t i = 0; i < 4; i++) {
-        t[i] = float_vector(bn->in[i + 1], a->n);
-        if (!t[i])
+    for (uint32_t i = 0; i < 4; i++)
+        if (!read_vector(bn->in[i + 1], a->n, m->ctx->scratch, &t[i]))
             return pln_match_refuse(m, "its statistics are not constant vectors of %lld",
                                     (long long)a->n);
-    }
     const double eps = pln_node_get_float(bn, "epsilon", 1e-5f);
     for (int64_t i = 0; i < a->n; i++) {
-        const double f =
-            pln_tensor_get_f64(t[0], i) / sqrt(pln_tensor_get_f64(t[3], i) + eps);
+        const double f = pln_made_at(&t[0], 0, i) / sqrt(pln_made_at(&t[3], 0, i) + eps);
         a->mul[i] = f;
-        a->add[i] = pln_tensor_get_f64(t[1], i) - pln_tensor_get_f64(t[2], i) * f;
+        a->add[i] = pln_made_at(&t[1], 0, i) - pln_made_at(&t[2], 0, i) * f;
         if (!isfinite(a->mul[i]) || !isfinite(a->add[i]))
             return pln_match_refuse(m, "its scale is not finite");
     }
     return PLN_OK;
 }
 
-/* A constant that varies along the channel axis alone, or not at all. */
-static bool lies_on_channels(const pln_tensor *t, int out_rank, int channel_axis,
-                             int64_t n)
+/* As large as it may be if it varies along the channel axis alone, or not at all. */
+static bool has_few(const pln_value *c, int64_t n)
 {
-    const int shift = out_rank - t->rank;
-    if (shift < 0)
-        return false;
-    for (int i = 0; i < t->rank; i++) {
-        const bool here = i + shift == channel_axis;
-        if (t->dims[i] != 1 && !(here && t->dims[i] == n))
-            return false;
-    }
-    return true;
+    return !pln_value_is_const(c) || pln_value_count(c) == 1 || pln_value_count(c) == n;
 }
 
-static pln_status read_binary(pln_match *m, const pln_node *n, int axis, pln_affine *a)
+static pln_status read_binary(pln_match *m, const pln_node *n, const pln_value *x, int axis,
+                              pln_affine *a)
 {
-    const bool first = pln_value_is_const(n->in[0]);
-    pln_tensor *t = n->in[first ? 0 : 1]->cst;
+    const bool first = n->in[1] == x;
+    const pln_value *c = n->in[first ? 0 : 1];
     const bool sub = pln_node_is(n, "Sub"), div = pln_node_is(n, "Div");
-    if (!pln_dtype_is_float((pln_dtype)t->dtype) ||
-        !lies_on_channels(t, pln_value_rank(n->out[0]), axis, a->n) ||
-        pln_tensor_materialize(t, NULL) != PLN_OK)
+    pln_made t;
+    if (!has_few(c, a->n) || !pln_made_read(c, m->ctx->scratch, &t))
         return pln_match_refuse(m, "the constant is not one value for each channel");
-    const bool one = pln_tensor_size(t) == 1;
+    const int rank = pln_value_rank(n->out[0]);
+    const int at = axis < 0 ? -1 : axis - (rank - t.rank);
+    if (t.rank > rank || !pln_made_is_along(&t, at) ||
+        (t.n != 1 && (at < 0 || t.dims[at] != a->n)))
+        return pln_match_refuse(m, "the constant is not one value for each channel");
     for (int64_t i = 0; i < a->n; i++) {
-        const double v = pln_tensor_get_f64(t, one ? 0 : i);
+        const double v = pln_made_at(&t, at < 0 ? 0 : at, t.n == 1 ? 0 : i);
         if (sub || pln_node_is(n, "Add")) {
             a->add[i] = sub && !first ? -v : v;
             a->mul[i] = sub && first ? -1 : 1;
@@ -140,12 +131,9 @@ static pln_status read_binary(pln_match *m, const pln_node *n, int axis, pln_aff
     return PLN_OK;
 }
 
-pln_status pln_affine_read(pln_match *m, const pln_node *n, int axis, int64_t channels,
-                           pln_affine *a)
+pln_status pln_affine_read_of(pln_match *m, const pln_node *n, const pln_value *x, int axis,
+                              int64_t channels, pln_affine *a)
 {
-    const pln_value *x = pln_affine_input(n);
-    if (!x)
-        return pln_match_refuse(m, "no constant operand");
     if (!pln_dtype_is_float(n->out[0]->type.dtype) ||
         !pln_value_same_type(n->out[0], x) || pln_value_rank(x) < 0)
         return pln_match_refuse(m, "the constant makes the result larger");
@@ -154,10 +142,18 @@ pln_status pln_affine_read(pln_match *m, const pln_node *n, int axis, int64_t ch
     if (pln_node_is(n, "BatchNormalization"))
         return read_batch_norm(m, n, axis, a);
     if (!pln_node_is(n, "Neg"))
-        return read_binary(m, n, axis, a);
+        return read_binary(m, n, x, axis, a);
     for (int64_t i = 0; i < channels; i++)
         a->mul[i] = -1;
     return PLN_OK;
+}
+
+pln_status pln_affine_read(pln_match *m, const pln_node *n, int axis, int64_t channels,
+                           pln_affine *a)
+{
+    const pln_value *x = pln_affine_input(n);
+    return x ? pln_affine_read_of(m, n, x, axis, channels, a)
+             : pln_match_refuse(m, "no constant operand");
 }
 
 /* ---- constants -------------------------------------------------------------------- */

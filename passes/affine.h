@@ -23,6 +23,9 @@ pln_value *pln_affine_input(const pln_node *n);
  * elements; a->n stays); the result has the type of its input. */
 pln_status pln_affine_read(pln_match *m, const pln_node *n, int axis, int64_t channels,
                            pln_affine *a);
+/* The same for input x, where the others may be made of constants, too (passes/made.h). */
+pln_status pln_affine_read_of(pln_match *m, const pln_node *n, const pln_value *x, int axis,
+                              int64_t channels, pln_affine *a);
 
 /* ---- constants --------------------------------------------------------------------- */
 

@@ -7,33 +7,16 @@
  *       => Conv(x, Expand(w, s), b)                     w is one number for each channel
  *
  * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/affine.h"
 #include "passes/made.h"
-
-#include <math.h>
-
-/* What follows the product: y[c] = mul[c] x + add[c]. */
-typedef struct affine {
-    int64_t n; /* channels, or 1: the same for all */
-    double *mul, *add;
-} affine;
 
 typedef struct product {
     pln_node *node;
     int axis; /* of the weights' output channels */
     int64_t n;
     pln_made w, b;
-    bool has_bias, is_made;
+    bool has_bias;
 } product;
-
-static bool new_affine(affine *a, pln_arena *arena, int64_t n)
-{
-    a->n = n;
-    a->mul = PLN_NEW_ARRAY(arena, double, (size_t)n);
-    a->add = PLN_NEW_ARRAY(arena, double, (size_t)n);
-    for (int64_t i = 0; a->mul && i < n; i++)
-        a->mul[i] = 1;
-    return a->mul && a->add;
-}
 
 /* ---- the product ---------------------------------------------------------------- */
 
@@ -49,13 +32,21 @@ static int channel_axis(const pln_node *n, int rank)
     return pln_node_get_int(n, "transB", 0) ? 0 : 1;
 }
 
+/* Besides x, it reads what is no constant. */
+static bool reads_more(const pln_node *n, const pln_value *x)
+{
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (n->in[i] && n->in[i] != x && !pln_value_is_const(n->in[i]))
+            return true;
+    return false;
+}
+
 static pln_status read_product(pln_match *m, product *p)
 {
     pln_arena *arena = m->ctx->scratch;
     p->node = pln_match_node(m, "y");
     const pln_value *w = p->node->in[1], *b = p->node->n_in > 2 ? p->node->in[2] : NULL;
-    p->is_made = !pln_value_is_const(w);
-    if (!p->is_made && w->n_uses > 1)
+    if (pln_value_is_const(w) && w->n_uses > 1)
         return pln_match_refuse(m, "its weights are used elsewhere, too");
     if (!pln_made_read(w, arena, &p->w) ||
         (p->w.dtype != PLN_DT_F32 && p->w.dtype != PLN_DT_F64))
@@ -69,89 +60,28 @@ static pln_status read_product(pln_match *m, product *p)
               (p->b.dims[p->b.rank - 1] != p->n) ||
               !pln_made_is_along(&p->b, p->b.rank - 1)))
         return pln_match_refuse(m, "its bias is not made of constants");
-    p->is_made |= b && !pln_value_is_const(b);
     return PLN_OK;
 }
 
 /* ---- what follows --------------------------------------------------------------- */
 
-static pln_status read_batch_norm(pln_match *m, product *p, affine *a)
+static pln_status read_affine(pln_match *m, const product *p, pln_affine *a)
 {
-    const pln_node *bn = m->root;
-    pln_made t[4];
-    bool uniform = true;
-    for (uint32_t i = 1; i < bn->n_out; i++)
-        if (bn->out[i] && bn->out[i]->n_uses)
-            return pln_match_refuse(m, "its statistics are used");
-    if (bn->n_in < 5 || pln_node_get_int(bn, "training_mode", 0))
-        return pln_match_refuse(m, "in training mode");
-    for (uint32_t i = 0; i < 4; i++) {
-        if (!pln_made_read(bn->in[i + 1], m->ctx->scratch, &t[i]) || t[i].rank != 1 ||
-            t[i].dims[0] != p->n)
-            return pln_match_refuse(m, "its statistics are not vectors of constants");
-        p->is_made |= !pln_value_is_const(bn->in[i + 1]);
-        uniform &= t[i].n == 1;
-    }
-    const double eps = pln_node_get_float(bn, "epsilon", 1e-5f);
-    if (!new_affine(a, m->ctx->scratch, uniform ? 1 : p->n))
-        return PLN_E_NOMEM;
-    for (int64_t i = 0; i < a->n; i++) {
-        const double f = pln_made_at(&t[0], 0, i) / sqrt(pln_made_at(&t[3], 0, i) + eps);
-        a->mul[i] = f;
-        a->add[i] = pln_made_at(&t[1], 0, i) - pln_made_at(&t[2], 0, i) * f;
-    }
-    return PLN_OK;
-}
-
-static pln_status read_binary(pln_match *m, product *p, affine *a)
-{
-    const pln_node *n = m->root;
-    const pln_value *y = n->out[0], *c = pln_match_val(m, "c");
-    pln_made t;
+    const pln_value *y = p->node->out[0];
     const int rank = pln_value_rank(y);
-    const int axis = pln_node_is(p->node, "Gemm") ? rank - 1 : 1;
-    if (rank < 2 || !pln_value_same_type(y, p->node->out[0]))
-        return pln_match_refuse(m, "the constant makes the result larger");
-    if (!pln_made_read(c, m->ctx->scratch, &t))
-        return pln_match_refuse(m, "'%s' is not made of constants", c->name);
-    const int at = axis - (rank - t.rank);
-    if (t.rank > rank || !pln_made_is_along(&t, at) ||
-        (t.n != 1 && (at < 0 || t.dims[at] != p->n)))
-        return pln_match_refuse(m, "the constant is not one value for each channel");
-    p->is_made |= !pln_value_is_const(c);
-    if (!new_affine(a, m->ctx->scratch, t.n == 1 ? 1 : p->n))
-        return PLN_E_NOMEM;
-    for (int64_t i = 0; i < a->n; i++) {
-        const double v = pln_made_at(&t, at, i);
-        if (pln_node_is(n, "Add") || pln_node_is(n, "Sub"))
-            a->add[i] = pln_node_is(n, "Add") ? v : -v;
-        else
-            a->mul[i] = pln_node_is(n, "Mul") ? v : 1 / v;
-        if (!isfinite(v))
-            return pln_match_refuse(m, "the factor is not finite");
-    }
+    if (rank < 2)
+        return pln_match_refuse(m, "rank not known");
+    PLN_TRY(pln_affine_read_of(m, m->root, y, pln_node_is(p->node, "Gemm") ? rank - 1 : 1, p->n, a));
+    for (int64_t i = 1; i < a->n; i++)
+        if (a->mul[i] != a->mul[0] || a->add[i] != a->add[0])
+            return PLN_OK;
+    a->n = 1; /* the same for all */
     return PLN_OK;
 }
 
 /* ---- build ---------------------------------------------------------------------- */
 
-static bool is_finite(const affine *a)
-{
-    for (int64_t i = 0; i < a->n; i++)
-        if (!isfinite(a->mul[i]) || !isfinite(a->add[i]))
-            return false;
-    return true;
-}
-
-static bool is_scaled(const affine *a)
-{
-    for (int64_t i = 0; i < a->n; i++)
-        if (a->mul[i] != 1)
-            return true;
-    return false;
-}
-
-static bool add_bias(product *p, const affine *a, pln_arena *arena, pln_made *out)
+static bool add_bias(product *p, const pln_affine *a, pln_arena *arena, pln_made *out)
 {
     const bool one = a->n == 1 && (!p->has_bias || p->b.n == 1);
     *out = (pln_made){ .dtype = p->w.dtype, .rank = 1, .n = one ? 1 : p->n };
@@ -175,19 +105,17 @@ static const pln_value *vector_like(const pln_match *m, const product *p)
 static pln_status build(pln_match *m, pln_patch *patch)
 {
     product p = { .node = NULL };
-    affine a = { .n = 0 };
+    pln_affine a = { .n = 0 };
     pln_made bias;
     pln_arena *arena = m->ctx->scratch;
-    PLN_TRY(read_product(m, &p));
-    PLN_TRY(pln_node_is(m->root, "BatchNormalization") ? read_batch_norm(m, &p, &a)
-                                                       : read_binary(m, &p, &a));
-    if (!p.is_made)
+    const pln_node *y = pln_match_node(m, "y");
+    if (!reads_more(y, y->in[0]) && !reads_more(m->root, y->out[0]))
         return pln_match_refuse(m, "all of it is constant");
-    if (!is_finite(&a))
-        return pln_match_refuse(m, "its scale is not finite");
+    PLN_TRY(read_product(m, &p));
+    PLN_TRY(read_affine(m, &p, &a));
     pln_value *w = p.node->in[1];
     pln_value *in[3] = { p.node->in[0], w, NULL };
-    if (is_scaled(&a)) {
+    if (pln_affine_scales(&a)) {
         if (!pln_made_scale(&p.w, arena, p.axis, a.mul, a.n))
             return pln_match_refuse(m, "the weights would have too many numbers");
         in[1] = pln_made_emit(patch, &p.w, w, w->name);
