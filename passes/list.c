@@ -10,6 +10,7 @@
     X(pieces)         \
     X(picks)          \
     X(depth)          \
+    X(upsample)       \
     X(clamp)          \
     X(merge)          \
     X(fold)           \
