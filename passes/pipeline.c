@@ -11,7 +11,7 @@
 #define MAX_ROUNDS 8
 #define MAX_DEPTH  8
 
-#define CLEAN  "(noop,merge,reshape,pieces,picks,depth,upsample,clamp,qdq,fold,shape,control,loops,inline,cse,dce)*"
+#define CLEAN  "(noop,merge,reshape,pieces,picks,depth,upsample,labels,clamp,qdq,fold,shape,control,loops,inline,cse,dce)*"
 #define FOLD                                                                   \
     "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-group-norm,fuse-attention,fuse-act,fuse-rotary," \
     "fold-input,fold-affine,fold-order"

@@ -41,8 +41,8 @@ static bool same_size(pln_dim a, pln_dim b)
     return !pln_dim_is_unknown(a) && pln_dim_equal(a, b);
 }
 
-/* The factor of each axis of x: `from` is x with axes of size 1 between its own, which are
- * larger in `to`. */
+/* The factor of each axis of x: `from` is x with axes of size 1 between its own, which
+ * are larger in `to`. */
 static bool read_scales(pln_shape x, pln_shape from, pln_shape to, int64_t *scale)
 {
     int at = 0;

@@ -211,7 +211,7 @@ CASES = [
     c("label_chain", "(int64[N] x) => (int64[N] y)", "",
       "a = ai.onnx.ml.LabelEncoder<keys_int64s=[0,1,2], values_strings=[\"p\",\"q\",\"r\"], "
       "default_string=\"?\">(x) y = ai.onnx.ml.LabelEncoder<keys_strings=[\"p\",\"q\",\"s\"], "
-      "values_int64s=[5,6,7], default_int64=-1>(a)", imports=', "ai.onnx.ml" : 2'),
+      "values_int64s=[5,6,7], default_int64=-1>(a)", 1, imports=', "ai.onnx.ml" : 2'),
     c("label_chain_two_users", "(int64[N] x) => (int64[N] y, string[N] z)", "",
       "z = ai.onnx.ml.LabelEncoder<keys_int64s=[0,1,2], values_strings=[\"p\",\"q\",\"r\"], "
       "default_string=\"?\">(x) y = ai.onnx.ml.LabelEncoder<keys_strings=[\"p\",\"q\",\"s\"], "
