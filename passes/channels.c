@@ -4,6 +4,7 @@
  *     Transpose<0,3,1,2>(Add(MatMul(Transpose<0,2,3,1>(x), w), b)) => Conv(x, w', b)
  *     Transpose<0,2,1>(MatMul(Transpose<0,2,1>(a), Transpose<0,2,1>(b))) => MatMul(b, a)
  *     Squeeze(Conv(Unsqueeze(x, 2), w), 2) => Conv(x, w')       w has one row there
+ *     Reshape(Conv(Reshape(x, [0, 4, -1]), w), [0, 8, 6, 6]) => Conv(x, w')
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/cut.h"
@@ -116,6 +117,12 @@ static pln_status drop_entry(pln_node *n, const char *name, int64_t at, size_t p
     return pln_node_set_ints(n, name, v, k);
 }
 
+static int64_t entry(const pln_node *n, const char *name, size_t i, int64_t otherwise)
+{
+    const pln_attr *a = pln_node_find_attr(n, name);
+    return a && i < a->n ? a->ints[i] : otherwise;
+}
+
 static bool is_zero_at(const pln_node *n, const char *name, int64_t at, size_t parts)
 {
     const pln_attr *a = pln_node_find_attr(n, name);
@@ -154,7 +161,65 @@ static pln_status of_fewer_axes(pln_match *m, pln_patch *p)
     PLN_TRY(drop_entry(made, "dilations", a - 2, 1));
     PLN_TRY(drop_entry(made, "kernel_shape", a - 2, 1));
     PLN_TRY(drop_entry(made, "output_padding", a - 2, 1));
-    pln_patch_replace(p, out_of(m), made->out[0]);
+    pln_value *y = made->out[0];
+    const pln_node *act = pln_match_node(m, "act");
+    if (act) {
+        made = pln_patch_copy(p, act, &y, 1);
+        y = made ? made->out[0] : NULL;
+    }
+    pln_patch_replace(p, out_of(m), y);
+    return PLN_OK;
+}
+
+/* ---- a Conv of one point that sees all of space as one axis
+ * ---------------------------------- */
+
+/* Axes 0 and 1 are kept, the others are one. */
+static bool joins_space(const pln_value *x, const pln_value *v)
+{
+    const pln_shape a = x->type.shape, b = v->type.shape;
+    if (a.rank < 4 || b.rank != 3)
+        return false;
+    for (int i = 0; i < 2; i++)
+        if (pln_dim_is_unknown(a.dims[i]) || !pln_dim_equal(a.dims[i], b.dims[i]))
+            return false;
+    return true;
+}
+
+static bool keeps_space(const pln_value *x, const pln_value *y)
+{
+    const pln_shape a = x->type.shape, b = y->type.shape;
+    for (int i = 0; i < a.rank && a.rank == b.rank; i++)
+        if (i != 1 &&
+            (pln_dim_is_unknown(a.dims[i]) || !pln_dim_equal(a.dims[i], b.dims[i])))
+            return false;
+    return a.rank == b.rank;
+}
+
+static pln_status point_of_space(pln_match *m, pln_patch *p)
+{
+    static const char *const spatial[] = { "pads", "strides", "dilations",
+                                           "kernel_shape" };
+    int64_t dims[PLN_MAX_RANK];
+    pln_product pr;
+    pln_value *x = pln_match_val(m, "x");
+    pln_node *c = pln_match_node(m, "c");
+    if (!pln_product_read(c, &pr) || pr.taps != 1 || !pln_product_is_unpadded(&pr) ||
+        entry(c, "strides", 0, 1) != 1)
+        return pln_match_refuse(m, "not a Conv of each point with weights of its own");
+    if (!joins_space(x, c->in[0]) || !keeps_space(x, out_of(m)))
+        return pln_match_refuse(m, "the views do more than join space and undo that");
+    const int rank = pln_value_rank(x);
+    for (int i = 0; i < rank; i++)
+        dims[i] = i < 2 ? pr.w->cst->dims[i] : 1;
+    pln_value *to = pln_patch_ints(p, dims, (size_t)rank, "shape");
+    pln_value *in[3] = { x, to ? pln_patch_op2(p, "Reshape", pr.w, to) : NULL, pr.b };
+    pln_node *n = in[1] ? pln_patch_copy(p, c, in, pr.b ? 3 : 2) : NULL;
+    if (!n)
+        return PLN_E_NOMEM;
+    for (size_t i = 0; i < sizeof spatial / sizeof spatial[0]; i++)
+        pln_node_drop_attr(n, spatial[i]);
+    pln_patch_replace_proven(p, out_of(m), n->out[0]);
     return PLN_OK;
 }
 
@@ -168,8 +233,14 @@ static const pln_rule rules[] = {
       .build = other_product,
       .contract = PLN_REASSOC },
     { .name = "conv-of-fewer-axes",
-      .match = "Squeeze(c=Conv|ConvTranspose!(Unsqueeze!(x, a#), w#, ...), b#)",
+      .match =
+          "Squeeze(act=Relu|LeakyRelu|Sigmoid|Tanh|Elu|HardSwish|HardSigmoid|Softplus?!("
+          "c=Conv|ConvTranspose!(Unsqueeze!(x, a#), w#, ...)), b#)",
       .build = of_fewer_axes,
+      .contract = PLN_REASSOC },
+    { .name = "conv-of-point-views",
+      .match = "Reshape(c=Conv!(Reshape|Flatten!(x, ...), w#, ...), _)",
+      .build = point_of_space,
       .contract = PLN_REASSOC },
 };
 

@@ -31,6 +31,7 @@
     X(einsum)         \
     X(between)        \
     X(channels)       \
+    X(conv_sum)       \
     X(fold_pad)       \
     X(reassoc)        \
     X(algebra)        \

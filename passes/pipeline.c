@@ -19,7 +19,7 @@
 #define TO_MS  "to-ms-attention,fuse-skip,to-ms-act,to-ms-quant,to-ms-product"
 /* Norms before Transposes: they are along the last axis, and found there. */
 #define SIMPLE CLEAN ",einsum,fuse-rnn,fuse-norm,fuse-group-norm,fuse-act,transpose," FOLD
-#define REWRITE "(" SIMPLE ",fold-pad,reassoc,algebra,factors,between,channels,gemm)*"
+#define REWRITE "(" SIMPLE ",fold-pad,reassoc,algebra,factors,between,channels,conv-sum,gemm)*"
 
 /* A file keeps the form in which its weights are stored; a session unpacks them. */
 const char *pln_pipeline_of_level(int level, pln_target target, bool session)
