@@ -243,6 +243,8 @@ static pln_status gemm_with_float_bias(pln_match *m, pln_patch *p)
 #define B        "DequantizeLinear(b, bs#, bz#)"
 #define SAME_AS_B " and " ONE("bs") " and type(a) == type(b)"
 
+#define OTHER_STEPS " and value(as) != value(qs)"
+
 #define CONCAT_MAX 32
 
 static pln_status concat(pln_match *m, pln_patch *p)
@@ -340,11 +342,12 @@ static const pln_rule rules[] = {
             "QLinearSigmoid(a, as, az, qs, qz)"),
     QLINEAR("qlinear-leaky-relu", "LeakyRelu!(" A ")", "",
             "QLinearLeakyRelu<alpha = n.alpha>(a, as, az, qs, qz)"),
-    /* ONNX Runtime counts padding that is not there where sizes are rounded up */
+    /* Means of steps that are those of the result are halves often, which round to either
+     * side; and ONNX Runtime counts padding that is not there where sizes are rounded up. */
     QLINEAR("qlinear-average", "AveragePool!(" A ")",
-            " and (n.ceil_mode == 0 or n.count_include_pad == 0)",
+            OTHER_STEPS " and (n.ceil_mode == 0 or n.count_include_pad == 0)",
             "QLinearAveragePool<n.*>(a, as, az, qs, qz)"),
-    QLINEAR("qlinear-average", "GlobalAveragePool!(" A ")", "",
+    QLINEAR("qlinear-average", "GlobalAveragePool!(" A ")", OTHER_STEPS,
             "QLinearGlobalAveragePool<channels_last = 0>(a, as, az, qs, qz)"),
     QLINEAR("qlinear-softmax", "Softmax!(" A ")", " and n.pln_flatten == 0",
             "QLinearSoftmax<axis = n.axis, opset = 13>(a, as, az, qs, qz)"),

@@ -27,7 +27,9 @@ SCALED = {"": "k = Mul(s, ws) y = Mul(f, k)", "_swapped": "k = Mul(ws, s) y = Mu
           "_columns_bias": "k = Mul(posws, s) m = Mul(k, f) y = Add(b, m)"}
 for t, w in W.items():
     for name, nodes in SCALED.items():
-        for zero in ("", ", wz", ", wzs") if name in ("", "_columns") else (", wz",):
+        for zero in ("", ", wz", ", wzs") if name == "_columns" else (", wz",):
+            if t == "uint8" and zero != ", wz":
+                continue
             case("dynamic_%s%s%s" % (t, name, zero.replace(", ", "_")),
                  DYNAMIC % (w, t, t, zero, nodes), 1)
 case("dynamic_bias_relu", DYNAMIC % (W["int8"], "int8", "int8", "", "k = Mul(s, ws) "
@@ -63,8 +65,9 @@ OUT = " h = QuantizeLinear(f, u, z) y = DequantizeLinear(h, u, z) }"
 
 
 def between(name, nodes, most, b="", shape="n, 4, 6, 6", out="n, 4, 6, 6", opset=(17,),
-            cond="", **more):
-    for t, params in TYPES.items():
+            cond="", types=("uint8",), **more):
+    for t in types:
+        params = TYPES[t]
         for o in opset:
             case("%s_%s_%d" % (name, t, o), "(float[%s] a%s%s) => (float[%s] y) <%s> { %s" % (
                 shape, ", float[%s] b" % b if b else "", cond, out,
@@ -73,7 +76,7 @@ def between(name, nodes, most, b="", shape="n, 4, 6, 6", out="n, 4, 6, 6", opset
 
 
 for op in ("Add", "Mul"):
-    between("qlinear_" + op.lower(), "f = %s(d, e)" % op, 4, b="n, 4, 6, 6")
+    between("qlinear_" + op.lower(), "f = %s(d, e)" % op, 4, b="n, 4, 6, 6", types=TYPES)
     between("qlinear_wide_" + op.lower(), "f = %s(d, e)" % op, 4, b="4, 1, 6")
 between("qlinear_add_itself", "f = Add(d, d)", 3)
 between("qlinear_sub", "f = Sub(d, e)", 7, b="n, 4, 6, 6")
@@ -82,7 +85,8 @@ for axis in ("", "<axis = 1>"):  # its rounding is off by a level here and there
 for op in ("Sigmoid", "LeakyRelu<alpha = 0.2>",
            "AveragePool<kernel_shape = [3, 3], pads = [1, 1, 1, 1]>",
            "AveragePool<kernel_shape = [3, 3], pads = [1, 1, 1, 1], count_include_pad = 1>"):
-    between("qlinear_" + "".join(c for c in op.lower() if c.isalnum()), "f = %s(d)" % op, 3)
+    between("qlinear_" + "".join(c for c in op.lower() if c.isalnum()), "f = %s(d)" % op, 3,
+            types=TYPES)
 between("qlinear_add", "f = Add(d, e)", 4, b="n, 4, 6, 6", opset=(13, 21))
 between("softmax_flat", "f = Softmax<axis = 1>(d)", 3, opset=(11,), tol=0.1)
 between("tanh", "f = Tanh(d)", 5)
@@ -90,8 +94,10 @@ CEIL = "f = AveragePool<kernel_shape = [3, 3], strides = [2, 2], ceil_mode = 1%s
 between("ceil_average", CEIL % "", 3, out="n, 4, 3, 3", opset=(11, 19))
 between("ceil_padding", CEIL % ", count_include_pad = 1", 5, out="n, 4, 3, 3", opset=(11, 19))
 between("global_average", "f = GlobalAveragePool(d)", 3, out="n, 4, 1, 1")
-between("qlinear_concat", "f = Concat<axis = 1>(d, e)", 4, b="n, 2, 6, 6", out="n, 6, 6, 6")
-between("qlinear_where", "f = Where(c, d, e)", 4, b="n, 4, 6, 6", cond=", bool[6] c")
+between("qlinear_concat", "f = Concat<axis = 1>(d, e)", 4, b="n, 2, 6, 6", out="n, 6, 6, 6",
+        types=TYPES)
+between("qlinear_where", "f = Where(c, d, e)", 4, b="n, 4, 6, 6", cond=", bool[6] c",
+        types=TYPES)
 between("two_readers", "g = Add(d, e) f = Mul(g, d)", None, b="n, 4, 6, 6")
 between("sum_escapes", "g = Sigmoid(d) f = Sigmoid(g)", None)
 
@@ -101,12 +107,13 @@ WEIGHTS = {("uint8", "uint8"): "uint8 wz = {120}", ("uint8", "int8"): "int8 wz =
            ("int8", "int8"): "int8 wz = {0}", ("int8", "uint8"): "uint8 wz = {120}"}
 
 
-def product(name, w, nodes, most, shape, out, tail=OUT, **more):
-    """nodes: how the weights are dequantized, and the rest."""
+def product(name, w, nodes, most, shape, out, tail=OUT, types=WEIGHTS, **more):
+    """nodes: how the weights are dequantized, and the rest; types: of a and of the weights."""
     n = w.split("]")[0].split("[")[1].split(",")
     n = int(n[0] if "conv" in name else n[-1])
     values = {"wzs": [0] * n, "posws": [0.01 + 0.001 * i for i in range(n)]}
-    for (t, wt), zero in WEIGHTS.items():
+    for t, wt in types:
+        zero = WEIGHTS[t, wt]
         case("%s_%s_%s" % (name, t, wt), "(float[%s] a) => (float[%s] y) <%s%s %s, "
              "float ws = {0.01}, %s, float[%d] posws, %s[%d] wzs, int32[%d] c, "
              "float cs = {0.000311}, int32 cz = {0}, float[%d] g> { %sw = DequantizeLinear%s "
@@ -114,30 +121,33 @@ def product(name, w, nodes, most, shape, out, tail=OUT, **more):
                        tail), most, values=values, **more)
 
 
+SOME = (("uint8", "int8"), ("int8", "int8"))
 ONE_SCALE, COLUMNS, CHANNELS = "(k, ws, wz)", "(k, posws, wzs)", "<axis = 0>(k, posws, wzs)"
 CONV = ("n, 4, 8, 8", "n, 6, 6, 6")
 ROWS = ("n, 8", "n, 6")
 END = " y = Identity(f) }"
 BIAS = "j = DequantizeLinear(c, cs, cz) "
-product("conv", "[6, 4, 3, 3] k", (ONE_SCALE, "f = Conv(d, w)"), 3, *CONV)
+product("conv", "[6, 4, 3, 3] k", (ONE_SCALE, "f = Conv(d, w)"), 3, *CONV, types=SOME)
 product("conv_bias", "[6, 4, 3, 3] k", (ONE_SCALE, BIAS + "f = Conv(d, w, j)"), 3, *CONV)
-product("conv_channels", "[6, 4, 3, 3] k", (CHANNELS, "f = Conv(d, w)"), 3, *CONV)
-product("conv_relu", "[6, 4, 3, 3] k", (ONE_SCALE, "o = Conv(d, w) f = Relu(o)"), None, *CONV)
+product("conv_channels", "[6, 4, 3, 3] k", (CHANNELS, "f = Conv(d, w)"), 3, *CONV, types=SOME)
+product("conv_relu", "[6, 4, 3, 3] k", (ONE_SCALE, "o = Conv(d, w) f = Relu(o)"), None, *CONV,
+        types=SOME)
 product("conv_float_bias", "[6, 4, 3, 3] k", (ONE_SCALE, "f = Conv(d, w, g)"), 3, *CONV,
         tol=0.1)  # the bias is rounded to steps of the sums, as ONNX Runtime has it
-product("gemm", "[8, 6] k", (ONE_SCALE, "f = Gemm(d, w)"), 3, *ROWS)
+product("gemm", "[8, 6] k", (ONE_SCALE, "f = Gemm(d, w)"), 3, *ROWS, types=SOME)
 product("gemm_bias", "[8, 6] k", (ONE_SCALE, BIAS + "f = Gemm(d, w, j)"), 3, *ROWS)
 product("gemm_trans", "[6, 8] k", (ONE_SCALE, "f = Gemm<transB = 1, alpha = 0.5>(d, w)"), 3,
-        *ROWS)
-product("gemm_columns", "[8, 6] k", (COLUMNS, "f = Gemm(d, w)"), 3, *ROWS)
-product("gemm_float", "[8, 6] k", (ONE_SCALE, BIAS + "f = Gemm(d, w, j)"), 2, *ROWS, END)
-product("gemm_rounded_bias", "[8, 6] k", (ONE_SCALE, "f = Gemm(d, w, g)"), 3, *ROWS)
-product("gemm_float_bias", "[8, 6] k", (ONE_SCALE, "f = Gemm(d, w, g)"), 2, *ROWS, END)
+        *ROWS, types=SOME)
+product("gemm_columns", "[8, 6] k", (COLUMNS, "f = Gemm(d, w)"), 3, *ROWS, types=SOME)
+product("gemm_float", "[8, 6] k", (ONE_SCALE, BIAS + "f = Gemm(d, w, j)"), 2, *ROWS, END,
+        types=SOME)
+product("gemm_rounded_bias", "[8, 6] k", (ONE_SCALE, "f = Gemm(d, w, g)"), 3, *ROWS, types=SOME)
+product("gemm_float_bias", "[8, 6] k", (ONE_SCALE, "f = Gemm(d, w, g)"), 2, *ROWS, END, types=SOME)
 product("matmul", "[8, 6] k", (ONE_SCALE, "f = MatMul(d, w)"), 3, *ROWS)
-product("matmul_columns", "[8, 6] k", (COLUMNS, "f = MatMul(d, w)"), 3, *ROWS)
+product("matmul_columns", "[8, 6] k", (COLUMNS, "f = MatMul(d, w)"), 3, *ROWS, types=SOME)
 product("matmul_float", "[8, 6] k", (ONE_SCALE, "f = MatMul(d, w)"), 2, *ROWS, END)
 product("matmul_add", "[8, 6] k", (ONE_SCALE, BIAS + "m = MatMul(d, w) f = Add(m, j)"), 3,
-        *ROWS)
+        *ROWS, types=SOME)
 product("matmul_3d_bias", "[8, 6] k", (ONE_SCALE, "m = MatMul(d, w) f = Add(m, g)"), 2,
         "n, 2, 8", "n, 2, 6", END)
 between("matmul_both", "f = MatMul(d, e)", 4, b="n, 4, 6, 6")
