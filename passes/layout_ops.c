@@ -339,7 +339,7 @@ static const pln_follow_op table[] = {
     { "TopK", trace_along, emit_along, 0 },
     { "CumSum", trace_cumsum, emit_cumsum, 0 },
     { "Concat", trace_concat, emit_concat, SINKS },
-    { "Split", trace_split, emit_split, 0 },
+    { "Split", trace_split, emit_split, SINKS },
     { "QuantizeLinear", trace_quant, emit_quant, 0 },
     { "DequantizeLinear", trace_quant, emit_quant, 0 },
     { "ReduceMax", pln_trace_reduce, pln_emit_axes, SINKS },

@@ -27,7 +27,7 @@ const char *pln_pipeline_of_level(int level, pln_target target, bool session)
     static const char *const file[] = { "", CLEAN, REWRITE };
     static const char *const fused[] = {
         [PLN_TARGET_ONNX] = REWRITE ",cse,dce",
-        [PLN_TARGET_ORT] = REWRITE "," TO_MS ",unstate," CLEAN,
+        [PLN_TARGET_ORT] = REWRITE "," TO_MS ",unstate,(" CLEAN ",transpose)*",
         [PLN_TARGET_PLANISH] = REWRITE "," FUSE ",lower-qdq,lower-narrow,cse,dce,state-fused,absorb-made",
     };
     if (session)
