@@ -80,7 +80,7 @@ static step step_of(pln_node *n)
                                               "LayerNormalization" };
     const uint32_t never = PLN_OP_RANDOM | PLN_OP_EFFECT | PLN_OP_CONTROL | PLN_OP_QDQ;
     step s = { n, 0, STEP_NONE };
-    if (!n->op || n->n_out != 1 || !n->in[0] || (n->op->traits & never))
+    if (!n->op || n->n_out != 1 || !n->n_in || !n->in[0] || (n->op->traits & never))
         return s;
     for (size_t i = 0; i < sizeof along_last / sizeof along_last[0]; i++)
         if (pln_node_is(n, along_last[i]) && is_along_last(n) &&

@@ -102,10 +102,12 @@ static bool of_shuffle(const pln_node *last, pln_arena *arena, pln_pick *o)
 {
     int64_t perm[PLN_MAX_RANK];
     int rank;
-    const pln_node *t = last->in[0]->def, *first = t ? t->in[0]->def : NULL;
-    if (!first || !pln_node_is(t, "Transpose") || !pln_node_is(first, "Reshape") ||
-        !pln_perm_of(t, perm, &rank) || !pln_value_is_single_use(t->out[0]) ||
-        !pln_value_is_single_use(first->out[0]))
+    const pln_node *t = last->in[0]->def;
+    if (!t || !pln_node_is(t, "Transpose") || !pln_value_is_single_use(t->out[0]) ||
+        !pln_perm_of(t, perm, &rank))
+        return false;
+    const pln_node *first = t->in[0]->def;
+    if (!first || !pln_node_is(first, "Reshape") || !pln_value_is_single_use(first->out[0]))
         return false;
     pln_value *x = first->in[0];
     const pln_value *mid = first->out[0];

@@ -38,9 +38,9 @@ static bool is_run(const pln_node *n, int64_t *axis, pln_cut *c)
 {
     int64_t at[MAX_PIECES];
     size_t count;
-    const pln_value *index = n->in[1];
     if (!pln_node_is(n, "Gather") || !pln_node_axis(n, n->in[0], axis) ||
-        !pln_value_get_ints(index, at, MAX_PIECES, &count) || !count || index->cst->rank != 1)
+        !pln_value_get_ints(n->in[1], at, MAX_PIECES, &count) || !count ||
+        n->in[1]->cst->rank != 1)
         return false;
     const int64_t size = pln_value_size_at(n->in[0], *axis);
     for (size_t i = 0; i < count; i++) {
