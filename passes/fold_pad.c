@@ -60,7 +60,7 @@ static bool add_pads(const pln_node *n, const pln_node *pad, int64_t *pads, int 
     return true;
 }
 
-static pln_status build(pln_match *m, pln_patch *p)
+static pln_status fold(pln_match *m, pln_patch *p, double value)
 {
     int64_t pads[2 * PLN_MAX_RANK];
     int spatial;
@@ -68,7 +68,7 @@ static pln_status build(pln_match *m, pln_patch *p)
     const pln_node *pad = pln_match_node(m, "pad"), *n = m->root;
     const bool average = pln_node_is(n, "AveragePool");
     const pln_attr *kernel = pln_node_find_attr(n, "kernel_shape");
-    if (!pads_with(pad, pln_node_is(n, "MaxPool") ? -INFINITY : 0))
+    if (!pads_with(pad, value))
         return pln_match_refuse(m, "it pads with another value");
     if (!add_pads(n, pad, pads, &spatial, &had))
         return pln_match_refuse(m, "pads not known, or not of the spatial axes alone");
@@ -93,12 +93,33 @@ static pln_status build(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
+static pln_status build(pln_match *m, pln_patch *p)
+{
+    return fold(m, p, pln_node_is(m->root, "MaxPool") ? -INFINITY : 0);
+}
+
+/* Each window has an element of x, which is no less than the zeros around it. */
+static pln_status zeros_of_max(pln_match *m, pln_patch *p)
+{
+    const pln_attr *steps = pln_node_find_attr(m->root, "dilations");
+    for (size_t i = 0; steps && i < steps->n; i++)
+        if (steps->ints[i] != 1)
+            return pln_match_refuse(m, "a window may step over all elements");
+    if (!pln_value_is_not_negative(pln_match_val(m, "x")))
+        return pln_match_refuse(m, "its input may be negative");
+    return fold(m, p, 0);
+}
+
 static const pln_rule rules[] = {
     { .name = "pad-conv", /* 0 times an infinite weight is NaN, what is skipped is not */
       .match = "Conv(pad=Pad!(x, p#, ...), w, ...)",
       .build = build,
       .contract = PLN_REASSOC },
     { .name = "pad-max", .match = "MaxPool(pad=Pad!(x, p#, ...))", .build = build },
+    { .name = "pad-max-zero",
+      .match = "MaxPool(pad=Pad!(x, p#, ...))",
+      .build = zeros_of_max,
+      .contract = PLN_REASSOC },
     { .name = "pad-average",
       .match = "AveragePool(pad=Pad!(x, p#, ...))",
       .build = build,

@@ -138,6 +138,17 @@ bool pln_value_is_positive_or_zero(const pln_value *v)
     return v->def && (facts_of(v->def) & POSITIVE);
 }
 
+bool pln_value_is_not_negative(const pln_value *v)
+{
+    double low;
+    const pln_node *n = source_of(v)->def;
+    if (pln_value_is_positive_or_zero(v))
+        return true;
+    return n && (pln_node_is(n, "Relu") ||
+                 (pln_node_is(n, "Clip") && n->n_in > 1 && n->in[1] &&
+                  pln_value_is_splat(n->in[1], &low) && low >= 0));
+}
+
 bool pln_value_is_integral(const pln_value *v)
 {
     v = source_of(v);
