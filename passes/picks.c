@@ -151,6 +151,42 @@ static pln_status joined_pieces(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
+/* ---- single places that a Split cuts out ------------------------------------------------ */
+
+/* The Squeeze that takes away the axis of an output of a Split; NULL: another use. */
+static const pln_node *squeezer_of(const pln_node *split, uint32_t i, int64_t axis)
+{
+    int64_t axes[PLN_MAX_RANK];
+    size_t n;
+    const pln_value *v = split->out[i];
+    const pln_node *s = v && pln_value_size_at(v, axis) == 1 ? pln_value_only_user(v) : NULL;
+    return s && pln_node_is(s, "Squeeze") && s->graph == split->graph && s->n_in > 1 &&
+                   s->in[1] && pln_axes_of(s->in[1], pln_value_rank(v), axes, &n) &&
+                   n == 1 && axes[0] == axis
+               ? s
+               : NULL;
+}
+
+/* A Split and as many Squeezes as it has outputs: only as many Gathers. */
+static pln_status gathers_of_split(pln_match *m, pln_patch *p)
+{
+    int64_t axis;
+    pln_node *split = m->root->in[0]->def;
+    if (!split || !pln_node_is(split, "Split") || !pln_node_axis(split, split->in[0], &axis))
+        return pln_match_refuse(m, "not behind a Split");
+    for (uint32_t i = 0; i < split->n_out; i++)
+        if (!squeezer_of(split, i, axis))
+            return pln_match_refuse(m, "not each piece is a single place that is squeezed");
+    for (uint32_t i = 0; i < split->n_out; i++) {
+        pln_value *in[2] = { split->in[0], pln_patch_scalar(p, PLN_DT_S64, i, "index") };
+        pln_node *g = in[1] ? pln_patch_add(p, "Gather", in, 2, 1) : NULL;
+        if (!g || pln_node_set_int(g, "axis", axis) != PLN_OK)
+            return PLN_E_NOMEM;
+        pln_patch_replace(p, squeezer_of(split, i, axis)->out[0], g->out[0]);
+    }
+    return PLN_OK;
+}
+
 static const pln_rule rules[] = {
     { .name = "gather-all", .match = "Gather(x, i#)", .build = gather_all },
     { .name = "gather-pick",
@@ -159,6 +195,7 @@ static const pln_rule rules[] = {
     { .name = "slice-gather",
       .match = "Slice(Gather!(x, i#), ...)",
       .build = slice_of_gather },
+    { .name = "split-squeeze", .match = "Squeeze(_, b#)", .build = gathers_of_split },
     { .name = "joined-pieces", .match = "Concat(...)", .build = joined_pieces },
 };
 

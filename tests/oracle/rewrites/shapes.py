@@ -59,7 +59,7 @@ CASES = [
       "e = Mul(a, b) y = Add(e, d)"),
     c("split_squeeze_all", "(float[N, 3, 6] x) => (float[N, 6] y)", "int64[1] ax = {1}",
       "a, b, d = Split<axis=1, num_outputs=3>(x) a1 = Squeeze(a, ax) b1 = Squeeze(b, ax) "
-      "d1 = Squeeze(d, ax) e = Mul(a1, b1) y = Add(e, d1)"),
+      "d1 = Squeeze(d, ax) e = Mul(a1, b1) y = Add(e, d1)", 5),
     c("trap_gather_repeats", X + "(float[N, 3, 6] y)", "int64[3] i = {1, 1, 2}",
       "a = Gather<axis=1>(x, i) y = Relu(a)", 2),
     c("trap_gather_dynamic_axis", "(float[N, S, 6] x) => (float[N, 2, 6] y)", "int64[2] i = {1, 2}",
