@@ -6,6 +6,8 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/fuse_attention.h"
 
+#define OPSET_OF_ATTENTION 23
+
 /* ---- the product with the values ------------------------------------------------------ */
 
 static bool is_product_of(const pln_value *v, const char *a, const char *b, const char *c)
@@ -81,12 +83,31 @@ static pln_value *with_head(pln_patch *p, pln_value *v, const pln_scores *s,
                          pln_patch_ints(p, (int64_t[]){ 1 }, 1, "axes"));
 }
 
+/* To-ms-attention finds in plain nodes what it has a form for, unless the heads are in the
+ * batch. */
+static bool is_for_ms(const pln_match *m, const pln_scores *s, pln_value *const *in)
+{
+    const pln_pass_ctx *ctx = m->ctx;
+    pln_joined j[3];
+    if (ctx->options->session || ctx->options->target != PLN_TARGET_ORT)
+        return false;
+    if (!pln_pass_allows_opset(ctx, OPSET_OF_ATTENTION))
+        return !pln_attention_is_in_batch(in, m->root);
+    for (int i = 0; i < 3; i++)
+        if (!pln_joined_of(in[i], &j[i]) || j[i].heads != j[0].heads)
+            return false;
+    return s->q->type.dtype == PLN_DT_F32 && !s->cap && s->soft == PLN_DT_NONE &&
+           pln_join_of(m->root->out[0]) != NULL;
+}
+
 static pln_status build_standard(pln_match *m, pln_patch *p, pln_scores *s,
                                  const pln_extent *e)
 {
     pln_value *in[4] = { s->q, pln_scores_keys(p, s), s->v, NULL };
     if (s->n_masks)
         in[3] = with_head(p, pln_scores_mask(p, s, e), s, e);
+    if (is_for_ms(m, s, in))
+        return pln_match_refuse(m, "left to the passes that write com.microsoft");
     pln_node *n = pln_patch_add(p, "Attention", in, 4, 1);
     if (!n || !in[1] || (s->n_masks && !in[3]) || !set_attributes(n, s, e->rank == 3))
         return p->failed != PLN_OK ? p->failed : PLN_E_NOMEM;
@@ -120,7 +141,7 @@ pln_status pln_attention_build(pln_match *m, pln_patch *p)
 #define RULE(id, pattern, check_it, make)                               \
     {                                                                   \
         .name = id, .match = pattern, .check = check_it, .build = make, \
-        .contract = PLN_REASSOC, .opset = 23, .stated = true            \
+        .contract = PLN_REASSOC, .opset = OPSET_OF_ATTENTION, .stated = true            \
     }
 
 static const pln_rule rules[] = {
@@ -128,6 +149,7 @@ static const pln_rule rules[] = {
     RULE("attention-repeat", "Attention|planish.FusedAttention(q, k, v, ...)", NULL,
          pln_attention_repeat_build),
     RULE("attention-cache", "Attention(q, k, v, ...)", NULL, pln_attention_cache_build),
+    RULE("attention-sequence", "Attention(q, k, v, ...)", NULL, pln_attention_sequence_build),
     RULE("attention-heads", "Attention(q, k, v, ...)", NULL, pln_attention_heads_build),
     RULE("attention-layout", "Attention|planish.FusedAttention(q, k, v, ...)", NULL,
          pln_attention_layout_build),

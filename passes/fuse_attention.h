@@ -67,15 +67,18 @@ bool pln_attention_may_be_own(const pln_patch *p);
 pln_status pln_attention_build_own(pln_match *m, pln_patch *p, pln_scores *s);
 
 /* A value [batch, heads, len, dim] that is part `part` of the last dimension of x,
- * [batch, len, parts x heads x dim]. */
+ * [batch, len, parts x heads x dim], or with len before batch. */
 typedef struct pln_joined {
     pln_value *x;
     int64_t heads, dim, part, parts;
+    bool len_first;
 } pln_joined;
 
 bool pln_joined_of(pln_value *v, pln_joined *j);
-/* The same of v as [batch, len, heads, dim]. */
-bool pln_joined_rows(pln_value *v, pln_joined *j);
+/* The same of v that a transposition by perm makes so. */
+bool pln_joined_under(pln_value *v, const int64_t *perm, pln_joined *j);
+/* x, batch before len. */
+pln_value *pln_joined_value(pln_patch *p, const pln_joined *j);
 /* Three that are the parts of one; or each whole. */
 bool pln_joined_together(const pln_joined *j);
 /* Their x, or the parts of a new Split. */
@@ -90,12 +93,17 @@ pln_node *pln_cache_of(const pln_value *v);
 /* Of keys and of values: do both parts have the same sizes but for the last? */
 bool pln_caches_fit(const pln_node *k, const pln_node *v);
 
+/* Queries, keys and values are [batch x heads, len, dim] of [len, batch, heads x dim], and what
+ * the product n ends becomes that again. */
+bool pln_attention_is_in_batch(pln_value *const *qkv, const pln_node *n);
+
 /* The rules of the passes, by file. */
 pln_status pln_attention_check_product(pln_match *m);
 pln_status pln_attention_build(pln_match *m, pln_patch *p);
 pln_status pln_attention_repeat_build(pln_match *m, pln_patch *p);
 pln_status pln_attention_cache_build(pln_match *m, pln_patch *p);
 pln_status pln_attention_heads_build(pln_match *m, pln_patch *p);
+pln_status pln_attention_sequence_build(pln_match *m, pln_patch *p);
 pln_status pln_attention_layout_build(pln_match *m, pln_patch *p);
 
 #endif

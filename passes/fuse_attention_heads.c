@@ -8,6 +8,11 @@
 #define MOST_HEADS 1024
 #define MOST_PARTS 4
 
+static const int64_t swap[4] = { 0, 2, 1, 3 };
+/* Between [len, batch, ..] and [batch, .., len, ..]. */
+static const int64_t from_len[4] = { 1, 2, 0, 3 }, to_len[4] = { 2, 0, 1, 3 },
+                     other_first[3] = { 1, 0, 2 };
+
 /* ---- heads -------------------------------------------------------------------------- */
 
 static bool has_perm(const pln_node *n, const int64_t *want, int rank)
@@ -96,23 +101,63 @@ static bool packed_by(const pln_node *r, int64_t part, pln_joined *j)
     return j->part >= 0 && j->part < j->parts;
 }
 
-bool pln_joined_rows(pln_value *v, pln_joined *j)
+bool pln_joined_under(pln_value *v, const int64_t *perm, pln_joined *j)
 {
     int64_t part;
-    if (joined_by(v->def, j))
+    const bool len_first = !memcmp(perm, from_len, sizeof from_len);
+    if (!len_first && memcmp(perm, swap, sizeof swap))
+        return false;
+    if (joined_by(v->def, j)) {
+        j->len_first = len_first;
         return true;
-    const pln_value *t = picked_from(v, 2, &part);
+    }
+    const pln_value *t = len_first ? NULL : picked_from(v, 2, &part);
     return t && packed_by(t->def, part, j);
+}
+
+/* v, [batch x heads, len, dim], of x, [len, batch, heads x dim]. */
+static bool joined_in_batch(const pln_value *v, pln_joined *j)
+{
+    const pln_node *r = has_perm(v->def, other_first, 3) ? v->def->in[0]->def : NULL;
+    if (!r || !pln_node_is(r, "Reshape") || pln_value_rank(r->in[0]) != 3)
+        return false;
+    const pln_shape from = r->in[0]->type.shape, to = r->out[0]->type.shape;
+    const int64_t all = known(r->in[0], 2), dim = known(r->out[0], 2);
+    *j = (pln_joined){ .x = r->in[0], .dim = dim, .parts = 1, .len_first = true };
+    if (all < 1 || dim < 1 || all % dim || !pln_dim_equal(from.dims[0], to.dims[0]) ||
+        pln_dim_is(from.dims[0], 0))
+        return false;
+    j->heads = all / dim;
+    return true;
+}
+
+/* The same, with batch and heads apart again. */
+static bool joined_by_batch(const pln_value *v, pln_joined *j)
+{
+    const pln_node *r = v->def;
+    return r && pln_node_is(r, "Reshape") && pln_value_rank(v) == 4 &&
+           joined_in_batch(r->in[0], j) && known(v, 1) == j->heads && known(v, 3) == j->dim &&
+           pln_dim_equal(v->type.shape.dims[2], r->in[0]->type.shape.dims[1]) &&
+           !pln_dim_is(v->type.shape.dims[2], 0);
 }
 
 bool pln_joined_of(pln_value *v, pln_joined *j)
 {
-    static const int64_t front[5] = { 2, 0, 3, 1, 4 }, swap[4] = { 0, 2, 1, 3 };
-    int64_t part;
-    if (has_perm(v->def, swap, 4))
-        return pln_joined_rows(v->def->in[0], j);
+    static const int64_t front[5] = { 2, 0, 3, 1, 4 };
+    int64_t part, perm[PLN_MAX_RANK];
+    int rank;
+    const pln_node *n = v->def;
+    if (n && pln_node_is(n, "Transpose") && pln_perm_of(n, perm, &rank) && rank == 4)
+        return pln_joined_under(n->in[0], perm, j);
+    if (joined_by_batch(v, j))
+        return true;
     const pln_value *t = picked_from(v, 0, &part);
     return t && has_perm(t->def, front, 5) && packed_by(t->def->in[0]->def, part, j);
+}
+
+pln_value *pln_joined_value(pln_patch *p, const pln_joined *j)
+{
+    return j->len_first ? pln_patch_transpose(p, j->x, other_first, 3) : j->x;
 }
 
 bool pln_joined_together(const pln_joined *j)
@@ -130,9 +175,12 @@ bool pln_joined_unpack(pln_patch *p, const pln_joined *j, pln_value **in)
 {
     int64_t sizes[MOST_PARTS];
     if (j[0].parts == 1) {
-        for (int i = 0; i < 3; i++)
-            in[i] = j[i].x;
-        return true;
+        bool made = true;
+        for (int i = 0; i < 3; i++) {
+            in[i] = pln_joined_value(p, &j[i]);
+            made &= in[i] != NULL;
+        }
+        return made;
     }
     for (int64_t i = 0; i < j->parts; i++)
         sizes[i] = j->heads * j->dim;
@@ -178,19 +226,23 @@ static bool may_keep_shape(const pln_node *reshape)
 
 pln_node *pln_join_of(const pln_value *y)
 {
-    static const int64_t swap[4] = { 0, 2, 1, 3 };
     pln_node *t = only_user_is(y, "Transpose");
-    pln_node *r = t && has_perm(t, swap, 4) ? only_user_is(t->out[0], "Reshape") : NULL;
+    const bool turns = t && (has_perm(t, swap, 4) || has_perm(t, to_len, 4));
+    pln_node *r = turns ? only_user_is(t->out[0], "Reshape") : NULL;
     return r && (joins_last(r) || may_keep_shape(r)) ? r : NULL;
 }
 
 bool pln_join_replace(pln_patch *p, pln_node *join, pln_node *n)
 {
-    pln_value *in[2] = { n->out[0], join->in[1] };
-    pln_node *last = joins_last(join) ? n : pln_patch_copy(p, join, in, 2);
-    if (last)
-        pln_patch_replace_proven(p, join->out[0], last->out[0]);
-    return last != NULL;
+    pln_value *y = n->out[0];
+    if (has_perm(join->in[0]->def, to_len, 4))
+        y = pln_patch_transpose(p, y, other_first, 3);
+    pln_value *in[2] = { y, join->in[1] };
+    const pln_node *copy = y && !joins_last(join) ? pln_patch_copy(p, join, in, 2) : NULL;
+    if (!y || (!copy && !joins_last(join)))
+        return false;
+    pln_patch_replace_proven(p, join->out[0], copy ? copy->out[0] : y);
+    return true;
 }
 
 pln_status pln_attention_heads_build(pln_match *m, pln_patch *p)
@@ -222,6 +274,72 @@ pln_status pln_attention_heads_build(pln_match *m, pln_patch *p)
         if (old->out[o] && n->out[o])
             pln_patch_replace(p, old->out[o], n->out[o]);
     return PLN_OK;
+}
+
+/* ---- heads within the batch ------------------------------------------------------------- */
+
+/* The Reshape to [len, batch, heads x dim] behind y. */
+static pln_node *join_in_batch(const pln_value *y, int64_t all)
+{
+    pln_node *t = only_user_is(y, "Transpose");
+    pln_node *r = t && has_perm(t, other_first, 3) ? only_user_is(t->out[0], "Reshape") : NULL;
+    return r && pln_value_rank(r->out[0]) == 3 && known(r->out[0], 2) == all &&
+                   pln_dim_equal(t->out[0]->type.shape.dims[0],
+                                 r->out[0]->type.shape.dims[0]) &&
+                   !pln_dim_is(r->out[0]->type.shape.dims[0], 0)
+               ? r
+               : NULL;
+}
+
+/* A mask for each pair of batch and head. */
+static pln_value *mask_by_head(pln_patch *p, pln_value *v, int64_t heads)
+{
+    const int64_t to[4] = { -1, heads, 0, 0 };
+    if (!v || pln_value_rank(v) < 4 || pln_dim_is(v->type.shape.dims[0], 1))
+        return v;
+    return pln_patch_op2(p, "Reshape", v, pln_patch_ints(p, to, 4, "heads"));
+}
+
+/* Will the heads of what the product `n` ends be found in the batch? */
+bool pln_attention_is_in_batch(pln_value *const *qkv, const pln_node *n)
+{
+    pln_joined j[3];
+    for (int i = 0; i < 3; i++)
+        if (!joined_in_batch(qkv[i], &j[i]) || j[i].heads != j[0].heads)
+            return false;
+    return join_in_batch(n->out[0], j[2].heads * j[2].dim) != NULL;
+}
+
+pln_status pln_attention_sequence_build(pln_match *m, pln_patch *p)
+{
+    pln_joined j[3];
+    pln_node *old = m->root;
+    pln_value *in[4] = { NULL };
+    if (old->n_in > 4 || old->n_out != 1 || pln_value_rank(old->in[0]) != 3 ||
+        pln_node_get_int(old, "q_num_heads", 0) != 1 ||
+        pln_node_get_int(old, "kv_num_heads", 0) != 1)
+        return pln_match_refuse(m, "more than one head, or a cache");
+    for (int i = 0; i < 3; i++)
+        if (!joined_in_batch(old->in[i], &j[i]) || j[i].heads != j[0].heads)
+            return pln_match_refuse(m, "'%s' has no heads in its batch", old->in[i]->name);
+    pln_value *mask = old->n_in > 3 ? old->in[3] : NULL;
+    if (mask && pln_value_rank(mask) == 3 && !pln_dim_is(mask->type.shape.dims[0], 1))
+        return pln_match_refuse(m, "mask '%s' by batch", mask->name);
+    pln_node *join = join_in_batch(old->out[0], j[2].heads * j[2].dim);
+    if (!join)
+        return pln_match_refuse(m, "the heads are not joined behind it");
+    p->before = join;
+    if (!pln_joined_unpack(p, j, in))
+        return PLN_E_NOMEM;
+    in[3] = mask_by_head(p, mask, j[0].heads);
+    pln_node *n = pln_patch_copy(p, old, in, 4);
+    if (!n || pln_node_set_int(n, "q_num_heads", j[0].heads) != PLN_OK ||
+        pln_node_set_int(n, "kv_num_heads", j[0].heads) != PLN_OK)
+        return PLN_E_NOMEM;
+    pln_value *y = pln_patch_transpose(p, n->out[0], other_first, 3);
+    if (y)
+        pln_patch_replace_proven(p, join->out[0], y);
+    return y ? PLN_OK : PLN_E_NOMEM;
 }
 
 /* ---- repeated keys and values ------------------------------------------------------------ */

@@ -62,7 +62,7 @@ static pln_value *find_rows(const pln_scores *s, const pln_extent *e, int *axis)
         return mask;
     }
     const bool joined = pln_joined_of(s->q, &j);
-    *axis = joined ? 1 : e->rank - 2;
+    *axis = joined ? !j.len_first : e->rank - 2;
     return joined ? rows_before(j.x) : s->q;
 }
 

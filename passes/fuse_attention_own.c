@@ -124,7 +124,7 @@ static bool join_operands(pln_patch *p, pln_value **in, int64_t *heads, int64_t 
         int64_t *n = i ? kv_heads : heads;
         if (!is[i] || j[i].parts > 1 || (*n && *n != j[i].heads))
             continue;
-        in[i] = j[i].x;
+        in[i] = pln_joined_value(p, &j[i]);
         *n = j[i].heads;
         any = true;
     }

@@ -45,7 +45,7 @@ pln_node *pln_patch_add_in(pln_patch *p, const char *domain, const char *op_type
  * the passes to-ms-... find that form. */
 static bool has_ms_form(const char *op_type)
 {
-    static const char *const ops[] = { "Gelu", "LayerNormalization", "RMSNormalization",
+    static const char *const ops[] = { "Attention", "Gelu", "LayerNormalization", "RMSNormalization",
                                        "Swish" };
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
         if (!strcmp(op_type, ops[i]))

@@ -16,7 +16,7 @@
     "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-group-norm,fuse-attention,fuse-act,fuse-rotary," \
     "fold-input,fold-affine,fold-order"
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv,fuse-skip"
-#define TO_MS  "to-ms-attention,fuse-skip,to-ms-act,to-ms-quant,to-ms-product"
+#define TO_MS  "to-ms-attention,transpose,between,gemm,fuse-skip,to-ms-act,to-ms-quant,to-ms-product"
 /* Norms before Transposes: they are along the last axis, and found there. */
 #define SIMPLE CLEAN ",einsum,fuse-rnn,fuse-norm,fuse-group-norm,fuse-act,transpose," FOLD
 #define REWRITE "(" SIMPLE ",fold-pad,reassoc,algebra,factors,between,channels,conv-sum,gemm)*"

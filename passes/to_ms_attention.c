@@ -5,7 +5,6 @@
 #include "passes/to_ms_attention.h"
 
 #include <math.h>
-#include <string.h>
 
 /* ---- what is there ------------------------------------------------------------------ */
 
@@ -32,14 +31,14 @@ static void find_cache(pln_ms_attention *a)
     a->cache[1] = v;
 }
 
-static void find_parts(pln_ms_attention *a, bool keys_in_rows, pln_value *base)
+static void find_parts(pln_ms_attention *a, pln_value *base, const int64_t *perm)
 {
     find_cache(a);
     pln_value *k = a->cache[0] ? a->cache[0]->in[1] : base;
     pln_value *v = a->cache[0] ? a->cache[1]->in[1] : a->s.v;
     a->joined[0] = pln_joined_of(a->s.q, &a->part[0]);
-    a->joined[1] = keys_in_rows ? pln_joined_rows(k, &a->part[1])
-                                : pln_joined_of(k, &a->part[1]);
+    a->joined[1] = a->keys ? pln_joined_of(k, &a->part[1])
+                           : pln_joined_under(k, perm, &a->part[1]);
     a->joined[2] = pln_joined_of(v, &a->part[2]);
     for (int i = 0; i < 3; i++)
         a->joined[i] &= a->part[i].heads == a->heads;
@@ -47,7 +46,6 @@ static void find_parts(pln_ms_attention *a, bool keys_in_rows, pln_value *base)
 
 static pln_status read(pln_match *m, pln_patch *p, pln_ms_attention *a)
 {
-    static const int64_t swap[4] = { 0, 2, 1, 3 };
     int64_t perm[PLN_MAX_RANK];
     const char *why;
     if (!pln_scores_of(m->root, &a->s, &why))
@@ -65,8 +63,7 @@ static pln_status read(pln_match *m, pln_patch *p, pln_ms_attention *a)
     pln_value *base = pln_scores_keys_base(&a->s, perm);
     if (pln_perm_is_identity(perm, 4))
         a->keys = base;
-    const bool rows = !memcmp(perm, swap, sizeof swap);
-    find_parts(a, rows, base);
+    find_parts(a, base, perm);
     if (!a->joined[1] && !a->keys)
         a->keys = pln_patch_transpose(p, base, perm, 4);
     return PLN_OK;
@@ -123,11 +120,18 @@ static pln_node *multi_head(pln_patch *p, const pln_ms_attention *a)
         pln_joined_unpack(p, a->part, in);
     for (int i = 0; i < 3 && !(together && a->part[0].parts > 1); i++)
         if (a->joined[i] && a->part[i].parts == 1)
-            in[i] = a->part[i].x;
-    if (in[0] == a->s.q)
+            in[i] = pln_joined_value(p, &a->part[i]);
+    if (in[0] == a->s.q && !a->joined[0])
         in[0] = join(p, in[0], a->heads, a->dim);
     in[3] = pln_ms_attention_bias(p, a, in);
     return pln_patch_add_in(p, PLN_MS, "MultiHeadAttention", in, 8, a->cache[0] ? 3 : 1);
+}
+
+static bool set_attributes(pln_node *n, const pln_ms_attention *a)
+{
+    return pln_node_set_int(n, "num_heads", a->heads) == PLN_OK &&
+           pln_node_set_float(n, "scale", (float)a->s.scale) == PLN_OK &&
+           (!a->s.causal || pln_node_set_int(n, "unidirectional", 1) == PLN_OK);
 }
 
 static pln_status build(pln_match *m, pln_patch *p)
@@ -142,13 +146,78 @@ static pln_status build(pln_match *m, pln_patch *p)
         return p->failed != PLN_OK ? p->failed : PLN_E_NOMEM;
     pln_node *n = pln_ms_attention_packed(p, &a);
     n = n ? n : multi_head(p, &a);
-    if (!n || pln_node_set_int(n, "num_heads", a.heads) != PLN_OK ||
-        pln_node_set_float(n, "scale", (float)a.s.scale) != PLN_OK ||
-        (a.s.causal && pln_node_set_int(n, "unidirectional", 1) != PLN_OK) ||
-        !pln_join_replace(p, behind, n))
+    if (!n || !set_attributes(n, &a) || !pln_join_replace(p, behind, n))
         return p->failed != PLN_OK ? p->failed : PLN_E_NOMEM;
     for (uint32_t i = 0; i < 2 && a.cache[0]; i++)
         pln_patch_replace(p, a.cache[i]->out[0], n->out[i + 1]);
+    return PLN_OK;
+}
+
+/* ---- of an Attention ---------------------------------------------------------------------- */
+
+/* Added to the scores of one that fuse-attention stated; its form fits [.., queries, keys]. */
+static pln_status take_mask(pln_match *m, pln_ms_attention *a)
+{
+    const pln_node *n = m->root;
+    pln_value *v = n->n_in > 3 ? n->in[3] : NULL;
+    const pln_shape q = n->in[0]->type.shape, k = n->in[1]->type.shape;
+    if (!v)
+        return PLN_OK;
+    if (!*n->domain)
+        return pln_match_refuse(m, "a query that sees no key gives zeros");
+    a->e = (pln_extent){ { q.dims[0], pln_dim_of(a->heads), q.dims[1], k.dims[1] }, 4 };
+    a->s.q = n->in[0];
+    a->s.mask[a->s.n_masks++] = (pln_mask){
+        v, v->type.dtype == PLN_DT_BOOL ? PLN_MASK_KEEP : PLN_MASK_ADD, -INFINITY
+    };
+    return pln_scores_check_masks(m, &a->s, &a->e);
+}
+
+static pln_status read_node(pln_match *m, pln_ms_attention *a)
+{
+    const pln_node *n = m->root;
+    a->heads = pln_node_get_int(n, "q_num_heads", 0);
+    if (n->n_in > 4 || n->n_out != 1 || a->heads < 1 || pln_value_rank(n->in[0]) != 3 ||
+        pln_node_get_int(n, "kv_num_heads", 0) != a->heads ||
+        n->in[0]->type.dtype != PLN_DT_F32 || pln_node_get_float(n, "softcap", 0) != 0 ||
+        pln_node_get_int(n, "softmax_precision", PLN_DT_F32) != PLN_DT_F32 ||
+        pln_node_get_int(n, "left_window_size", -1) >= 0 ||
+        pln_node_get_int(n, "right_window_size", -1) >= 0)
+        return pln_match_refuse(m, "more than com.microsoft has a form for");
+    for (int i = 0; i < 3; i++) {
+        const int rank = pln_value_rank(n->in[i]);
+        const pln_dim all = rank == 3 ? n->in[i]->type.shape.dims[2] : pln_dim_unknown();
+        if (!pln_dim_is_known(all) || all.value < 1 || all.value % a->heads)
+            return pln_match_refuse(m, "the size of '%s' is not known", n->in[i]->name);
+        a->part[i] = (pln_joined){ .x = n->in[i],
+                                   .heads = a->heads,
+                                   .dim = all.value / a->heads,
+                                   .parts = 1 };
+        a->joined[i] = true;
+    }
+    a->dim = a->part[0].dim;
+    a->v_dim = a->part[2].dim;
+    a->s.scale = pln_node_get_float(n, "scale", (float)(1 / sqrt((double)a->dim)));
+    a->s.causal = pln_node_get_int(n, "is_causal", 0) != 0;
+    const pln_dim q = n->in[0]->type.shape.dims[1], k = n->in[1]->type.shape.dims[1];
+    if (a->s.causal && !pln_dim_equal(q, k))
+        return pln_match_refuse(m, "causal order of other keys");
+    return take_mask(m, a);
+}
+
+static pln_status build_of_node(pln_match *m, pln_patch *p)
+{
+    pln_ms_attention a = { .heads = 0 };
+    PLN_TRY(read_node(m, &a));
+    if (a.s.n_masks && !(a.mask = added_mask(p, &a)))
+        return p->failed != PLN_OK ? p->failed : PLN_E_NOMEM;
+    pln_node *n = pln_ms_attention_packed(p, &a);
+    if (!n && !*m->root->domain)
+        return pln_match_refuse(m, "no product goes into it");
+    n = n ? n : multi_head(p, &a);
+    if (!n || !set_attributes(n, &a))
+        return p->failed != PLN_OK ? p->failed : PLN_E_NOMEM;
+    pln_patch_replace(p, m->root->out[0], n->out[0]);
     return PLN_OK;
 }
 
@@ -157,6 +226,11 @@ static const pln_rule rules[] = {
       .match = "MatMul(p, v)",
       .check = pln_attention_check_product,
       .build = build,
+      .contract = PLN_REASSOC,
+      .target = PLN_TARGET_ORT },
+    { .name = "ms-attention",
+      .match = "Attention(q, k, v, ...)",
+      .build = build_of_node,
       .contract = PLN_REASSOC,
       .target = PLN_TARGET_ORT },
 };

@@ -9,6 +9,7 @@
 /* x w + b; b may be NULL. */
 typedef struct projection {
     pln_value *x, *w, *b;
+    bool turned; /* and its first two dimensions changed places */
 } projection;
 
 static bool is_row(const pln_value *v, int64_t n)
@@ -31,8 +32,18 @@ static pln_value *row_of(const pln_value *v, int64_t n, pln_value **z)
     return NULL;
 }
 
+static bool is_turned(const pln_value *v)
+{
+    int64_t perm[PLN_MAX_RANK];
+    int rank;
+    return v->def && pln_node_is(v->def, "Transpose") && pln_value_is_single_use(v) &&
+           pln_perm_of(v->def, perm, &rank) && rank == 3 && perm[0] == 1 && perm[1] == 0;
+}
+
 static bool is_projection(pln_value *v, int64_t n, projection *r)
 {
+    r->turned = is_turned(v);
+    v = r->turned ? v->def->in[0] : v;
     pln_value *z = v;
     r->b = row_of(v, n, &z);
     const pln_node *mm = z->def;
@@ -87,7 +98,9 @@ static bool merge(pln_patch *p, const pln_ms_attention *a, projection *r)
     widths_of(a, width);
     for (int i = 0; i < 3; i++)
         if (a->part[i].parts != 1 || !pln_value_is_single_use(a->part[i].x) ||
+            a->part[i].len_first != a->part[0].len_first ||
             !is_projection(a->part[i].x, width[i], &each[i]) || each[i].x != each[0].x ||
+            each[i].turned != each[0].turned ||
             !pln_value_is_own_weights(each[i].w))
             return false;
     if (each[0].w == each[1].w || each[0].w == each[2].w || each[1].w == each[2].w)
@@ -95,6 +108,7 @@ static bool merge(pln_patch *p, const pln_ms_attention *a, projection *r)
     pln_value *const w[3] = { each[0].w, each[1].w, each[2].w };
     pln_value *const b[3] = { each[0].b, each[1].b, each[2].b };
     r->x = each[0].x;
+    r->turned = each[0].turned;
     r->w = beside(p, w, width, w[0]->cst->dims[0], 2, w[0]->name);
     r->b = NULL;
     if (b[0] || b[1] || b[2])
@@ -120,7 +134,8 @@ static bool is_packed(const pln_ms_attention *a, projection *r)
         return false;
     const int64_t axis = pln_node_get_int(split, "axis", 0);
     for (int i = 0; i < 3; i++)
-        if (j[i].parts != 1 || j[i].x != split->out[i] || !pln_value_is_single_use(j[i].x))
+        if (j[i].parts != 1 || j[i].len_first != j[0].len_first ||
+            j[i].x != split->out[i] || !pln_value_is_single_use(j[i].x))
             return false;
     return (axis == 2 || axis == -1) && is_projection(split->in[0], all, r);
 }
@@ -132,7 +147,8 @@ pln_node *pln_ms_attention_packed(pln_patch *p, const pln_ms_attention *a)
     if (a->cache[0] || !a->joined[0] || !a->joined[1] || !a->joined[2] ||
         (!is_packed(a, &r) && !merge(p, a, &r)))
         return NULL;
-    pln_value *in[6] = { r.x, r.w, r.b, NULL, NULL, a->mask };
+    const pln_joined x = { .x = r.x, .len_first = a->part[0].len_first != r.turned };
+    pln_value *in[6] = { pln_joined_value(p, &x), r.w, r.b, NULL, NULL, a->mask };
     pln_node *n = pln_patch_add_in(p, PLN_MS, "Attention", in, 6, 1);
     widths_of(a, sizes);
     if (n && sizes[2] != sizes[0] &&

@@ -66,8 +66,7 @@ CASES = []
 def case(name, inputs, outputs, nodes, weights=WEIGHTS, values=None, targets=TARGETS, **kw):
     """One case for each target; `most` by target."""
     most = kw.pop("most", {})
-    for target in targets:
-        opset, args = TARGETS[target]
+    for target, (opset, args) in targets.items():
         CASES.append(Case("%s_%s" % (name, target),
                           "(%s) => (%s) <%s> {%s}" % (inputs, outputs, weights, nodes),
                           most=most.get(target), args=args, opset=opset, ir=10 if opset > 20 else 8,
@@ -162,6 +161,24 @@ SEQ = """ a0 = MatMul(x, w) a = Add(a0, c) q1, k1, v1 = Split<axis = 2>(a, third
 case("seq_first", "float[6, 2, 8] x", "float[6, 2, 8] y", SEQ, weights=ONE +
      ", int64[3] flat, int64[3] back", values=dict(INDEX, flat=np.array([6, 4, 4]),
                                                    back=np.array([6, 2, 8])))
+# The same as it calls the function of PyTorch: [batch, heads, len, dim] between.
+SEQ4 = """ a0 = MatMul(x, w) a = Add(a0, c) q1, k1, v1 = Split<axis = 2>(a, thirds)
+    q2 = Reshape(q1, flat) q3 = Transpose<perm = [1, 0, 2]>(q2) q = Reshape(q3, apart)
+    k2 = Reshape(k1, flat) k3 = Transpose<perm = [1, 0, 2]>(k2) k = Reshape(k3, apart)
+    v2 = Reshape(v1, flat) v3 = Transpose<perm = [1, 0, 2]>(v2) v = Reshape(v3, apart)
+    qs = Mul(q, root) kt = Transpose<perm = [0, 1, 3, 2]>(k) ks = Mul(kt, root)
+    s = MatMul(qs, ks) p = Softmax<axis = -1>(s) o0 = MatMul(p, v)
+    o1 = Transpose<perm = [2, 0, 1, 3]>(o0) o2 = Reshape(o1, rows) o3 = MatMul(o2, wo)
+    o4 = Add(o3, bo) y = Reshape(o4, back) """
+case("seq_first_function", "float[6, 2, 8] x", "float[6, 2, 8] y", SEQ4, weights=ONE +
+     ", int64[3] flat, int64[3] back, int64[4] apart, int64[2] rows",
+     values=dict(INDEX, flat=np.array([6, 4, 4]), back=np.array([6, 2, 8]),
+                 apart=np.array([2, 2, 6, 4]), rows=np.array([12, 8])))
+case("seq_first_mask", "float[6, 2, 8] x, float[4, 6, 6] mask", "float[6, 2, 8] y",
+     SEQ.replace("Softmax<axis = -1>(s)", "Softmax<axis = -1>(sm)").replace(
+         " p = Softmax", " sm = Add(s, mask) p = Softmax"), weights=ONE +
+     ", int64[3] flat, int64[3] back", values=dict(INDEX, flat=np.array([6, 4, 4]),
+                                                   back=np.array([6, 2, 8])))
 # Traps: what looks like attention and is none, or must keep more than one node.
 case("trap_axis", "float[2, 6, 8] x", "float[2, 6, 8] y", SELF + SCALED +
      " p = Softmax<axis = 2>(s) o0 = MatMul(p, v) " + JOIN + OUT)
@@ -185,3 +202,10 @@ case("trap_other_inputs", X + ", float[b, n, 8] e", Y,
      JOIN + OUT)
 case("trap_keys_as_values", X, Y, PROJECT + HEADS.replace("Reshape(v1", "Reshape(k1") + KEYS +
      SCALED + NO_MASK + SOFT + JOIN + OUT)
+# Operator set 23 has Attention; at target ort the products go into com.microsoft's.
+ORT23 = {"ort23": (23, ("-O3", "--target", "ort"))}
+case("bert_no_mask", X, Y, SELF + DIVIDED + NO_MASK + SOFT + JOIN + OUT, targets=ORT23)
+case("bert_added", X + ", float[b, 1, n, n] mask", Y, SELF + DIVIDED + ADDED + SOFT + JOIN + OUT,
+     targets=ORT23)
+case("causal_added", FIXED, "float[2, 6, 8] y", SELF + SCALED + " z = Add(s, added) " + SOFT +
+     JOIN + OUT, weights=WEIGHTS + ", float[6, 6] added", values=TRIL, targets=ORT23)
