@@ -8,7 +8,7 @@ from . import Case
 
 TARGETS = {"onnx": (23, ()), "planish": (17, ("-O3", "--target", "planish")),
            "ort": (17, ("-O3", "--target", "ort"))}
-SIZES = ({"b": 2, "n": 3, "t": 5, "p": 2}, {"b": 1, "n": 6, "t": 4, "p": 1})
+SIZES = ({"b": 2, "n": 3, "t": 5, "p": 2, "u": 5}, {"b": 1, "n": 6, "t": 4, "p": 1, "u": 7})
 VALUES = {"two": 2.0, "half": 0.5, "root": 0.5 ** 0.5, "one": 1.0, "low": -3.4028234663852886e38,
           "inf": -np.inf, "zero": 0.0, "ax1": np.array([1]), "ax2": np.array([2]),
           "split": np.array([0, 0, 2, 4]), "join": np.array([0, 0, 8]),
@@ -69,7 +69,8 @@ def case(name, inputs, outputs, nodes, weights=WEIGHTS, values=None, targets=TAR
     for target, (opset, args) in targets.items():
         CASES.append(Case("%s_%s" % (name, target),
                           "(%s) => (%s) <%s> {%s}" % (inputs, outputs, weights, nodes),
-                          most=most.get(target), args=args, opset=opset, ir=10 if opset > 20 else 8,
+                          most=most.get(target), args=args, opset=opset,
+                          ir=10 if opset > 20 else 8,
                           values=dict(VALUES, **(values or {})), sizes=SIZES, **kw))
 
 
@@ -136,8 +137,9 @@ GROUPS = """ q2 = Reshape(q1, split) q = Transpose<perm = [0, 2, 1, 3]>(q2)
     k4 = Unsqueeze(k3, ax2) k5 = Expand(k4, five) k = Reshape(k5, four)
     v4 = Unsqueeze(v3, ax2) v5 = Expand(v4, five) v = Reshape(v5, four)
     kt = Transpose<perm = [0, 1, 3, 2]>(k) """
-GROUP_WEIGHTS = WEIGHTS.replace("float[8, 8] wk, float[8, 8] wv", "float[8, 4] wk, float[8, 4] wv") \
-    .replace("float[8] bk, float[8] bv", "float[4] bk, float[4] bv") + \
+GROUP_WEIGHTS = WEIGHTS.replace("float[8, 8] wk", "float[8, 4] wk") \
+    .replace("float[8, 8] wv", "float[8, 4] wv").replace("float[8] bk", "float[4] bk") \
+    .replace("float[8] bv", "float[4] bv") + \
     ", int64[4] single, int64[5] five, int64[4] four"
 case("groups", X, Y, PROJECT + GROUPS + SCALED + NO_MASK + SOFT + JOIN + OUT,
      weights=GROUP_WEIGHTS, values={"single": np.array([0, 0, 1, 4]),
@@ -179,6 +181,34 @@ case("seq_first_mask", "float[6, 2, 8] x, float[4, 6, 6] mask", "float[6, 2, 8] 
          " p = Softmax", " sm = Add(s, mask) p = Softmax"), weights=ONE +
      ", int64[3] flat, int64[3] back", values=dict(INDEX, flat=np.array([6, 4, 4]),
                                                    back=np.array([6, 2, 8])))
+# Llama: rotated queries and keys, fewer heads of keys and values, a cache.
+ROTATED = """ %(v)sa, %(v)sb = Split<axis = 3>(%(v)s6, halves) %(v)sn = Neg(%(v)sb)
+    %(v)sr = Concat<axis = 3>(%(v)sn, %(v)sa) %(v)sc = Mul(%(v)s6, cosu)
+    %(v)ss = Mul(%(v)sr, sinu) %(v)s7 = Add(%(v)sc, %(v)ss) """
+LLAMA = """ q1 = MatMul(x, wq) k1 = MatMul(x, wk) v1 = MatMul(x, wv) q2 = Reshape(q1, split)
+    q6 = Transpose<perm = [0, 2, 1, 3]>(q2) k2 = Reshape(k1, single)
+    k6 = Transpose<perm = [0, 2, 1, 3]>(k2) v2 = Reshape(v1, single)
+    v3 = Transpose<perm = [0, 2, 1, 3]>(v2) cosu = Unsqueeze(cos, ax1) sinu = Unsqueeze(sin, ax1)
+    """ + ROTATED % {"v": "q"} + ROTATED % {"v": "k"} + """
+    pk = Concat<axis = 2>(ok, k7) pv = Concat<axis = 2>(ov, v3)
+    k4 = Unsqueeze(pk, ax2) k5 = Expand(k4, five) k = Reshape(k5, four)
+    v4 = Unsqueeze(pv, ax2) v5 = Expand(v4, five) v = Reshape(v5, four)
+    kt = Transpose<perm = [0, 1, 3, 2]>(k) s0 = MatMul(q7, kt) s = Mul(s0, half) """
+case("llama", X + ", float[b, n, 4] cos, float[b, n, 4] sin, float[b, 1, p, 4] ok, "
+     "float[b, 1, p, 4] ov", Y + ", float[b, 1, u, 4] pk, "
+     "float[b, 1, u, 4] pv", LLAMA + NO_MASK + SOFT + JOIN + " y = MatMul(o2, wo) ",
+     weights=GROUP_WEIGHTS + ", int64[2] halves",
+     values={"single": np.array([0, 0, 1, 4]), "five": np.array([1, 1, 2, 1, 1]),
+             "four": np.array([0, 2, -1, 4]), "halves": np.array([2, 2])})
+# GPT-2: products of rows, between views.
+CONV1D = """ r0 = Reshape(x, rows) r1 = Gemm(r0, w, c) a = Reshape(r1, wide)
+    q1, k1, v1 = Split<axis = 2>(a, thirds) """
+case("gpt2", "float[b, 6, 8] x", "float[b, 6, 8] y", CONV1D + HEADS + KEYS + DIVIDED +
+     " z = Where(tril, s, low) " + SOFT + JOIN + " o3 = Reshape(o2, rows) o4 = Gemm(o3, wo, bo) "
+     "y = Reshape(o4, narrow) ", weights=ONE + ", bool[1, 1, 6, 6] tril, int64[2] rows, "
+     "int64[3] wide, int64[3] narrow",
+     values=dict(INDEX, rows=np.array([-1, 8]), wide=np.array([-1, 6, 24]),
+                 narrow=np.array([-1, 6, 8]), **TRIL))
 # Traps: what looks like attention and is none, or must keep more than one node.
 case("trap_axis", "float[2, 6, 8] x", "float[2, 6, 8] y", SELF + SCALED +
      " p = Softmax<axis = 2>(s) o0 = MatMul(p, v) " + JOIN + OUT)
