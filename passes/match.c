@@ -218,6 +218,21 @@ static bool solve_any(pln_match *m, const goal *g, const pln_pat *p)
     return false;
 }
 
+static bool solve_either(pln_match *m, const goal *g, const pln_pat *p)
+{
+    bool fresh;
+    if (!bind(m, p, g->v, g->v ? g->v->def : NULL, &fresh))
+        return miss(m, "'%s' is not the same value as '%s'", name_of(g->v),
+                    name_of(m->val[p->bind]));
+    for (int i = 0; i < p->n_args; i++) {
+        const goal one = { .pat = p->arg[i], .v = g->v, .next = g->next };
+        if (solve(m, &one))
+            return true;
+    }
+    unbind(m, p, fresh);
+    return false;
+}
+
 /* Short literals (0.5, 6) are exact; others stand for a real number that the constant is
  * a rounding of. */
 static bool number_is(double v, double want, pln_dtype dt)
@@ -256,6 +271,8 @@ static bool solve(pln_match *m, const goal *g)
         return solve_op(m, g, p);
     case PLN_PAT_NUMBER:
         return solve_number(m, g, p);
+    case PLN_PAT_EITHER:
+        return solve_either(m, g, p);
     default:
         return solve_any(m, g, p);
     }
@@ -265,7 +282,8 @@ bool pln_match_at(const pln_pattern *p, pln_node *n, pln_pass_ctx *ctx, pln_matc
 {
     m->best = 0;
     m->why[0] = '\0';
-    if (!n->n_out || !n->out[0] || !op_is(&p->pat[p->root], n))
+    const pln_pat *root = &p->pat[p->root];
+    if (!n->n_out || !n->out[0] || (root->kind == PLN_PAT_OP && !op_is(root, n)))
         return false;
     m->pattern = p;
     m->ctx = ctx;

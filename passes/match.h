@@ -14,6 +14,9 @@
  *     Op?(P, ..) may be left out: then P is matched in its place
  *     Op*(P)     any number of them, one after the other
  *     Op<axis=-1, mode="x", perm=[0,2,1]>(..)   attributes; an absent one has its default
+ *     {P | Q}    either pattern
+ *     $half = {Mul~!(x, 0.5) | Div!(x, 2)}; Add($half, 1)      a part that has a name: what
+ *                stands for it is matched wherever the name is
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLN_PASSES_MATCH_H
 #define PLN_PASSES_MATCH_H
@@ -29,7 +32,12 @@
 
 typedef struct pln_pass_ctx pln_pass_ctx;
 
-typedef enum pln_pat_kind { PLN_PAT_ANY, PLN_PAT_NUMBER, PLN_PAT_OP } pln_pat_kind;
+typedef enum pln_pat_kind {
+    PLN_PAT_ANY,
+    PLN_PAT_NUMBER,
+    PLN_PAT_OP,
+    PLN_PAT_EITHER /* of its args */
+} pln_pat_kind;
 
 #define PLN_PAT_COMMUTE  (1u << 0)
 #define PLN_PAT_SINGLE   (1u << 1)
@@ -75,6 +83,8 @@ pln_status pln_pattern_read(const char *text, pln_names *names, pln_arena *arena
 /* The operators that the root of a pattern may be, without compiling the rest: at most
  * PLN_PAT_OPS, interned. 0: no memory, or the pattern is faulty. */
 int pln_pattern_roots(const char *text, pln_names *names, const char **ops);
+/* Operators of the largest match, of `pat` and what is below it. */
+int pln_pattern_ops(const pln_pattern *p, int pat);
 
 /* A match: what the names of the pattern stand for. */
 typedef struct pln_match pln_match;

@@ -6,14 +6,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_PATS 64
-#define WORD     "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
+#define MAX_PATS  127 /* their numbers are int8_t */
+#define MAX_PARTS 16
+#define MAX_DEPTH 24
+#define WORD      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_"
 
 typedef struct parser {
     const char *text, *at;
     pln_names *names;
     pln_arena *arena;
     pln_pattern *out;
+    const char *part[MAX_PARTS]; /* names of parts, and what they are */
+    size_t part_len[MAX_PARTS];
+    int part_pat[MAX_PARTS], n_parts;
     const char **what; /* of a mistake; NULL: a message is wanted */
     pln_error *err;
 } parser;
@@ -272,10 +277,42 @@ static pln_status parse_literal(parser *p, int *out)
     return PLN_OK;
 }
 
+/* What stands behind '{'. */
+static pln_status parse_either(parser *p, int *out, int depth)
+{
+    PLN_TRY(new_pat(p, PLN_PAT_EITHER, out));
+    do {
+        int arg;
+        PLN_TRY(parse_pattern(p, &arg, depth + 1));
+        pln_pat *o = &p->out->pat[*out];
+        if (o->n_args == PLN_PAT_ARGS)
+            return fail(p, "too many alternatives");
+        o->arg[o->n_args++] = (int8_t)arg;
+    } while (accept(p, '|'));
+    return accept(p, '}') ? PLN_OK : fail(p, "'|' or '}' expected");
+}
+
+/* What stands behind '$', where it is no definition. */
+static pln_status parse_part(parser *p, int *out)
+{
+    const size_t len = peek_word(p);
+    for (int i = 0; i < p->n_parts; i++)
+        if (len == p->part_len[i] && !memcmp(p->at, p->part[i], len)) {
+            p->at += len;
+            *out = p->part_pat[i];
+            return PLN_OK;
+        }
+    return fail(p, "no part has this name");
+}
+
 static pln_status parse_pattern(parser *p, int *out, int depth)
 {
-    if (depth > 24)
+    if (depth > MAX_DEPTH)
         return fail(p, "nested too deeply");
+    if (accept(p, '{'))
+        return parse_either(p, out, depth);
+    if (accept(p, '$'))
+        return parse_part(p, out);
     const size_t len = peek_word(p);
     if (!len)
         return parse_literal(p, out);
@@ -285,6 +322,8 @@ static pln_status parse_pattern(parser *p, int *out, int depth)
         after++;
     if (*after == '=') {
         p->at = after + 1;
+        if (accept(p, '$'))
+            return fail(p, "a part can't be bound");
         PLN_TRY(parse_pattern(p, out, depth + 1));
         if (p->out->pat[*out].bind >= 0)
             return fail(p, "bound twice");
@@ -294,29 +333,130 @@ static pln_status parse_pattern(parser *p, int *out, int depth)
     return is_op ? parse_op_pattern(p, out, depth) : parse_variable(p, len, out);
 }
 
+/* ---- roots, from the text alone ------------------------------------------------------ */
+
+typedef struct roots {
+    const char *text;
+    pln_names *names;
+    const char **op;
+    int n;
+} roots;
+
+static const char *skip_white(const char *at)
+{
+    return at + strspn(at, " \n\t");
+}
+
+/* Behind the pattern at the cursor: at the '|', '}' or ';' that ends it. */
+static const char *skip_pattern(const char *at)
+{
+    int depth = 0;
+    bool whole = false; /* A|B(..) goes on behind a '|' */
+    for (; *at; at++) {
+        if (!depth && (strchr("};", *at) || (*at == '|' && whole)))
+            return at;
+        if (*at == '"') {
+            at += strcspn(at + 1, "\"") + 1;
+            if (!*at)
+                break;
+        }
+        depth += (*at == '(' || *at == '{') - (*at == ')' || *at == '}');
+        whole |= !depth && strchr("$)}", *at);
+    }
+    return at;
+}
+
+static const char *find_part(const roots *r, const char *name, size_t len)
+{
+    const char *at = skip_white(r->text);
+    for (; *at == '$'; at = skip_white(at + 1)) {
+        const size_t n = strspn(at + 1, WORD);
+        const char *is = skip_white(at + 1 + n);
+        if (n == len && !memcmp(at + 1, name, n) && *is == '=')
+            return is + 1;
+        at = skip_pattern(is);
+        if (!*at)
+            break;
+    }
+    return NULL;
+}
+
+static bool add_roots(roots *r, const char *at, int depth);
+
+static bool add_either(roots *r, const char *at, int depth)
+{
+    do {
+        if (!add_roots(r, at + 1, depth + 1))
+            return false;
+        at = skip_pattern(at + 1);
+    } while (*at == '|');
+    return true;
+}
+
+static bool add_op(roots *r, const char *at, size_t len)
+{
+    const char *word = at + len;
+    while (word > at && word[-1] != '.')
+        word--;
+    const char *op = len ? pln_name_intern(r->names, word, (size_t)(at + len - word)) : NULL;
+    for (int i = 0; op && i < r->n; i++)
+        if (r->op[i] == op)
+            return true;
+    if (!op || r->n == PLN_PAT_OPS)
+        return false;
+    r->op[r->n++] = op;
+    return true;
+}
+
+static bool add_roots(roots *r, const char *at, int depth)
+{
+    at = skip_white(at);
+    if (depth > MAX_DEPTH)
+        return false;
+    if (*at == '{')
+        return add_either(r, at, depth);
+    if (*at == '$') {
+        const char *part = find_part(r, at + 1, strspn(at + 1, WORD));
+        return part && add_roots(r, part, depth + 1);
+    }
+    for (;;) {
+        const size_t len = strspn(at, WORD ".");
+        const char *after = skip_white(at + len);
+        if (*after == '=') /* a name that binds the root */
+            return add_roots(r, after + 1, depth + 1);
+        if (!add_op(r, at, len))
+            return false;
+        if (*after != '|')
+            return true;
+        at = skip_white(after + 1);
+    }
+}
+
 int pln_pattern_roots(const char *text, pln_names *names, const char **ops)
 {
-    int n = 0;
-    for (const char *at = text; n < PLN_PAT_OPS; at++) {
-        at += strspn(at, " \n\t");
-        const size_t len = strspn(at, WORD ".");
-        const char *after = at + len + strspn(at + len, " \n\t");
-        if (*after == '=' && !n) { /* a name that binds the root */
-            at = after;
-            continue;
-        }
-        const char *word = at + len;
-        while (word > at && word[-1] != '.')
-            word--;
-        ops[n] = pln_name_intern(names, word, (size_t)(at + len - word));
-        if (!len || !ops[n++])
-            return 0;
-        if (*after != '|')
+    roots r = { text, names, ops, 0 };
+    const char *at = skip_white(text);
+    while (*at == '$') { /* definitions */
+        const char *end = skip_pattern(at);
+        if (*end != ';')
             break;
-        at = after;
+        at = skip_white(end + 1);
+    }
+    return add_roots(&r, at, 0) ? r.n : 0;
+}
+
+int pln_pattern_ops(const pln_pattern *p, int pat)
+{
+    const pln_pat *o = &p->pat[pat];
+    int n = o->kind == PLN_PAT_OP;
+    for (int i = 0; i < o->n_args; i++) {
+        const int below = pln_pattern_ops(p, o->arg[i]);
+        n = o->kind == PLN_PAT_OP ? n + below : below > n ? below : n;
     }
     return n;
 }
+
+/* ---- all of it ----------------------------------------------------------------------- */
 
 pln_status pln_pattern_compile(const char *text, pln_names *names, pln_arena *arena,
                                pln_pattern *out, pln_error *err)
@@ -324,13 +464,55 @@ pln_status pln_pattern_compile(const char *text, pln_names *names, pln_arena *ar
     return pln_pattern_read(text, names, arena, out, NULL, NULL, err);
 }
 
+/* "$name = pattern;": false where none begins here. */
+static bool begins_part(parser *p)
+{
+    skip_blanks(p);
+    const size_t len = *p->at == '$' ? strspn(p->at + 1, WORD) : 0;
+    return len && *skip_white(p->at + 1 + len) == '=';
+}
+
+static pln_status parse_definition(parser *p)
+{
+    int pat;
+    p->at++;
+    const char *name = p->at;
+    const size_t len = peek_word(p);
+    if (!len)
+        return fail(p, "a name is expected");
+    if (p->n_parts == MAX_PARTS)
+        return fail(p, "too many parts with names");
+    p->at += len;
+    accept(p, '=');
+    PLN_TRY(parse_pattern(p, &pat, 0));
+    if (!accept(p, ';'))
+        return fail(p, "';' expected");
+    p->part[p->n_parts] = name;
+    p->part_len[p->n_parts] = len;
+    p->part_pat[p->n_parts++] = pat;
+    return PLN_OK;
+}
+
+static bool is_operator(const pln_pattern *o, int pat)
+{
+    const pln_pat *p = &o->pat[pat];
+    if (p->kind != PLN_PAT_EITHER)
+        return p->kind == PLN_PAT_OP;
+    for (int i = 0; i < p->n_args; i++)
+        if (!is_operator(o, p->arg[i]))
+            return false;
+    return true;
+}
+
 static pln_status parse_all(parser *p)
 {
+    while (begins_part(p))
+        PLN_TRY(parse_definition(p));
     PLN_TRY(parse_pattern(p, &p->out->root, 0));
     skip_blanks(p);
     if (*p->at)
         return fail(p, "end expected");
-    if (p->out->pat[p->out->root].kind != PLN_PAT_OP)
+    if (!is_operator(p->out, p->out->root))
         return fail(p, "the root must be an operator");
     return PLN_OK;
 }
@@ -341,7 +523,8 @@ pln_status pln_pattern_read(const char *text, pln_names *names, pln_arena *arena
 {
     pln_pat pats[MAX_PATS];
     *out = (pln_pattern){ .pat = pats };
-    parser p = { text, text, names, arena, out, what, err };
+    parser p = { .text = text, .at = text, .names = names, .arena = arena, .out = out,
+                 .what = what, .err = err };
     const pln_status st = parse_all(&p);
     if (at)
         *at = p.at;

@@ -42,8 +42,7 @@ pln_status pln_rule_make_ready(pln_pass_ctx *ctx, pln_rule_state *c, pln_error *
     PLN_TRY(pln_pattern_compile(c->rule->match, ctx->model->names, ctx->keep, &c->pattern,
                                 err));
     PLN_TRY(compile_texts(ctx, c, err));
-    for (int k = 0; k < c->pattern.n; k++)
-        c->n_ops += c->pattern.pat[k].kind == PLN_PAT_OP;
+    c->n_ops = pln_pattern_ops(&c->pattern, c->pattern.root);
     c->ready = true;
     return PLN_OK;
 }

@@ -71,7 +71,8 @@ START_TEST(mistakes)
     static const char *const bad[] = {
         "",        "x",           "Add(x",        "Add(x,)y",   "Add~(x)",
         "Relu?()", "a=a=Relu(x)", "Add<axis>(x)", "Add<a=>(x)", "Relu(..., x)",
-        "3"
+        "3",       "{Add(x, y) | x}", "{Relu(x)", "$a = Relu(x) Add($a, x)", "Add($a, x)",
+        "$a = Relu(x); Add(b=$a, x)"
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         pln_pattern p;
@@ -156,6 +157,45 @@ START_TEST(attributes_and_inputs)
 }
 END_TEST
 
+START_TEST(alternatives)
+{
+    pln_match m;
+    pln_value *x = input("x"), *two = scalar("two", 2), *half = scalar("half", 0.5f);
+    pln_value *d = node("Div", x, two, "d"), *h = node("Mul", half, x, "h");
+    pln_value *s = node("Add", d, h, "s");
+    const char *text = "$half = {Mul~(x, 0.5) | Div(x, 2)}; Add($half, other={$half})";
+    ck_assert(matches(text, s, &m));
+    ck_assert_ptr_eq(pln_match_val(&m, "x"), x);
+    ck_assert_ptr_eq(pln_match_val(&m, "other"), h);
+    ck_assert_int_eq(m.n_nodes, 3);
+    ck_assert(!matches("Add({Mul(x, 2) | Div(x, 0.5)}, _)", s, &m));
+    /* of the first alternative nothing stays bound */
+    ck_assert(matches("Add({Div(a, 0.5) | Div(b, 2)}, _)", s, &m));
+    ck_assert_ptr_null(pln_match_val(&m, "a"));
+    ck_assert(matches("{Relu(x) | Add(x, x) | Add(a, b)}", s, &m));
+}
+END_TEST
+
+START_TEST(roots)
+{
+    static const struct {
+        const char *text, *want[4];
+    } cases[] = {
+        { "y=Relu|com.microsoft.Gelu(x)", { "Relu", "Gelu" } },
+        { "{Mul~(x, {A(x) | B(y)}) | Mul|Div(x, 2) | Add(x, y)}", { "Mul", "Div", "Add" } },
+        { "$a = {Mul(x, y) | Div(x, y)}; $b = Exp<t=\"|;\">(x); {$a | Log($b) | $b}",
+          { "Mul", "Div", "Log", "Exp" } },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *ops[PLN_PAT_OPS];
+        const int n = pln_pattern_roots(cases[i].text, model->names, ops);
+        for (int k = 0; k < 4; k++)
+            ck_assert_pstr_eq(k < n ? ops[k] : NULL, cases[i].want[k]);
+        compile(cases[i].text);
+    }
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("match");
@@ -168,6 +208,8 @@ int main(void)
     tcase_add_test(c, single_use);
     tcase_add_test(c, optional_and_repeated);
     tcase_add_test(c, attributes_and_inputs);
+    tcase_add_test(c, alternatives);
+    tcase_add_test(c, roots);
     suite_add_tcase(s, c);
     return unit_main(s);
 }
