@@ -7,6 +7,7 @@
 #include "passes/known.h"
 
 #include <math.h>
+#include <string.h>
 
 /* ---- inverses ---------------------------------------------------------------------- */
 
@@ -94,6 +95,19 @@ static pln_status log_sum_exp(pln_match *m, pln_patch *p)
     return reduce(m, p, "ReduceLogSumExp");
 }
 
+/* Of what the maximum was taken from. */
+static pln_status log_sum_exp_of_max(pln_match *m, pln_patch *p)
+{
+    int64_t a[PLN_MAX_RANK], b[PLN_MAX_RANK];
+    size_t na, nb;
+    const int rank = pln_value_rank(pln_match_val(m, "x"));
+    if (rank < 0 || !pln_axes_of(pln_match_val(m, "a"), rank, a, &na) || !na ||
+        !pln_axes_of(pln_match_val(m, "b"), rank, b, &nb) || na != nb ||
+        memcmp(a, b, na * sizeof *a) != 0)
+        return pln_match_refuse(m, "maximum and sum over different axes");
+    return reduce(m, p, "ReduceLogSumExp");
+}
+
 #define TEXT(rule, from, to)                                                               \
     { .name = rule, .match = from, .replace = to, .contract = PLN_REASSOC }
 #define WHERE(rule, from, condition, to)                                                   \
@@ -159,6 +173,9 @@ static const pln_rule rules[] = {
     REDUCE("Pow(s=ReduceSumSquare!(x, ...), 0.5)", l2),
     REDUCE("Log(s=ReduceSum!(Exp!(x), ...))", log_sum_exp),
     REDUCE("Log(s=ReduceSum!(x, ...))", log_sum),
+    REDUCE("Add~(s=ReduceMax<keepdims=1>(x, a#), {ReduceLogSumExp!<keepdims=1>(Sub!(x, s), b#)"
+           "| Log!(ReduceSum!<keepdims=1>(Exp!(Sub!(x, s)), b#))})",
+           log_sum_exp_of_max),
 };
 
 const pln_pass pln_pass_algebra = {

@@ -153,6 +153,11 @@ static pln_value *swish(pln_expand *b)
     return ex_op2(b, "Mul", x, ex_op1(b, "Sigmoid", ex_linear(b, x, alpha, 0)));
 }
 
+static pln_value *swiglu(pln_expand *b)
+{
+    return ex_op2(b, "Mul", swish(b), ex_in(b, 1));
+}
+
 /* ---- the table ------------------------------------------------------------------ */
 
 static const struct {
@@ -174,6 +179,7 @@ static const struct {
     { "HardSwish", 7, hard_swish },
     { "Mish", 7, mish },
     { "Swish", 7, swish },
+    { "SwiGLU", 7, swiglu },
     { "GroupNormalization", 7, ex_group_norm },
     { "LayerNormalization", 7, ex_layer_norm },
     { "RMSNormalization", 7, ex_rms_norm },

@@ -37,6 +37,24 @@ static bool push(pln_chain *c, const char *name, float alpha, float beta,
     return true;
 }
 
+static bool push_linear(pln_chain *c, double mul, double add)
+{
+    if (!isfinite(mul) || !isfinite(add))
+        return false;
+    if (c->n_post && !strcmp(c->post[c->n_post - 1].name, "linear")) {
+        pln_post *last = &c->post[c->n_post - 1];
+        last->beta = (float)(last->beta * mul + add);
+        last->alpha = (float)(last->alpha * mul);
+        return true;
+    }
+    if (!c->n_post && !c->base[c->bias_at] && add == 0 && c->channel_axis < 0 &&
+        !c->plain) {
+        c->alpha = (float)(c->alpha * mul);
+        return true;
+    }
+    return push(c, "linear", (float)mul, (float)add, NULL);
+}
+
 static bool take_unary(pln_chain *c, const pln_node *n)
 {
     for (size_t i = 0; i < sizeof unary / sizeof unary[0]; i++) {
@@ -50,6 +68,10 @@ static bool take_unary(pln_chain *c, const pln_node *n)
                           : unary[i].beta_default;
         return push(c, unary[i].post, alpha, beta, NULL);
     }
+    if (pln_node_is(n, "Selu"))
+        return c->n_post + 1 < PLN_CHAIN_MAX && /* it takes two */
+               push(c, "elu", pln_node_get_float(n, "alpha", 1.6732632f), 0, NULL) &&
+               push_linear(c, pln_node_get_float(n, "gamma", 1.050701f), 0);
     if (!pln_node_is(n, "Gelu"))
         return false;
     const bool tanh_form = !strcmp(pln_node_get_string(n, "approximate", "none"), "tanh");
@@ -69,24 +91,6 @@ static bool take_clip(pln_chain *c, const pln_node *n)
 }
 
 /* ---- scalars and operands ------------------------------------------------------- */
-
-static bool push_linear(pln_chain *c, double mul, double add)
-{
-    if (!isfinite(mul) || !isfinite(add))
-        return false;
-    if (c->n_post && !strcmp(c->post[c->n_post - 1].name, "linear")) {
-        pln_post *last = &c->post[c->n_post - 1];
-        last->beta = (float)(last->beta * mul + add);
-        last->alpha = (float)(last->alpha * mul);
-        return true;
-    }
-    if (!c->n_post && !c->base[c->bias_at] && add == 0 && c->channel_axis < 0 &&
-        !c->plain) {
-        c->alpha = (float)(c->alpha * mul);
-        return true;
-    }
-    return push(c, "linear", (float)mul, (float)add, NULL);
-}
 
 static bool take_scalar(pln_chain *c, const pln_node *n, bool first, double v)
 {

@@ -1,16 +1,6 @@
-/* fuse-act: activations that exporters spell out become one operator again.
+/* fuse-act: smooth activations that exporters spell out become one operator again.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/pass.h"
-
-static pln_status one_node(pln_match *m, pln_patch *p, const char *op, pln_node **out)
-{
-    pln_value *x = pln_match_val(m, "x");
-    *out = pln_patch_add(p, op, &x, 1, 1);
-    if (!*out)
-        return PLN_E_NOMEM;
-    pln_patch_replace(p, m->root->out[0], (*out)->out[0]);
-    return PLN_OK;
-}
 
 /* Spelled-out forms may mix types through constants of their own; single operators don't.
  */
@@ -27,209 +17,138 @@ static pln_status is_float(pln_match *m)
     return PLN_OK;
 }
 
-static pln_status gelu(pln_match *m, pln_patch *p)
+static pln_status are_floats(pln_match *m)
 {
-    pln_node *n;
-    return one_node(m, p, "Gelu", &n);
+    const pln_value *x = pln_match_val(m, "x");
+    return pln_dtype_is_float(x->type.dtype) ? PLN_OK : pln_match_refuse(m, "not floats");
 }
 
-static pln_status gelu_tanh(pln_match *m, pln_patch *p)
-{
-    pln_node *n;
-    PLN_TRY(one_node(m, p, "Gelu", &n));
-    return pln_node_set_string(n, "approximate", "tanh", 4);
-}
-
-static pln_status hard_swish(pln_match *m, pln_patch *p)
-{
-    pln_node *n;
-    return one_node(m, p, "HardSwish", &n);
-}
-
-static pln_status mish(pln_match *m, pln_patch *p)
-{
-    pln_node *n;
-    return one_node(m, p, "Mish", &n);
-}
-
-static pln_status softplus(pln_match *m, pln_patch *p)
-{
-    pln_node *n;
-    return one_node(m, p, "Softplus", &n);
-}
-
-static pln_status sigmoid(pln_match *m, pln_patch *p)
-{
-    pln_node *n;
-    return one_node(m, p, "Sigmoid", &n);
-}
-
-/* max(0, min(1, x / 6 + 1/2)) */
-static pln_status hard_sigmoid(pln_match *m, pln_patch *p)
-{
-    pln_node *n;
-    PLN_TRY(one_node(m, p, "HardSigmoid", &n));
-    PLN_TRY(pln_node_set_float(n, "alpha", 1.0f / 6.0f));
-    return pln_node_set_float(n, "beta", 0.5f);
-}
-
-/* max(0, min(1, a x + b)), where a may divide */
-static pln_status hard_sigmoid_of(pln_match *m, pln_patch *p)
-{
-    double alpha, beta;
-    pln_node *n;
-    if (!pln_value_is_splat(pln_match_val(m, "a"), &alpha) ||
-        !pln_value_is_splat(pln_match_val(m, "b"), &beta) || alpha == 0)
-        return pln_match_refuse(m, "slope or offset varies");
-    if (pln_node_is(pln_match_node(m, "s"), "Div"))
-        alpha = 1 / alpha;
-    PLN_TRY(one_node(m, p, "HardSigmoid", &n));
-    PLN_TRY(pln_node_set_float(n, "alpha", (float)alpha));
-    return pln_node_set_float(n, "beta", (float)beta);
-}
-
-static pln_status relu(pln_match *m, pln_patch *p)
-{
-    pln_node *n;
-    return one_node(m, p, "Relu", &n);
-}
-
-static pln_status softsign(pln_match *m, pln_patch *p)
-{
-    pln_node *n;
-    return one_node(m, p, "Softsign", &n);
-}
-
-static pln_status swish_of_one(pln_match *m, pln_patch *p)
-{
-    pln_node *n;
-    return one_node(m, p, "Swish", &n);
-}
-
-static pln_status swish(pln_match *m, pln_patch *p)
-{
-    pln_node *n;
-    double alpha = 1;
-    const pln_value *a = pln_match_val(m, "a");
-    if (a && !pln_value_is_splat(a, &alpha))
-        return pln_match_refuse(m, "the factor varies");
-    PLN_TRY(one_node(m, p, "Swish", &n));
-    return pln_node_set_float(n, "alpha", (float)alpha);
-}
-
-/* Max(x, a x) with 0 <= a <= 1; a negative slope beyond would turn it around. */
-static pln_status leaky_relu(pln_match *m, pln_patch *p)
-{
-    double alpha;
-    pln_node *n;
-    if (!pln_value_is_splat(pln_match_val(m, "a"), &alpha) || !(alpha >= 0 && alpha <= 1))
-        return pln_match_refuse(m, "the slope is not in [0, 1]");
-    PLN_TRY(one_node(m, p, "LeakyRelu", &n));
-    return pln_node_set_float(n, "alpha", (float)alpha);
-}
-
-/* Relu(x) - a Relu(-x): a slope of a below zero. */
-static pln_status prelu(pln_match *m, pln_patch *p)
-{
-    double alpha;
-    pln_node *n;
-    if (!pln_value_is_splat(pln_match_val(m, "a"), &alpha))
-        return pln_match_refuse(m, "the slope varies");
-    PLN_TRY(one_node(m, p, "LeakyRelu", &n));
-    return pln_node_set_float(n, "alpha",
-                              (float)(pln_node_is(m->root, "Sub") ? alpha : -alpha));
-}
-
-/* Min(Max(x, lo), hi) is a Clip only while lo <= hi: a Clip with lo > hi gives hi for
- * everything, and so does this order; Max(Min(x, hi), lo) would give lo. */
-static pln_status clip(pln_match *m, pln_patch *p)
-{
-    double lo = 0, hi;
-    pln_value *in[3] = { pln_match_val(m, "x"), NULL, NULL };
-    pln_value *l = pln_match_val(m, "lo"), *h = pln_match_val(m, "hi");
-    if ((l && !pln_value_is_splat(l, &lo)) || !pln_value_is_splat(h, &hi) || !(lo <= hi))
-        return pln_match_refuse(m, "the bounds are not two ordered numbers");
-    in[1] =
-        l && pln_value_rank(l) == 0 ? l : pln_patch_scalar(p, h->type.dtype, lo, "min");
-    in[2] = pln_value_rank(h) == 0 ? h : pln_patch_scalar(p, h->type.dtype, hi, "max");
-    pln_node *n = pln_patch_add(p, "Clip", in, 3, 1);
-    if (!n)
-        return PLN_E_NOMEM;
-    pln_patch_replace(p, m->root->out[0], n->out[0]);
-    return PLN_OK;
-}
-
-#define ACT(id, pattern, make, since)                                   \
-    {                                                                   \
-        .name = id, .match = pattern, .check = is_float, .build = make, \
-        .contract = PLN_REASSOC, .opset = since, .stated = true         \
+#define ACT(id, since, pattern, text)                                     \
+    {                                                                     \
+        .name = id, .match = pattern, .check = is_float, .replace = text, \
+        .contract = PLN_REASSOC, .opset = since, .stated = true           \
+    }
+#define ACT_IF(id, since, pattern, condition, text)                                     \
+    {                                                                                   \
+        .name = id, .match = pattern, .check = is_float, .where = condition,            \
+        .replace = text, .contract = PLN_REASSOC, .opset = since, .stated = true        \
     }
 
-/* The ways to multiply x, (1 + e) and 1/2. The sum may have other readers. */
-#define GELU(id, e, make)                                            \
-    ACT(id, "Mul~(Mul~!(x, Add~(" e ", 1)), 0.5)", make, 20),       \
-        ACT(id, "Div(Mul~!(x, Add~(" e ", 1)), 2)", make, 20),      \
-        ACT(id, "Mul~(x, Mul~!(Add~(" e ", 1), 0.5))", make, 20),   \
-        ACT(id, "Mul~(x, Div!(Add~(" e ", 1), 2))", make, 20),      \
-        ACT(id, "Mul~(x, Add~!(Mul~!(" e ", 0.5), 0.5))", make, 20), \
-        ACT(id, "Mul~(Mul~!(x, 0.5), Add~(" e ", 1))", make, 20),   \
-        ACT(id, "Mul~(Div!(x, 2), Add~(" e ", 1))", make, 20)
+/* What is multiplied with it may be larger. */
+#define TIMES_IF(id, since, pattern, condition, text)                                 \
+    {                                                                                 \
+        .name = id, .match = pattern, .check = are_floats, .where = condition,        \
+        .replace = text, .contract = PLN_REASSOC, .opset = since                      \
+    }
+#define TIMES(id, since, pattern, text) TIMES_IF(id, since, pattern, NULL, text)
 
-#define ERF_DIV    "Erf!(Div!(x, 1.4142135623730951))"
-#define ERF_MUL    "Erf!(Mul~!(x, 0.7071067811865476))"
-#define TANH(cube) "Tanh!(Mul~!(Add~!(x, Mul~!(" cube ", 0.044715)), 0.7978845608028654))"
-#define TANH_FACTORED(square) \
-    "Tanh!(Mul~!(Mul~!(x, 0.7978845608028654), Add~!(" square ", 1)))"
+#define HALF(p)   "{Mul~!(" p ", 0.5) | Div!(" p ", 2)}"
+#define SIXTH(p)  "{Div!(" p ", 6) | Mul~!(" p ", 0.16666666666666666)}"
+#define TWICE(p)  "Mul~!(" p ", 2)"
+#define MINUS1(p) "{Sub!(" p ", 1) | Add~!(" p ", -1)}"
+#define OR(a, b)  "{" a " | " b "}"
 
-#define RELU6            "Clip!(Add~!(x, 3), 0, 6)"
-#define UNIT_CLIP(slope) "Clip(Add~!(s=" slope ", b#), 0, 1)"
+/* x (1 + e) / 2. The sum may have other readers. */
+#define GELU                                                                        \
+    "{Mul~(" HALF("x") ", $sum)"                                                    \
+    "| Mul~(x, " OR(HALF("$sum"), "Add~!(" HALF("$e") ", 0.5)") ")"                 \
+    "| Mul~(Mul~!(x, $sum), 0.5) | Div(Mul~!(x, $sum), 2)"                          \
+    "| Add~(Mul~!(h={Mul~(x, 0.5) | Div(x, 2)}, $e), h)}"
+
+#define ROOT2(p, sign) \
+    "{Div!(" p ", " sign "1.4142135623730951) | Mul~!(" p ", " sign "0.7071067811865476)}"
+#define ERF                                                                  \
+    "$e = Erf!(" ROOT2("x", "") ");"                                         \
+    "$minus = Erf!({Neg!(" ROOT2("x", "") ") | " ROOT2("Neg!(x)", "") "| "   \
+        ROOT2("x", "-") "});"                                                \
+    "$sum = {Add~($e, 1) | Sub(1, $minus)};"
+
+/* k (x + 0.044715 x^3), where k3 = 0.044715 k. */
+#define CUBIC(k, k3)                                                             \
+    "$x2 = {Mul!(x, x) | Pow!(x, 2)};"                                           \
+    "$x3 = {Pow!(x, 3) | Mul~!(x, $x2)};"                                        \
+    "$a2 = {Mul~!($x2, 0.044715) | Mul~!(Mul~!(x, 0.044715), x)};"               \
+    "$a3 = {Mul~!($x3, 0.044715) | Mul~!(x, $a2)};"                              \
+    "$u = {Mul~!(Add~!(x, $a3), " k ") | Mul~!(Mul~!(x, " k "), Add~!($a2, 1))"  \
+    "| Mul~!(x, Mul~!(Add~!($a2, 1), " k ")) | Mul~!(Mul~!(x, Add~!($a2, 1)), " k ")" \
+    "| Mul~!(x, Add~!(Mul~!($x2, " k3 "), " k "))"                               \
+    "| Add~!(Mul~!(x, " k "), Mul~!($x3, " k3 "))};"
+#define TANH "$e = Tanh!($u); $sum = Add~($e, 1);"
+
+/* 1 + e^p, and the same where p is a product with -1 or another constant. */
+#define ONE_EXP(p) "Add~!(Exp!(" p "), 1)"
+#define MINUS(p)   "{Neg!(" p ") | Mul~!(" p ", -1)}"
+#define ONE_OVER(p) "{Div(1, " p ") | Reciprocal(" p ")}"
+
+/* e^x (e^x + 2), which is (e^x + 1)^2 - 1 */
+#define MISH_N \
+    "{Mul~(e=Exp(x), Add~!(e, 2)) | Add~({Mul(e=Exp(x), e) | Pow(e=Exp(x), 2)}, " TWICE("e") ")}"
+#define MISH_T "{Mul(w=Add~(Exp!(x), 1), w) | Pow(Add~!(Exp!(x), 1), 2)}"
+
+#define RELU6      "$relu6 = Clip!(Add~!(x, 3), 0, 6);"
+#define HARD_SLOPE "alpha = 0.16666667, beta = 0.5"
 
 static const pln_rule rules[] = {
-    GELU("gelu", ERF_DIV, gelu),
-    GELU("gelu", ERF_MUL, gelu),
-    GELU("gelu-tanh", TANH("Pow!(x, 3)"), gelu_tanh),
-    GELU("gelu-tanh", TANH("Mul~!(x, Mul!(x, x))"), gelu_tanh),
-    GELU("gelu-tanh", TANH_FACTORED("Mul~!(Mul~!(x, 0.044715), x)"), gelu_tanh),
-    GELU("gelu-tanh", TANH_FACTORED("Mul~!(Mul!(x, x), 0.044715)"), gelu_tanh),
-    GELU("gelu-tanh", TANH_FACTORED("Mul~!(Pow!(x, 2), 0.044715)"), gelu_tanh),
-    ACT("hard-swish", "Mul~(x, HardSigmoid!<alpha=0.16666667, beta=0.5>(x))", hard_swish,
-        14),
-    ACT("hard-swish", "Div(Mul~!(x, " RELU6 "), 6)", hard_swish, 14),
-    ACT("hard-swish", "Mul~(Mul~!(x, " RELU6 "), 0.16666666666666666)", hard_swish, 14),
-    ACT("hard-swish", "Mul~(x, Div!(" RELU6 ", 6))", hard_swish, 14),
-    ACT("hard-swish", "Mul~(x, Mul~!(" RELU6 ", 0.16666666666666666))", hard_swish, 14),
-    ACT("hard-swish", "Mul~(Div!(x, 6), " RELU6 ")", hard_swish, 14),
-    ACT("hard-swish", "Mul~(Mul~!(x, 0.16666666666666666), " RELU6 ")", hard_swish, 14),
-    ACT("hard-sigmoid", "Div(" RELU6 ", 6)", hard_sigmoid, 6),
-    ACT("hard-sigmoid", "Mul~(" RELU6 ", 0.16666666666666666)", hard_sigmoid, 6),
-    ACT("hard-sigmoid", UNIT_CLIP("Mul~!(x, a#)"), hard_sigmoid_of, 6),
-    ACT("hard-sigmoid", UNIT_CLIP("Div!(x, a#)"), hard_sigmoid_of, 6),
-    ACT("swish", "Mul~(x, Sigmoid!(x))", swish, 24),
-    ACT("swish", "Mul~(x, Sigmoid!(Mul~!(x, a#)))", swish, 24),
-    ACT("swish", "Div(x, Add~!(Exp!(Neg!(x)), 1))", swish_of_one, 24),
-    ACT("mish", "Mul~(x, Tanh!(Softplus!(x)))", mish, 18),
-    ACT("softplus", "Log(Add~!(Exp!(x), 1))", softplus, 1),
-    ACT("sigmoid", "Div(1, Add~!(Exp!(Neg!(x)), 1))", sigmoid, 6),
-    ACT("sigmoid", "Reciprocal(Add~!(Exp!(Neg!(x)), 1))", sigmoid, 6),
-    ACT("sigmoid", "Div(e=Exp(x), Add~!(e, 1))", sigmoid, 6),
-    ACT("softsign", "Div(x, Add~!(Abs!(x), 1))", softsign, 1),
-    ACT("leaky-relu", "Max~(x, Mul~!(x, a#))", leaky_relu, 6),
-    ACT("leaky-relu", "Sub(Relu(x), Mul~!(Relu!(Neg!(x)), a#))", prelu, 6),
-    ACT("leaky-relu", "Add~(Relu(x), Mul~!(Relu!(Neg!(x)), a#))", prelu, 6),
-    ACT("relu", "Max~(x, 0)", relu, 6),
-    ACT("relu", "Clip(x, 0)", relu, 6),
-    { .name = "clip",
-      .match = "Min~(Max~!(x, lo#), hi#)",
-      .check = is_float,
-      .build = clip,
-      .contract = PLN_REASSOC /* zeros of the other sign */,
-      .opset = 11 },
-    { .name = "clip",
-      .match = "Min~(Relu!(x), hi#)",
-      .check = is_float,
-      .build = clip,
-      .contract = PLN_EXACT,
-      .opset = 11 },
+    ACT("gelu", 20, ERF GELU, "Gelu(x)"),
+    ACT("gelu-tanh", 20, CUBIC("0.7978845608028654", "0.035677408136300125") TANH GELU,
+        "Gelu<approximate = \"tanh\">(x)"),
+    /* (1 + tanh u) / 2 is sigmoid(2 u) */
+    ACT("gelu-tanh", 20,
+        CUBIC("1.5957691216057308", "0.07135481627260025") "Mul~(x, Sigmoid!($u))",
+        "Gelu<approximate = \"tanh\">(x)"),
+    ACT("hard-swish", 14,
+        RELU6 "$unit = {HardSigmoid!<alpha=0.16666667, beta=0.5>(x) | " SIXTH("$relu6")
+        "| Clip!(Add~!(" SIXTH("x") ", 0.5), 0, 1)};"
+        "{Mul~(x, $unit) | " SIXTH("Mul~!(x, $relu6)") " | Mul~(" SIXTH("x") ", $relu6)}",
+        "HardSwish(x)"),
+    TIMES("hard-sigmoid", 6, RELU6 "{" SIXTH("Mul~!(z, $relu6)") "| Mul~(" SIXTH("z") ", $relu6)}",
+        "Mul(z, HardSigmoid<" HARD_SLOPE ">(x))"),
+    ACT_IF("hard-sigmoid", 6, "Div(Clip!(Add~!(x, b#), 0, h#), k#)", "value(h) == value(k)",
+           "HardSigmoid<alpha = 1 / value(k), beta = value(b) / value(k)>(x)"),
+    ACT("hard-sigmoid", 6, "Mul~(Clip!(Add~!(x, 3), 0, 6), 0.16666666666666666)",
+        "HardSigmoid<" HARD_SLOPE ">(x)"),
+    ACT("hard-sigmoid", 6, "Clip(Add~!(Mul~!(x, a#), b#), 0, 1)",
+        "HardSigmoid<alpha = value(a), beta = value(b)>(x)"),
+    ACT("hard-sigmoid", 6, "Clip(Add~!(Div!(x, a#), b#), 0, 1)",
+        "HardSigmoid<alpha = 1 / value(a), beta = value(b)>(x)"),
+    ACT("hard-sigmoid", 6, "Clip(Mul~!(Add~!(x, b#), a#), 0, 1)",
+        "HardSigmoid<alpha = value(a), beta = value(a) * value(b)>(x)"),
+    ACT("hard-sigmoid", 6, "Clip(Div!(Add~!(x, b#), a#), 0, 1)",
+        "HardSigmoid<alpha = 1 / value(a), beta = value(b) / value(a)>(x)"),
+    ACT("swish", 24, "Mul~(x, Sigmoid!(x))", "Swish<alpha = 1.0>(x)"),
+    ACT("swish", 24, "Mul~(x, Sigmoid!(Mul~!(x, a#)))", "Swish<alpha = value(a)>(x)"),
+    ACT("swish", 24, "Mul~(x, Sigmoid!(Div!(x, a#)))", "Swish<alpha = 1 / value(a)>(x)"),
+    ACT("mish", 18,
+        "{Mul~(x, Tanh!(Softplus!(x)))"
+        "| Mul~(x, Div!(n=" MISH_N ", Add~!(n, 2))) | Div(Mul~!(x, n=" MISH_N "), Add~!(n, 2))"
+        "| Mul~(x, Div!({Sub!(t=" MISH_T ", 1) | Add~!(t=" MISH_T ", -1)}, Add~!(t, 1)))}",
+        "Mish(x)"),
+    /* the second is the form that does not overflow */
+    ACT("softplus", 1,
+        "$n = " MINUS("Abs!(x)") "; {Log(" ONE_EXP("x") ")"
+        "| Add~(Relu(x), " OR("Softplus!($n)", "Log!(" ONE_EXP("$n") ")") ")"
+        "| Sub(Relu(x), Log!(Sigmoid!(Abs!(x))))}",
+        "Softplus(x)"),
+    ACT("sigmoid", 6,
+        "{" ONE_OVER(ONE_EXP(MINUS("x"))) "| Div(e=Exp(x), Add~!(e, 1))"
+        "| Add~(" HALF("Tanh!(" HALF("x") ")") ", 0.5)"
+        "| " HALF("Add~!(Tanh!(" HALF("x") "), 1)") "}",
+        "Sigmoid(x)"),
+    ACT_IF("sigmoid", 6, ONE_OVER(ONE_EXP("Mul~!(x, a#)")), "size(a) == 1",
+           "Sigmoid(Mul(x, Neg(a)))"),
+    ACT("sigmoid", 6, ONE_OVER(ONE_EXP("x")), "Sigmoid(Neg(x))"),
+    TIMES("sigmoid", 6, "Div(z, " ONE_EXP(MINUS("x")) ")", "Mul(z, Sigmoid(x))"),
+    TIMES_IF("sigmoid", 6, "Div(z, " ONE_EXP("Mul~!(x, a#)") ")", "size(a) == 1",
+           "Mul(z, Sigmoid(Mul(x, Neg(a))))"),
+    ACT("tanh", 6,
+        "{" MINUS1(TWICE("Sigmoid!(" TWICE("x") ")")) "| Div(Sinh!(x), Cosh!(x))"
+        "| Div(Sub!(a=Exp(x), b={Exp(Neg!(x)) | Reciprocal(a) | Div(1, a)}), Add~!(a, b))"
+        "| Div({Sub!(e=Exp(" TWICE("x") "), 1) | Add~!(e=Exp(" TWICE("x") "), -1)}, Add~!(e, 1))"
+        "| Div(Sub!(1, e=Exp({Mul~!(x, -2) | " MINUS(TWICE("x")) "})), Add~!(e, 1))"
+        "| Sub(1, Div!(2, " ONE_EXP(TWICE("x")) "))"
+        "| Sub(1, " TWICE("Sigmoid!({Mul~!(x, -2) | " MINUS(TWICE("x")) "})") ")}",
+        "Tanh(x)"),
+    ACT("softsign", 1, "Div(x, Add~!(Abs!(x), 1))", "Softsign(x)"),
 };
 
 const pln_pass pln_pass_fuse_act = {

@@ -1,26 +1,8 @@
-/* fuse-norm: LayerNormalization, RMSNormalization and Softmax that were spelled out.
+/* fuse-norm: LayerNormalization, RMSNormalization and LpNormalization that were spelled out.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/known.h"
+#include "passes/norm.h"
 #include "passes/to_ms.h"
-
-/* The reduced axes are the last ones, counted from `*axis`. */
-static bool are_last_axes(const pln_value *axes, int rank, int64_t *axis)
-{
-    int64_t v[PLN_MAX_RANK];
-    size_t n;
-    if (!axes || !pln_value_get_ints(axes, v, PLN_MAX_RANK, &n) || n == 0)
-        return false;
-    uint32_t seen = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (rank < 0 && (v[i] >= 0 || n > 1))
-            return false; /* only [-1] needs no rank */
-        const int64_t back = v[i] < 0 ? -v[i] : rank - v[i];
-        if (back < 1 || back > 24)
-            return false;
-        seen |= 1u << (back - 1);
-    }
-    *axis = -(int64_t)n;
-    return seen == (1u << n) - 1;
-}
 
 /* Lies on the normalized axes alone: [c] for one axis. */
 static bool lies_on(const pln_value *x, const pln_value *v, int64_t axis)
@@ -44,64 +26,62 @@ static pln_status lies_on_axes(pln_match *m, const pln_value *x, const char *nam
     return PLN_OK;
 }
 
-/* `n` is what is normalized: centred around its own mean over the same axes, or x itself.
- */
-static pln_status find_x(pln_match *m, pln_value **x, bool *centred)
-{
-    int64_t axis, other;
-    pln_value *n = pln_match_val(m, "n");
-    const pln_node *sub = n->def;
-    const pln_node *mean = sub && pln_node_is(sub, "Sub") ? sub->in[1]->def : NULL;
-    *x = n;
-    *centred = mean && pln_node_is(mean, "ReduceMean") && mean->in[0] == sub->in[0];
-    if (!*centred)
-        return PLN_OK;
-    *x = sub->in[0];
-    if (pln_node_get_int(mean, "keepdims", 1) != 1 || mean->n_in < 2 ||
-        !are_last_axes(mean->in[1], pln_value_rank(*x), &other) ||
-        !are_last_axes(pln_match_val(m, "a"), pln_value_rank(*x), &axis) || axis != other)
-        return pln_match_refuse(m, "mean and variance over different axes");
-    return PLN_OK;
-}
+#define MOST_ONES 4096
 
-/* n is squared: as n n, or n to the power of 2. */
-static bool is_square(const pln_match *m)
+/* A scale of ones can be made. */
+static pln_status has_sizes(pln_match *m, const pln_norm *o, int64_t axis)
 {
-    double two;
-    const pln_node *s = pln_match_node(m, "sq");
-    const pln_value *n = pln_match_val(m, "n");
-    if (pln_node_is(s, "Mul"))
-        return s->in[1] == n;
-    return pln_value_is_splat(s->in[1], &two) && two == 2;
+    int64_t count = 1;
+    for (int64_t i = axis; i < 0; i++) {
+        if (o->rank + i < 0 || !pln_dim_is_known(o->x->type.shape.dims[o->rank + i]))
+            return pln_match_refuse(m, "the size of what is normalized is not known");
+        count *= o->x->type.shape.dims[o->rank + i].value;
+        if (count > MOST_ONES)
+            return pln_match_refuse(m, "its scale of ones would be large");
+    }
+    return PLN_OK;
 }
 
 static pln_status check_norm(pln_match *m, bool centred)
 {
     int64_t axis;
-    double eps;
-    pln_value *x;
-    bool is_centred;
-    if (!is_square(m))
-        return pln_match_refuse(m, "not a mean of squares");
-    PLN_TRY(find_x(m, &x, &is_centred));
-    if (is_centred != centred)
+    pln_norm o;
+    PLN_TRY(pln_norm_read(m, &o));
+    if (o.centred != centred)
         return pln_match_refuse(m, centred ? "its input is not centred: an RMS norm"
                                            : "its input is centred: a layer norm");
-    if (!are_last_axes(pln_match_val(m, "a"), pln_value_rank(x), &axis))
+    if (!pln_norm_is_of_last(&o, &axis))
         return pln_match_refuse(m, "not over the last axes");
-    PLN_TRY(lies_on_axes(m, x, "g", axis));
-    PLN_TRY(lies_on_axes(m, x, "c", axis));
-    if (!pln_value_is_splat(pln_match_val(m, "e"), &eps) || !(eps >= 0))
-        return pln_match_refuse(m, "the epsilon is not one number");
-    if (!pln_dtype_is_float(x->type.dtype) || x->type.dtype == PLN_DT_F64)
-        return pln_match_refuse(m, "not float");
-    if (!pln_value_same_type(x, m->root->out[0]))
-        return pln_match_refuse(m, "scale or bias make the result larger");
+    PLN_TRY(lies_on_axes(m, o.x, "g", axis));
+    PLN_TRY(lies_on_axes(m, o.x, "c", axis));
+    if (!pln_match_val(m, "g"))
+        PLN_TRY(has_sizes(m, &o, axis));
     const bool has_op = pln_pass_allows_opset(m->ctx, centred ? 17 : 23);
     if (m->ctx->options->target == PLN_TARGET_ORT && !has_op &&
-        (axis != -1 || !pln_ms_takes_sum(x)))
+        (axis != -1 || !pln_ms_takes_sum(o.x)))
         return pln_match_refuse(m, "target ort has it with a sum only");
     return PLN_OK;
+}
+
+/* Whether `op` follows (behind a Cast, too) with an operand that could be scale or bias: then
+ * this is the inner part of the norm. */
+static bool is_followed_by(pln_match *m, const char *op)
+{
+    int64_t axis;
+    pln_norm o;
+    const pln_value *out = m->root->out[0];
+    const pln_node *u = pln_value_only_user(out);
+    if (u && pln_node_is(u, "Cast") && u->graph == m->root->graph) {
+        out = u->out[0];
+        u = pln_value_only_user(out);
+    }
+    if (!u || !pln_node_is(u, op) || u->graph != m->root->graph || u->n_in != 2)
+        return false;
+    const pln_value *v = u->in[u->in[0] == out];
+    if (pln_norm_read(m, &o) != PLN_OK)
+        return false;
+    return (pln_norm_is_of_last(&o, &axis) && lies_on(o.x, v, axis)) ||
+           (pln_norm_is_by_channel(&o) && pln_value_is_by_channel(v, o.x));
 }
 
 static pln_status check_layer(pln_match *m)
@@ -109,27 +89,11 @@ static pln_status check_layer(pln_match *m)
     return check_norm(m, true);
 }
 
-static bool has_shape_of_scale(pln_match *m, const pln_value *v)
+static pln_status check_rms(pln_match *m)
 {
-    int64_t axis;
-    pln_value *x;
-    bool centred;
-    return find_x(m, &x, &centred) == PLN_OK &&
-           are_last_axes(pln_match_val(m, "a"), pln_value_rank(x), &axis) &&
-           lies_on(x, v, axis);
+    return check_norm(m, false);
 }
 
-/* Whether `op` follows with an operand that could be scale or bias: then this is the
- * inner part of the norm. */
-static bool is_followed_by(pln_match *m, const char *op)
-{
-    const pln_value *out = m->root->out[0];
-    const pln_node *u = pln_value_only_user(out);
-    return u && pln_node_is(u, op) && u->graph == m->root->graph && u->n_in == 2 &&
-           has_shape_of_scale(m, u->in[u->in[0] == out]);
-}
-
-/* A root without bias. */
 static pln_status check_layer_scale(pln_match *m)
 {
     if (is_followed_by(m, "Add"))
@@ -137,87 +101,50 @@ static pln_status check_layer_scale(pln_match *m)
     return check_norm(m, true);
 }
 
-/* TensorFlow's order: x k + (c - mean k) with k = g / deviation. */
-static pln_status check_layer_tf(pln_match *m)
-{
-    pln_value *x;
-    bool centred;
-    PLN_TRY(check_norm(m, true));
-    PLN_TRY(find_x(m, &x, &centred));
-    if (x != pln_match_val(m, "z") || pln_match_val(m, "n")->def->in[1] != pln_match_val(m, "m"))
-        return pln_match_refuse(m, "another input or mean than that of the variance");
-    return PLN_OK;
-}
-
-static pln_status check_rms(pln_match *m)
-{
-    return check_norm(m, false);
-}
-
-#define MOST_ONES 4096
-
-/* Neither scale nor bias: a scale of ones. */
-static pln_status check_bare(pln_match *m, bool centred)
-{
-    pln_value *x;
-    bool is_centred;
-    if (is_followed_by(m, "Mul"))
-        return pln_match_refuse(m, "a scale follows");
-    PLN_TRY(check_norm(m, centred));
-    PLN_TRY(find_x(m, &x, &is_centred));
-    int64_t axis, count = 1;
-    const int rank = pln_value_rank(x);
-    are_last_axes(pln_match_val(m, "a"), rank, &axis);
-    for (int64_t i = axis; i < 0; i++) {
-        if (rank + i < 0 || !pln_dim_is_known(x->type.shape.dims[rank + i]))
-            return pln_match_refuse(m, "the size of what is normalized is not known");
-        count *= x->type.shape.dims[rank + i].value;
-        if (count > MOST_ONES)
-            return pln_match_refuse(m, "its scale of ones would be large");
-    }
-    return PLN_OK;
-}
-
 static pln_status check_layer_bare(pln_match *m)
 {
-    return check_bare(m, true);
+    pln_norm o;
+    if (is_followed_by(m, "Mul") || is_followed_by(m, "Add"))
+        return pln_match_refuse(m, "a scale or bias follows");
+    PLN_TRY(pln_norm_read(m, &o));
+    if (pln_norm_is_by_channel(&o) && o.rank > 3)
+        return pln_match_refuse(m, "an instance norm");
+    return check_norm(m, true);
 }
 
 static pln_status check_rms_bare(pln_match *m)
 {
-    return check_bare(m, false);
+    if (is_followed_by(m, "Mul"))
+        return pln_match_refuse(m, "a scale follows");
+    return check_norm(m, false);
 }
 
-static pln_value *ones(pln_patch *p, const pln_value *x, int64_t axis)
+/* TensorFlow's order: x k + (c - mean k) with k = g / deviation. */
+static pln_status check_layer_tf(pln_match *m)
 {
-    int64_t dims[PLN_MAX_RANK];
-    pln_tensor *t = NULL;
-    const int rank = pln_value_rank(x);
-    for (int64_t i = axis; i < 0; i++)
-        dims[i - axis] = x->type.shape.dims[rank + i].value;
-    if (pln_tensor_make(p->graph->model->alloc, x->type.dtype, (int)-axis, dims, &t,
-                        NULL) != PLN_OK)
-        return NULL;
-    for (int64_t i = 0; i < pln_tensor_size(t); i++)
-        pln_tensor_set_f64(t, i, 1);
-    return pln_patch_const(p, t, "ones");
+    pln_norm o;
+    PLN_TRY(check_norm(m, true));
+    PLN_TRY(pln_norm_read(m, &o));
+    if (o.x != pln_match_val(m, "z") || pln_match_val(m, "n")->def->in[1] != pln_match_val(m, "w"))
+        return pln_match_refuse(m, "another input or mean than that of the variance");
+    return PLN_OK;
 }
 
 static pln_status build_norm(pln_match *m, pln_patch *p, const char *op)
 {
-    int64_t axis;
-    double eps;
-    pln_value *x;
-    bool centred;
-    PLN_TRY(find_x(m, &x, &centred));
-    are_last_axes(pln_match_val(m, "a"), pln_value_rank(x), &axis);
-    pln_value_is_splat(pln_match_val(m, "e"), &eps);
-    pln_value *in[3] = { x, pln_match_val(m, "g"), pln_match_val(m, "c") };
-    if (!in[1] && !(in[1] = ones(p, x, axis)))
-        return PLN_E_NOMEM;
-    pln_node *n = pln_patch_add(p, op, in, 3, 1);
+    int64_t axis, dims[PLN_MAX_RANK];
+    pln_norm o;
+    PLN_TRY(pln_norm_read(m, &o));
+    pln_norm_is_of_last(&o, &axis);
+    for (int64_t i = axis; i < 0 && o.rank + i >= 0; i++)
+        dims[i - axis] = o.x->type.shape.dims[o.rank + i].value;
+    pln_value *in[3] = { o.x, NULL, NULL };
+    in[1] = pln_norm_operand(m, p, &o, "g", o.factor, 1, dims, (int)-axis);
+    if (pln_match_val(m, "c"))
+        in[2] = pln_norm_operand(m, p, &o, "c", 1, 0, dims, (int)-axis);
+    pln_node *n = in[1] ? pln_patch_add(p, op, in, 3, 1) : NULL;
     if (!n || pln_node_set_int(n, "axis", axis) != PLN_OK ||
-        pln_node_set_float(n, "epsilon", (float)eps) != PLN_OK)
+        pln_node_set_float(n, "epsilon", (float)o.epsilon) != PLN_OK)
         return PLN_E_NOMEM;
     pln_patch_replace(p, m->root->out[0], n->out[0]);
     return PLN_OK;
@@ -233,84 +160,80 @@ static pln_status rms_norm(pln_match *m, pln_patch *p)
     return build_norm(m, p, "RMSNormalization");
 }
 
-/* ---- softmax -------------------------------------------------------------------- */
+/* ---- norms in a wider type --------------------------------------------------------- */
 
-static pln_status check_softmax(pln_match *m)
+static pln_value *cast_to(pln_patch *p, pln_value *v, pln_dtype dt)
 {
-    int64_t a[PLN_MAX_RANK], b[PLN_MAX_RANK];
-    size_t na, nb;
-    const int rank = pln_value_rank(pln_match_val(m, "x"));
-    const pln_value *av = pln_match_val(m, "a"), *bv = pln_match_val(m, "b");
-    if (!pln_value_get_ints(av, a, PLN_MAX_RANK, &na) ||
-        !pln_value_get_ints(bv, b, PLN_MAX_RANK, &nb) || na != 1 || nb != 1)
-        return pln_match_refuse(m, "not over one axis");
-    if (a[0] != b[0] && (rank < 0 || (a[0] - b[0] != rank && b[0] - a[0] != rank)))
-        return pln_match_refuse(m, "maximum and sum over different axes");
+    pln_node *n = v ? pln_patch_add(p, "Cast", &v, 1, 1) : NULL;
+    return n && pln_node_set_int(n, "to", dt) == PLN_OK ? n->out[0] : NULL;
+}
+
+/* In float of what was cast to it, and back: so the operator computes by itself. */
+static pln_status narrow(pln_match *m, pln_patch *p)
+{
+    pln_value *x = pln_match_val(m, "x"), *c = pln_match_val(m, "c");
+    const pln_dtype dt = x->type.dtype;
+    if (pln_match_val(m, "w")->type.dtype != PLN_DT_F32 || m->root->out[0]->type.dtype != dt ||
+        (dt != PLN_DT_F16 && dt != PLN_DT_BF16))
+        return pln_match_refuse(m, "not from a half and back");
+    pln_value *in[3] = { x, cast_to(p, pln_match_val(m, "g"), dt), NULL };
+    in[2] = cast_to(p, c, dt);
+    pln_node *n = pln_patch_copy(p, pln_match_node(m, "o"), in, c ? 3 : 2);
+    pln_patch_replace(p, m->root->out[0], n ? n->out[0] : NULL);
     return PLN_OK;
 }
 
-static pln_status softmax(pln_match *m, pln_patch *p)
+/* ---- norms of length 1 ----------------------------------------------------------- */
+
+/* Where the length is 0, the original is no number. */
+static pln_status lp_norm(pln_match *m, pln_patch *p)
 {
-    int64_t a[PLN_MAX_RANK];
-    size_t na;
+    int64_t axis;
+    size_t n;
     pln_value *x = pln_match_val(m, "x");
-    pln_value_get_ints(pln_match_val(m, "a"), a, PLN_MAX_RANK, &na);
-    pln_node *n = pln_patch_add(p, "Softmax", &x, 1, 1);
-    if (!n || pln_node_set_int(n, "axis", a[0]) != PLN_OK)
+    const pln_node *length = pln_match_node(m, "l");
+    if (length->n_in < 2 || !pln_value_get_ints(length->in[1], &axis, 1, &n) || n != 1)
+        return pln_match_refuse(m, "not along one axis");
+    if (!pln_dtype_is_float(x->type.dtype))
+        return pln_match_refuse(m, "not a float");
+    pln_node *lp = pln_patch_add(p, "LpNormalization", &x, 1, 1);
+    if (!lp || pln_node_set_int(lp, "axis", axis) != PLN_OK ||
+        pln_node_set_int(lp, "p", pln_node_is(length, "ReduceL1") ? 1 : 2) != PLN_OK)
         return PLN_E_NOMEM;
-    pln_patch_replace(p, m->root->out[0], n->out[0]);
+    pln_patch_replace(p, m->root->out[0], lp->out[0]);
     return PLN_OK;
 }
-
-/* The mean of the squares of n, its root, and n divided by that. */
-#define MS   "Add~(ReduceMean<keepdims=1>(sq=Pow|Mul(n, _), a#), e#)"
-#define ROOT "Sqrt(" MS ")"
-#define POW  "Pow(" MS ", 0.5)"
 
 #define NORM(id, pattern, check_it, make, since)                        \
     {                                                                   \
         .name = id, .match = pattern, .check = check_it, .build = make, \
         .contract = PLN_REASSOC, .opset = since, .stated = true         \
     }
-
-#define NORMS(op)                                                                 \
-    NORM("layer-norm", "Add~(Mul~!(" op ", g), c)", check_layer, layer_norm, 17), \
-        NORM("layer-norm", "Mul~(" op ", g)", check_layer_scale, layer_norm, 17), \
-        NORM("rms-norm", "Mul~(" op ", g)", check_rms, rms_norm, 23)
-#define LAYER_TF(inverse)                                                        \
-    NORM("layer-norm",                                                           \
-         "Add~(Mul~!(z, k=Mul~(" inverse ", g)), Sub!(c, Mul~!(m, k)))", check_layer_tf, \
-         layer_norm, 17)
-#define BARE(op)                                              \
-    NORM("layer-norm", op, check_layer_bare, layer_norm, 17), \
-        NORM("rms-norm", op, check_rms_bare, rms_norm, 23)
+#define LAYER(pattern, check_it) NORM("layer-norm", pattern, check_it, layer_norm, 17)
+#define RMS(pattern, check_it)   NORM("rms-norm", pattern, check_it, rms_norm, 23)
 
 static const pln_rule rules[] = {
-    NORMS("Div!(n, " ROOT ")"),
-    NORMS("Div!(n, " POW ")"),
-    NORMS("Mul~!(n, Reciprocal(" ROOT "))"),
-    NORMS("Mul~!(n, Reciprocal(" POW "))"),
-    NORMS("Mul~!(n, Div(1, " ROOT "))"),
-    NORMS("Mul~!(n, Pow(" MS ", -0.5))"),
-    LAYER_TF("Reciprocal(" ROOT ")"),
-    LAYER_TF("Div(1, " ROOT ")"),
-    LAYER_TF("Pow(" MS ", -0.5)"),
-    BARE("Div(n, " ROOT ")"),
-    BARE("Div(n, " POW ")"),
-    BARE("Mul~(n, Reciprocal(" ROOT "))"),
-    BARE("Mul~(n, Div(1, " ROOT "))"),
-    BARE("Mul~(n, Pow(" MS ", -0.5))"),
-    { .name = "softmax",
-      .match = "Div(e=Exp(Sub!(x, ReduceMax<keepdims=1>(x, a#))), "
-               "ReduceSum<keepdims=1>(e, b#))",
-      .check = check_softmax,
-      .build = softmax,
+    LAYER(PLN_NORM_FULL, check_layer),
+    LAYER(PLN_NORM_SCALE, check_layer_scale),
+    LAYER(PLN_NORM_BIAS, check_layer),
+    LAYER(PLN_NORM_PARTS "Add~(Mul~!(z, t=Mul~($inv, g)), Sub!(c, Mul~!(w, t)))",
+          check_layer_tf),
+    LAYER(PLN_NORM_BARE, check_layer_bare),
+    RMS(PLN_NORM_SCALE, check_rms),
+    RMS(PLN_NORM_BARE, check_rms_bare),
+    { .name = "narrow-norm",
+      .match = "Cast(o=LayerNormalization|RMSNormalization!<stash_type=1>(w=Cast(x), g#, c?#))",
+      .build = narrow,
+      .contract = PLN_REASSOC },
+    { .name = "lp-norm",
+      .match = "Div(x, l=ReduceL2|ReduceL1!<keepdims=1>(x, ...))",
+      .build = lp_norm,
       .contract = PLN_REASSOC,
-      .opset = 13 },
+      .opset = 1 },
 };
 
 const pln_pass pln_pass_fuse_norm = {
     .name = "fuse-norm",
-    .brief = "turns spelled-out layer norms, RMS norms and softmaxes into one node",
+    .brief = "turns spelled-out layer norms, RMS norms and norms of length 1 into one node",
     PLN_RULES(rules),
 };

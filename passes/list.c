@@ -38,14 +38,17 @@
     X(factors)        \
     X(fuse_norm)      \
     X(fuse_group_norm) \
+    X(fuse_softmax)   \
     X(fuse_attention) \
     X(fuse_act)       \
+    X(fuse_rectifier) \
     X(fuse_rotary)    \
     X(fuse_rnn)       \
     X(fuse_matmul)    \
     X(fuse_gemm)      \
     X(fuse_conv)      \
     X(fuse_skip)      \
+    X(fuse_glu)       \
     X(dequantize)     \
     X(qdq)            \
     X(uniform)        \

@@ -86,9 +86,9 @@ static bool attr_is(const pln_node *n, const pln_pat_attr *want)
 static bool op_is(const pln_pat *p, const pln_node *n)
 {
     for (int i = 0; i < p->n_ops; i++)
-        if (p->op[i] == n->op_type &&
-            (p->domain[i] == n->domain ||
-             (!*p->domain[i] && n->op && !*n->op->domain && !strcmp(n->domain, "planish"))))
+        if (p->op[i].type == n->op_type &&
+            (p->op[i].domain == n->domain || (!*p->op[i].domain && n->op &&
+                                              !*n->op->domain && !strcmp(n->domain, "planish"))))
             return true;
     return false;
 }
@@ -196,7 +196,7 @@ static bool solve_op(pln_match *m, const goal *g, const pln_pat *p)
     }
     if (!fits)
         return miss(m, "'%s' comes from %s, not %s", name_of(g->v),
-                    n ? n->op_type : "no node", p->op[0]);
+                    n ? n->op_type : "no node", p->op[0].type);
     return false;
 }
 

@@ -55,12 +55,16 @@ typedef struct pln_pat_attr {
     const char *s;
 } pln_pat_attr;
 
+typedef struct pln_pat_name {
+    const char *type, *domain; /* interned */
+} pln_pat_name;
+
 typedef struct pln_pat {
     uint8_t kind, flags, n_ops, n_args, n_attrs;
     int8_t bind; /* index of the name; -1 */
     int8_t arg[PLN_PAT_ARGS];
-    const char *op[PLN_PAT_OPS], *domain[PLN_PAT_OPS]; /* interned */
-    pln_pat_attr attr[PLN_PAT_ATTRS];
+    const pln_pat_name *op;
+    const pln_pat_attr *attr;
     double number;
 } pln_pat;
 

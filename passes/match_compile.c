@@ -153,18 +153,22 @@ static pln_status parse_attr(parser *p, pln_pat_attr *a)
 
 static pln_status parse_attrs(parser *p, int pat)
 {
+    pln_pat *o = &p->out->pat[pat];
+    pln_pat_attr *attr = PLN_NEW_ARRAY(p->arena, pln_pat_attr, PLN_PAT_ATTRS);
+    if (!attr)
+        return pln_oom(p->err);
+    o->attr = attr;
     while (!accept(p, '>')) {
-        pln_pat *o = &p->out->pat[pat];
         if (o->n_attrs == PLN_PAT_ATTRS)
             return fail(p, "too many attributes");
-        PLN_TRY(parse_attr(p, &o->attr[o->n_attrs++]));
+        PLN_TRY(parse_attr(p, &attr[o->n_attrs++]));
         accept(p, ',');
     }
     return PLN_OK;
 }
 
 /* One operator name at the cursor, with its domain. */
-static pln_status parse_op(parser *p, pln_pat *o)
+static pln_status parse_op(parser *p, pln_pat_name *o)
 {
     size_t len = peek_word(p);
     if (!len)
@@ -179,15 +183,22 @@ static pln_status parse_op(parser *p, pln_pat *o)
         if (!len)
             return fail(p, "operator expected");
     }
-    if (o->n_ops == PLN_PAT_OPS)
-        return fail(p, "too many alternatives");
     p->at += len;
-    o->op[o->n_ops] = pln_name_intern(p->names, word, len);
-    o->domain[o->n_ops] = domain ? pln_name_cstr(p->names, domain) : NULL;
-    if (!o->op[o->n_ops] || !o->domain[o->n_ops])
-        return pln_oom(p->err);
-    o->n_ops++;
-    return PLN_OK;
+    o->type = pln_name_intern(p->names, word, len);
+    o->domain = domain ? pln_name_cstr(p->names, domain) : NULL;
+    return o->type && o->domain ? PLN_OK : pln_oom(p->err);
+}
+
+static pln_status parse_ops(parser *p, pln_pat *o)
+{
+    pln_pat_name op[PLN_PAT_OPS];
+    do {
+        if (o->n_ops == PLN_PAT_OPS)
+            return fail(p, "too many alternatives");
+        PLN_TRY(parse_op(p, &op[o->n_ops++]));
+    } while (accept(p, '|'));
+    o->op = pln_arena_dup(p->arena, op, o->n_ops * sizeof *op);
+    return o->op ? PLN_OK : pln_oom(p->err);
 }
 
 static pln_status parse_pattern(parser *p, int *out, int depth);
@@ -226,9 +237,7 @@ static pln_status parse_args(parser *p, int pat, int depth)
 static pln_status parse_op_pattern(parser *p, int *out, int depth)
 {
     PLN_TRY(new_pat(p, PLN_PAT_OP, out));
-    do
-        PLN_TRY(parse_op(p, &p->out->pat[*out]));
-    while (accept(p, '|'));
+    PLN_TRY(parse_ops(p, &p->out->pat[*out]));
     for (;;) {
         pln_pat *o = &p->out->pat[*out];
         if (accept(p, '~'))

@@ -13,20 +13,20 @@
 
 #define CLEAN  "(noop,merge,reshape,pieces,picks,depth,upsample,labels,clamp,qdq,fold,shape,control,loops,inline,cse,dce)*"
 #define FOLD                                                                   \
-    "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-group-norm,fuse-attention,fuse-act,fuse-rotary," \
+    "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-group-norm,fuse-softmax,fuse-attention,fuse-act,fuse-rectifier,fuse-rotary," \
     "fold-input,fold-affine,fold-order"
-#define FUSE   "fuse-matmul,fuse-gemm,fuse-conv,fuse-skip"
+#define FUSE   "fuse-matmul,fuse-gemm,fuse-conv,fuse-skip,fuse-glu"
 #define TO_MS  "to-ms-attention,transpose,between,gemm,fuse-skip,to-ms-act,to-ms-quant,to-ms-product"
 /* Norms before Transposes: they are along the last axis, and found there. */
-#define SIMPLE CLEAN ",einsum,fuse-rnn,fuse-norm,fuse-group-norm,fuse-act,transpose," FOLD
+#define SIMPLE CLEAN ",einsum,fuse-rnn,fuse-norm,fuse-group-norm,fuse-softmax,fuse-act,fuse-rectifier,transpose," FOLD
 #define REWRITE "(" SIMPLE ",fold-pad,reassoc,algebra,factors,between,channels,conv-sum,gemm)*"
 
 /* A file keeps the form in which its weights are stored; a session unpacks them. */
 const char *pln_pipeline_of_level(int level, pln_target target, bool session)
 {
-    static const char *const file[] = { "", CLEAN, REWRITE };
+    static const char *const file[] = { "", CLEAN, REWRITE ",fuse-glu" };
     static const char *const fused[] = {
-        [PLN_TARGET_ONNX] = REWRITE ",cse,dce",
+        [PLN_TARGET_ONNX] = REWRITE ",fuse-glu,cse,dce",
         [PLN_TARGET_ORT] = REWRITE "," TO_MS ",unstate,(" CLEAN ",transpose)*",
         [PLN_TARGET_PLANISH] = REWRITE "," FUSE ",lower-qdq,lower-narrow,cse,dce,state-fused,absorb-made",
     };

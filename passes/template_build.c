@@ -180,7 +180,10 @@ static pln_status make_node(builder *b, const pln_term *t, uint32_t n_out, pln_v
     pln_value *in[PLN_TEMPLATE_ARGS];
     for (int i = 0; i < t->n_args; i++)
         PLN_TRY(make_term(b, t->arg[i], 1, &in[i]));
-    pln_node *n = pln_patch_add_in(b->p, t->domain, t->op, in, (uint32_t)t->n_args, n_out);
+    const uint32_t n_in = (uint32_t)t->n_args;
+    pln_node *n = !*t->domain && b->m->ctx->rule->stated
+                      ? pln_patch_add(b->p, t->op, in, n_in, n_out)
+                      : pln_patch_add_in(b->p, t->domain, t->op, in, n_in, n_out);
     if (!n)
         return b->p->failed;
     memcpy(out, n->out, n_out * sizeof *out);

@@ -25,7 +25,8 @@ static const pln_rule rules[] = {
         "com.microsoft.QuickGelu<alpha = n.alpha>(x)"),
     ACT("quick-gelu", "Mul~(x, Sigmoid!(x))", "",
         "com.microsoft.QuickGelu<alpha = 1.0>(x)"),
-    /* before its operators were merged in ONNX Runtime's way */
+    /* of a file that has the operator already: ONNX Runtime's own, or one of an earlier run
+     * whose Add had other users then */
     ACT("bias-gelu", "com.microsoft.Gelu(Add~!(x, b#))", BIAS,
         "com.microsoft.BiasGelu(x, b)"),
 };

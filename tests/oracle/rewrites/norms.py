@@ -119,3 +119,141 @@ CASES += [
          values={"to": np.array([0, 4, -1]), "ones": np.ones(4), "zeros": np.zeros(4)},
          most=1, opset=13, args=PLANISH),
 ]
+
+VALUES.update({"n": 8.0, "rn": 1 / 8, "root_n": 8 ** 0.5, "zero": 0.0, "tiny": 1e-12,
+               "ax0": np.array([1]), "ax23": np.array([2, 3]), "eps9": 1e-9})
+MORE = ", ".join("float " + v for v in ("mhalf", "n", "rn", "root_n", "zero", "tiny", "eps9"))
+MORE = WEIGHTS + ", " + MORE + ", int64[1] ax0"
+FINISH = "e = Add(v, eps) t = Sqrt(e) q = Div(d, t) "
+
+
+def forms(name, texts, opset, most=1, **more):
+    """Ways to write one norm: each becomes `most` nodes."""
+    for k, text in enumerate(texts):
+        CASES.append(spelled("%s_%d" % (name, k), text, most, opset, weights=MORE, **more))
+
+
+forms("layer_sum", [
+    "u = ReduceSum(x, ax) m = Div(u, n) d = Sub(x, m) s = Mul(d, d) w = ReduceSum(s, ax) "
+    "v = Div(w, n) " + FINISH + "o = Mul(q, g) y = Add(o, c)",
+    "u = ReduceSum(x, ax) m = Mul(rn, u) d = Sub(x, m) w = ReduceSumSquare(d, ax) "
+    "v = Mul(w, rn) " + FINISH + "o = Mul(q, g) y = Add(o, c)",
+], 18)
+forms("layer_fast_variance", [
+    "m = ReduceMean(x, ax) d = Sub(x, m) s = Mul(x, x) u = ReduceMean(s, ax) w = Mul(m, m) "
+    "v = Sub(u, w) " + FINISH + "o = Mul(q, g) y = Add(o, c)",
+    "m = ReduceMean(x, ax) d = Sub(x, m) s = Pow(x, two) u = ReduceMean(s, ax) w = Pow(m, two) "
+    "v0 = Sub(u, w) v = Max(v0, zero) e = Add(v, eps) t = Sqrt(e) r = Reciprocal(t) "
+    "k = Mul(r, g) o = Mul(d, k) y = Add(o, c)",
+], 18)
+forms("layer_scale_first", [
+    "m = ReduceMean(x, ax) d = Sub(x, m) s = Mul(d, d) v = ReduceMean(s, ax) e = Add(v, eps) "
+    "r = Pow(e, mhalf) k = Mul(r, g) o = Mul(d, k) y = Add(c, o)",
+], 18)
+forms("layer_bias_only", [
+    "m = ReduceMean(x, ax) d = Sub(x, m) s = Mul(d, d) v = ReduceMean(s, ax) " + FINISH +
+    "y = Add(q, c)",
+], 18)
+# an epsilon behind the root, and a variance with n - 1
+forms("no_layer", [
+    "m = ReduceMean(x, ax) d = Sub(x, m) s = Mul(d, d) v = ReduceMean(s, ax) t = Sqrt(v) "
+    "e = Add(t, eps) q = Div(d, e) o = Mul(q, g) y = Add(o, c)",
+], 18, None)
+forms("rms_sum", [
+    "w = ReduceSumSquare(x, ax) v = Div(w, n) e = Add(v, eps) t = Sqrt(e) q = Div(x, t) "
+    "y = Mul(q, g)",
+    "s = Mul(x, x) w = ReduceSum(s, ax) v = Mul(w, rn) e = Add(v, eps) r = Pow(e, mhalf) "
+    "q = Mul(x, r) y = Mul(q, g)",
+    "l = ReduceL2(x, ax) w = Pow(l, two) v = Div(w, n) e = Add(v, eps) t = Sqrt(e) "
+    "q = Div(x, t) y = Mul(q, g)",
+    "w = ReduceSumSquare(x, ax) e = Add(w, eps) t = Sqrt(e) r = Reciprocal(t) y = Mul(x, r)",
+    "s = Pow(x, two) v = ReduceMean(s, ax) e = Add(v, eps) t = Sqrt(e) r = Div(one, t) "
+    "k = Mul(r, g) y = Mul(k, x)",
+], 23)
+forms("lp", [
+    "l = ReduceL2(x, ax) y = Div(x, l)",
+    "s = Mul(x, x) w = ReduceSum(s, ax) l = Sqrt(w) y = Div(x, l)",
+    "l = ReduceL2(x, ax0) r = Reciprocal(l) y = Mul(x, r)",
+    "a = Abs(x) l = ReduceSum(a, ax) y = Div(x, l)",
+    "l = ReduceL1(x, ax0) y = Div(x, l)",
+], 18)
+forms("lp_22", ["l = ReduceL2(x, ax) y = Div(x, l)"], 22)
+# a lower bound of the length is another function
+forms("no_lp", ["l = ReduceL2(x, ax) m = Max(l, tiny) y = Div(x, m)",
+                "l = ReduceL2(x, ax) m = Add(l, tiny) y = Div(x, m)"], 18, 3)
+forms("softmax", [
+    "m = ReduceMax(x, ax) d = Sub(x, m) e = Exp(d) s = ReduceSum(e, ax) r = Reciprocal(s) "
+    "y = Mul(e, r)",
+    "m = ReduceMax(x, ax0) d = Sub(x, m) y = Softmax <axis = 1> (d)",
+    "l = ReduceLogSumExp(x, ax0) d = Sub(x, l) y = Exp(d)",
+    "a = LogSoftmax <axis = 0> (x) y = Exp(a)",
+], 18)
+# without the maximum: where one element is infinite, the others are 0, not NaN
+forms("no_softmax", ["e = Exp(x) s = ReduceSum(e, ax) y = Div(e, s)"], 18, 3)
+forms("softmax_11", ["m = ReduceMax <axes = [2]> (x) d = Sub(x, m) e = Exp(d) "
+                     "s = ReduceSum <axes = [2]> (e) y = Div(e, s)"], 11)
+forms("log_softmax", [
+    "l = ReduceLogSumExp(x, ax) y = Sub(x, l)",
+    "e = Exp(x) s = ReduceSum(e, ax) l = Log(s) y = Sub(x, l)",
+    "m = ReduceMax(x, ax) d = Sub(x, m) e = Exp(d) s = ReduceSum(e, ax) l = Log(s) y = Sub(d, l)",
+    "m = ReduceMax(x, ax) d = Sub(x, m) e = Exp(d) s = ReduceSum(e, ax) l = Log(s) "
+    "a = Add(l, m) y = Sub(x, a)",
+    "m = ReduceMax(x, ax0) d = Sub(x, m) e = Exp(d) s = ReduceSum(e, ax0) q = Div(e, s) "
+    "y = Log(q)",
+    "m = ReduceMax(x, ax) d = Sub(x, m) l = ReduceLogSumExp(d, ax) y = Sub(d, l)",
+], 18)
+# maximum and sum over different axes are shifts of no softmax
+forms("softmax_axes_differ", ["m = ReduceMax(x, ax0) d = Sub(x, m) e = Exp(d) "
+                              "s = ReduceSum(e, ax) y = Div(e, s)"], 18, 5)
+CASES.append(Case("log_sum_exp", "(float[b, n, 8] x) => (float[b, n, 1] y) <int64[1] ax> "
+                  "{ m = ReduceMax(x, ax) d = Sub(x, m) e = Exp(d) s = ReduceSum(e, ax) "
+                  "l = Log(s) y = Add(m, l) }", values=VALUES, most=1, opset=18))
+
+# ---- float16, computed in float -----------------------------------------------------------
+HALF = "(float16[b, n, 8] x) => (float16[b, n, 8] y) <%s> { x32 = Cast <to = 1> (x) %s }"
+HALF_WEIGHTS = ("float16[8] g, float16[8] c, float[8] g32, float[8] c32, float eps, float two, "
+                "int64[1] ax")
+LAYER32 = ("m = ReduceMean(x32, ax) d = Sub(x32, m) s = Pow(d, two) v = ReduceMean(s, ax) "
+           "e = Add(v, eps) t = Sqrt(e) q = Div(d, t) ")
+RMS32 = ("s = Pow(x32, two) v = ReduceMean(s, ax) e = Add(v, eps) t = Sqrt(e) q = Div(x32, t) ")
+for k, (text, opset) in enumerate([
+        (LAYER32 + "h = Cast <to = 10> (q) o = Mul(h, g) y = Add(o, c)", 18),
+        (LAYER32 + "o = Mul(q, g32) a = Add(o, c32) y = Cast <to = 10> (a)", 18),
+        (LAYER32 + "y = Cast <to = 10> (q)", 18),
+        (RMS32 + "h = Cast <to = 10> (q) y = Mul(g, h)", 23),
+        (RMS32 + "o = Mul(q, g32) y = Cast <to = 10> (o)", 23),
+        (RMS32 + "y = Cast <to = 10> (q)", 23)]):
+    CASES.append(Case("half_%d" % k, HALF % (HALF_WEIGHTS, text), values=VALUES, most=1,
+                      opset=opset, tol=2e-3))
+
+# ---- images --------------------------------------------------------------------------------
+IMAGE = "(float[b, 8, 4, 6] x) => (float[b, 8, 4, 6] y) <%s> { %s }"
+IMAGE_WEIGHTS = ("float[8, 1, 1] g, float[1, 8, 1, 1] c, float eps, float two, int64[2] ax23, "
+                 "int64[3] to, int64[5] to5, int64[1] axm, int64[3] ax5, float eps9, "
+                 "int64[3] ax_mvn")
+VALUES.update({"to": np.array([0, 4, -1]), "to5": np.array([0, 4, 2, 4, 6]),
+               "axm": np.array([2]), "ax5": np.array([2, 3, 4]), "ax_mvn": np.array([0, 2, 3])})
+
+
+def image(name, text, most, opset=21, **more):
+    CASES.append(Case(name, IMAGE % (IMAGE_WEIGHTS, text), values=VALUES, most=most, opset=opset,
+                      **more))
+
+
+def moments(x, ax):
+    return ("m = ReduceMean(%s, %s) d = Sub(%s, m) s = Mul(d, d) v = ReduceMean(s, %s) "
+            "e = Add(v, eps) t = Sqrt(e) q = Div(d, t) " % (x, ax, x, ax))
+
+
+SCALED = "o = Mul(q, g) y = Add(o, c)"
+image("instance_norm", moments("x", "ax23") + SCALED, 1)
+image("instance_norm_bare", moments("x", "ax23").replace("q = ", "y = "), 1)
+image("instance_norm_bias", moments("x", "ax23") + "y = Add(q, c)", 1)
+image("group_norm_spelled", "r = Reshape(x, to) z = Shape(x) " + moments("r", "axm") +
+      "w = Reshape(q, z) o = Mul(w, g) y = Add(o, c)", 1)
+image("group_norm_five", "r = Reshape(x, to5) z = Shape(x) " + moments("r", "ax5") +
+      "w = Reshape(q, z) o = Mul(w, g) y = Add(o, c)", 1)
+image("group_norm_spelled_18", "r = Reshape(x, to) z = Shape(x) " + moments("r", "axm") +
+      "w = Reshape(q, z) o = Mul(w, g) y = Add(o, c)", 5, opset=18)
+image("mvn", "m = ReduceMean(x, ax_mvn) d = Sub(x, m) s = Pow(x, two) u = ReduceMean(s, ax_mvn) "
+      "w = Pow(m, two) v = Sub(u, w) t = Sqrt(v) e = Add(t, eps9) y = Div(d, e)", 1)
