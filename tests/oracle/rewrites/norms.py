@@ -180,7 +180,7 @@ forms("lp", [
 forms("lp_22", ["l = ReduceL2(x, ax) y = Div(x, l)"], 22)
 # a lower bound of the length is another function
 forms("no_lp", ["l = ReduceL2(x, ax) m = Max(l, tiny) y = Div(x, m)",
-                "l = ReduceL2(x, ax) m = Add(l, tiny) y = Div(x, m)"], 18, 3)
+                "l = ReduceL2(x, ax) m = Add(l, eps) y = Div(x, m)"], 18, 3)
 forms("softmax", [
     "m = ReduceMax(x, ax) d = Sub(x, m) e = Exp(d) s = ReduceSum(e, ax) r = Reciprocal(s) "
     "y = Mul(e, r)",
