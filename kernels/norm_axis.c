@@ -6,6 +6,7 @@
 #include "kernels/norm.h"
 #include "kernels/type_sets.h"
 #include "kernels/vec.h"
+#include "src/util/parallel.h"
 
 #include <math.h>
 #include <string.h>
@@ -98,6 +99,111 @@ static pln_status lp_ref(pln_call *c, pln_error *err)
     }
     return PLN_OK;
 }
+
+typedef struct lp_job {
+    const float *x;
+    float *y;
+    pln_axis a;
+    bool p1;
+} lp_job;
+
+/* Where squares leave the range of float, the length is a sum in double. */
+static float safe_length(const float *x, int64_t n, int64_t stride, float length, bool p1)
+{
+    double sum = 0;
+    if (length > 1e-15f && length < 1e15f)
+        return length;
+    for (int64_t i = 0; i < n; i++) {
+        const double v = x[i * stride];
+        sum += p1 ? fabs(v) : v * v;
+    }
+    return (float)(p1 ? sum : sqrt(sum));
+}
+
+static void lp_rows(void *arg, int64_t begin, int64_t end)
+{
+    const lp_job *j = (const lp_job *)arg;
+    const pln_vec_fns *f = pln_vec();
+    const int64_t n = j->a.n;
+    for (int64_t r = begin; r < end; r++) {
+        const float *x = j->x + r * n;
+        const float fast = j->p1 ? f->sum_abs(x, n) : sqrtf(f->sum_square(x, n, 0));
+        const float length = safe_length(x, n, 1, fast, j->p1);
+        const float one = length == 0 ? 1 : length;
+        f->div(j->y + r * n, x, 1, &one, 0, n);
+    }
+}
+
+#define LP_COLUMNS 256
+
+/* Neighbours in memory belong to different vectors: some at a time. */
+static void lp_columns(const lp_job *j, int64_t o, int64_t first, int64_t width)
+{
+    float length[LP_COLUMNS] = { 0 }, t[LP_COLUMNS];
+    const pln_vec_fns *f = pln_vec();
+    const int64_t n = j->a.n, inner = j->a.inner;
+    const float *x = j->x + o * n * inner + first;
+    float *y = j->y + o * n * inner + first;
+    for (int64_t i = 0; i < n; i++) {
+        if (j->p1)
+            f->abs(t, x + i * inner, width, 0, 0);
+        if (j->p1)
+            f->add_to(length, t, width);
+        else
+            f->add_square_to(length, x + i * inner, width);
+    }
+    for (int64_t k = 0; k < width; k++) {
+        const float fast = j->p1 ? length[k] : sqrtf(length[k]);
+        const float v = safe_length(x + k, n, inner, fast, j->p1);
+        length[k] = v == 0 ? 1 : v;
+    }
+    for (int64_t i = 0; i < n; i++)
+        f->div(y + i * inner, x + i * inner, 1, length, 1, width);
+}
+
+static void lp_blocks(void *arg, int64_t begin, int64_t end)
+{
+    const lp_job *j = (const lp_job *)arg;
+    const int64_t blocks = (j->a.inner + LP_COLUMNS - 1) / LP_COLUMNS;
+    for (int64_t b = begin; b < end; b++) {
+        const int64_t first = b % blocks * LP_COLUMNS, rest = j->a.inner - first;
+        lp_columns(j, b / blocks, first, rest < LP_COLUMNS ? rest : LP_COLUMNS);
+    }
+}
+
+static pln_status lp_run(pln_call *c, pln_error *err)
+{
+    const lp_attrs *a = (const lp_attrs *)c->attrs;
+    int axis = 0;
+    (void)err;
+    if (c->in[0]->rank > 0)
+        pln_axis_normal(a->axis, c->in[0]->rank, &axis);
+    lp_job j = { PLN_DATA(const float, c->in[0]), PLN_DATA(float, c->out[0]),
+                 pln_axis_of(c->in[0], axis, axis + 1), a->p == 1 };
+    const int64_t n = j.a.n, blocks = (j.a.inner + LP_COLUMNS - 1) / LP_COLUMNS;
+    if (n < 1 || j.a.inner < 1)
+        return PLN_OK;
+    if (j.a.inner == 1)
+        pln_parallel_for(c->n_threads, j.a.outer, 1 + 16384 / n, lp_rows, &j);
+    else
+        pln_parallel_for(c->n_threads, j.a.outer * blocks, 1 + 16384 / LP_COLUMNS / n,
+                         lp_blocks, &j);
+    return PLN_OK;
+}
+
+static pln_status lp_prepare(pln_prep *p, pln_error *err)
+{
+    const lp_attrs *a = (const lp_attrs *)p->attrs;
+    int axis;
+    (void)err;
+    if (p->in[0]->dtype != PLN_DT_F32 || (a->p != 1 && a->p != 2) ||
+        (p->in[0]->rank > 0 && !pln_axis_normal(a->axis, p->in[0]->rank, &axis)))
+        return PLN_E_UNSUPPORTED;
+    p->layout_in[0] = PLN_LAYOUT_PLAIN;
+    return PLN_OK;
+}
+
+static const pln_impl lp_cpu = { "lp_norm_f32", lp_prepare, lp_run, NULL };
 
 /* ---- MeanVarianceNormalization ----------------------------------------------------- */
 
@@ -210,16 +316,17 @@ static pln_status mvn_prepare(pln_prep *p, pln_error *err)
 
 static const pln_impl mvn_cpu = { "mvn_f32", mvn_prepare, mvn_run, NULL };
 
-#define ROW(op, version, spec, type, fn)                                              \
+#define ROW(op, version, spec, type, fn, fast)                                        \
     {                                                                                 \
         .name = #op, .domain = "", .since = version, .in = { 1, 1 }, .out = { 1, 1 }, \
         .traits = PLN_OP_INPLACE, .types = "T:" PLN_TS_FLOAT, .sig = "T->T",          \
-        .attrs = spec, .attrs_size = sizeof(type), .infer = pln_infer_same, .ref = fn \
+        .attrs = spec, .attrs_size = sizeof(type), .infer = pln_infer_same,           \
+        .ref = fn, .cpu = fast                                                        \
     }
 
 const pln_op_desc pln_ops_norm_axis[] = {
-    ROW(LRN, 13, lrn_spec, lrn_attrs, lrn_ref),
-    ROW(LpNormalization, 22, lp_spec, lp_attrs, lp_ref),
+    ROW(LRN, 13, lrn_spec, lrn_attrs, lrn_ref, NULL),
+    ROW(LpNormalization, 22, lp_spec, lp_attrs, lp_ref, &lp_cpu),
     { .name = "MeanVarianceNormalization",
       .domain = "",
       .since = 13,
