@@ -216,7 +216,7 @@ static const pln_rule rules[] = {
     LAYER(PLN_NORM_FULL, check_layer),
     LAYER(PLN_NORM_SCALE, check_layer_scale),
     LAYER(PLN_NORM_BIAS, check_layer),
-    LAYER(PLN_NORM_PARTS "Add~(Mul~!(z, t=Mul~($inv, g)), Sub!(c, Mul~!(w, t)))",
+    LAYER(PLN_NORM_PARTS "Add~(Mul~!(z, t={Mul~($inv, g) | Div(g, $root)}), Sub!(c, Mul~!(w, t)))",
           check_layer_tf),
     LAYER(PLN_NORM_BARE, check_layer_bare),
     RMS(PLN_NORM_SCALE, check_rms),

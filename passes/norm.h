@@ -24,12 +24,12 @@
     PLN_NORM_ROOTS("{$var | Relu($var) | Max~($var, 0)}", "$ve", "$vroot", "$vinv")        \
     "$norm = {Div!(n, $root) | Mul~!(n, $inv)"                                             \
     "| Div!(n=Sub(x, m), $vroot) | Mul~!(n=Sub(x, m), $vinv)};"                            \
-    "$out = {$norm | Cast!($norm)};"
+    "$out = {$norm | Cast!($norm)}; $ginv = {Mul~!($inv, g) | Div!(g, $root)};"
 
 /* What follows the parts: a norm with scale and bias, with one of them, or with neither. */
-#define PLN_NORM_SCALED                                        \
-    "{Mul~!($out, g) | Mul~!(n, Mul~!($inv, g))"               \
-    "| Mul~!(n=Sub(x, m), Mul~!($vinv, g))}"
+#define PLN_NORM_SCALED                                                        \
+    "{Mul~!($out, g) | Mul~!(n, $ginv) | Div!(Mul~!(n, g), $root)"             \
+    "| Mul~!(n=Sub(x, m), {Mul~!($vinv, g) | Div!(g, $vroot)})}"
 #define PLN_NORM_FULL  PLN_NORM_PARTS "Add~(" PLN_NORM_SCALED ", c)"
 #define PLN_NORM_SCALE PLN_NORM_PARTS PLN_NORM_SCALED
 #define PLN_NORM_BIAS  PLN_NORM_PARTS "Add~($out, c)"

@@ -25,10 +25,11 @@ static const pln_rule rules[] = {
         "com.microsoft.QuickGelu<alpha = n.alpha>(x)"),
     ACT("quick-gelu", "Mul~(x, Sigmoid!(x))", "",
         "com.microsoft.QuickGelu<alpha = 1.0>(x)"),
-    /* of a file that has the operator already: ONNX Runtime's own, or one of an earlier run
-     * whose Add had other users then */
+    /* Files may hold the operators already, ONNX Runtime's own above all. */
     ACT("bias-gelu", "com.microsoft.Gelu(Add~!(x, b#))", BIAS,
         "com.microsoft.BiasGelu(x, b)"),
+    ACT("bias-fast-gelu", "com.microsoft.FastGelu(Add~!(x, b#))", BIAS,
+        "com.microsoft.FastGelu(x, b)"),
 };
 
 const pln_pass pln_pass_to_ms_act = {

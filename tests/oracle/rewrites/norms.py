@@ -149,6 +149,10 @@ forms("layer_fast_variance", [
 forms("layer_scale_first", [
     "m = ReduceMean(x, ax) d = Sub(x, m) s = Mul(d, d) v = ReduceMean(s, ax) e = Add(v, eps) "
     "r = Pow(e, mhalf) k = Mul(r, g) o = Mul(d, k) y = Add(c, o)",
+    "m = ReduceMean(x, ax) d = Sub(x, m) s = Mul(d, d) v = ReduceMean(s, ax) e = Add(v, eps) "
+    "t = Sqrt(e) k = Div(g, t) o = Mul(d, k) y = Add(c, o)",
+    "m = ReduceMean(x, ax) d = Sub(x, m) s = Mul(d, d) v = ReduceMean(s, ax) e = Add(v, eps) "
+    "t = Sqrt(e) k = Mul(g, d) o = Div(k, t) y = Add(c, o)",
 ], 18)
 forms("layer_bias_only", [
     "m = ReduceMean(x, ax) d = Sub(x, m) s = Mul(d, d) v = ReduceMean(s, ax) " + FINISH +
