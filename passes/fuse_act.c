@@ -23,6 +23,18 @@ static pln_status are_floats(pln_match *m)
     return pln_dtype_is_float(x->type.dtype) ? PLN_OK : pln_match_refuse(m, "not floats");
 }
 
+/* y is log(1 + e^(b x)) / b, as a quotient or as a product with c = 1 / b. */
+static pln_status inverse_slopes(pln_match *m)
+{
+    double b, c;
+    const pln_value *v = pln_match_val(m, "c");
+    if (!pln_value_is_splat(pln_match_val(m, "b"), &b) || !(b > 0))
+        return pln_match_refuse(m, "the slope is not one number above 0");
+    if (v && (!pln_value_is_splat(v, &c) || !(c * b > 1 - 1e-6 && c * b < 1 + 1e-6)))
+        return pln_match_refuse(m, "its factor does not undo the slope");
+    return PLN_OK;
+}
+
 #define ACT(id, since, pattern, text)                                     \
     {                                                                     \
         .name = id, .match = pattern, .check = is_float, .replace = text, \
@@ -129,6 +141,18 @@ static const pln_rule rules[] = {
         "| Add~(Relu(x), " OR("Softplus!($n)", "Log!(" ONE_EXP("$n") ")") ")"
         "| Sub(Relu(x), Log!(Sigmoid!(Abs!(x))))}",
         "Softplus(x)"),
+    /* what PyTorch writes for its threshold: from 17 on, both are the same float */
+    { .name = "softplus",
+      .match = "Where(Greater(x, t#), x, y=Softplus(x))",
+      .where = "value(t) >= 17 and type(x) != \"double\"",
+      .replace = "y",
+      .contract = PLN_REASSOC },
+    { .name = "softplus",
+      .match = "Where(Greater(u=Mul~(x, b#), t#), x, y={Div(Softplus(u), b) | Mul~(Softplus(u), c#)})",
+      .check = inverse_slopes,
+      .where = "value(t) >= 17 and type(x) != \"double\"",
+      .replace = "y",
+      .contract = PLN_REASSOC },
     ACT("sigmoid", 6,
         "{" ONE_OVER(ONE_EXP(MINUS("x"))) "| Div(e=Exp(x), Add~!(e, 1))"
         "| Add~(" HALF("Tanh!(" HALF("x") ")") ", 0.5)"

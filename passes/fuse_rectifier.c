@@ -167,6 +167,13 @@ static pln_status clip(pln_match *m, pln_patch *p)
 #define BELOW(p) "{Min~!(" p ", 0) | Clip!(" p ", lo?, 0)}"
 
 static const pln_rule rules[] = {
+    /* those that give NaN where x is NaN */
+    TEXT("shrink", 9, "Where({LessOrEqual(Abs(x), l#) | GreaterOrEqual(l#, Abs(x))}, 0, x)",
+         "value(l) >= 0", "Shrink<lambd = value(l), bias = 0.0>(x)"),
+    TEXT("shrink", 9,
+         "Where({Greater(Abs(x), l#) | Less(l#, Abs(x))},"
+         "Sub(x, Mul~(Sign(x), l)), Mul~(x, 0))",
+         "value(l) >= 0", "Shrink<lambd = value(l), bias = value(l)>(x)"),
     TEXT("relu", 6, "Max~(x, 0)", NULL, "Relu(x)"),
     TEXT("relu", 6, "Clip(x, 0)", NULL, "Relu(x)"),
     TEXT("relu", 6, SIGNS "{Where($neg, 0, x) | Mul~(x, Cast!($above))}", NULL, "Relu(x)"),

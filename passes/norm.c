@@ -36,6 +36,7 @@ static bool is_mean(const pln_norm *o, const pln_value *v, const pln_value *x)
 static pln_status find_x(pln_match *m, pln_norm *o)
 {
     pln_value *n = pln_match_val(m, "n"), *fast = pln_match_val(m, "x");
+    const pln_value *again = pln_match_val(m, "v");
     const pln_node *sub = n->def && pln_node_is(n->def, "Sub") ? n->def : NULL;
     const pln_node *mean = sub ? sub->in[1]->def : NULL;
     o->centred = mean && pln_node_is(mean, "ReduceMean") && mean->in[0] == sub->in[0];
@@ -45,6 +46,9 @@ static pln_status find_x(pln_match *m, pln_norm *o)
         return pln_match_refuse(m, "its axes are not known");
     if (o->centred && !is_mean(o, sub->in[1], o->x))
         return pln_match_refuse(m, "mean and variance over different axes");
+    if (again && (!o->centred || again->def->in[0] != o->x ||
+                  !is_mean(o, again->def->in[1], o->x)))
+        return pln_match_refuse(m, "the squares of something else");
     if (fast && (!o->centred || fast != o->x || !is_mean(o, pln_match_val(m, "m"), fast)))
         return pln_match_refuse(m, "the variance of something else");
     return PLN_OK;

@@ -13,14 +13,16 @@
 
 /* $norm is n divided by the root of its mean square over the axes `a`, where n may be x less
  * its mean; $inv is 1 / that root. The mean may be a sum over `k` or times `q`, or the sum
- * itself. The variance of n = x - m may be E[x^2] - m^2, too: $vnorm and $vinv. */
+ * itself. The variance of n = x - m may be E[x^2] - m^2, or that of v, with a mean of its own
+ * whose axis is counted from the other end: $var and what comes of it. */
 #define PLN_NORM_PARTS                                                                     \
     "$sq = {Mul(n, n) | Pow(n, 2)};"                                                       \
     "$sum = s={ReduceSumSquare<keepdims=1>(n, a#) | ReduceSum<keepdims=1>($sq, a#)"        \
     "| Pow(ReduceL2<keepdims=1>(n, a#), 2)};"                                              \
     "$mean = {ReduceMean<keepdims=1>($sq, a#) | Div($sum, k#) | Mul~($sum, q#) | $sum};"   \
     PLN_NORM_ROOTS("$mean", "$e", "$root", "$inv")                                         \
-    "$var = Sub(ReduceMean<keepdims=1>({Mul(x, x) | Pow(x, 2)}, a#), {Mul(m, m) | Pow(m, 2)});" \
+    "$var = {Sub(ReduceMean<keepdims=1>({Mul(x, x) | Pow(x, 2)}, a#), {Mul(m, m) | Pow(m, 2)})" \
+    "| ReduceMean<keepdims=1>({Mul(v=Sub(x, _), v) | Pow(v=Sub(x, _), 2)}, a#)};"          \
     PLN_NORM_ROOTS("{$var | Relu($var) | Max~($var, 0)}", "$ve", "$vroot", "$vinv")        \
     "$norm = {Div!(n, $root) | Mul~!(n, $inv)"                                             \
     "| Div!(n=Sub(x, m), $vroot) | Mul~!(n=Sub(x, m), $vinv)};"                            \

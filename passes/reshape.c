@@ -189,6 +189,20 @@ static pln_status set_keepdims(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
+/* A Reshape to what it gives with or without those axes. */
+static pln_status flip_keepdims(pln_match *m, pln_patch *p)
+{
+    const pln_node *r = pln_match_node(m, "r");
+    const bool keep = !pln_node_get_int(r, "keepdims", 1);
+    pln_node *n = pln_patch_copy(p, r, r->in, r->n_in);
+    if (!n || pln_node_set_int(n, "keepdims", keep) != PLN_OK)
+        return PLN_E_NOMEM;
+    if (!pln_patch_gives_type_of(p, n, out_of(m)))
+        return pln_match_refuse(m, "into another shape");
+    pln_patch_replace(p, out_of(m), n->out[0]);
+    return PLN_OK;
+}
+
 static pln_status one_reduction(pln_match *m, pln_patch *p)
 {
     const pln_node *inner = pln_match_node(m, "inner");
@@ -310,6 +324,10 @@ static pln_status one_expand(pln_match *m, pln_patch *p)
 
 #define VIEW "Reshape|Flatten|Squeeze|Unsqueeze"
 
+#define REDUCTION                                                                     \
+    "ReduceSum|ReduceMean|ReduceMax|ReduceMin|ReduceProd|ReduceL1|ReduceL2|ReduceSumSquare|" \
+    "ReduceLogSum|ReduceLogSumExp|ArgMax|ArgMin"
+
 static const pln_rule rules[] = {
     { .name = "squeeze-squeeze",
       .match = "Squeeze(inner=Squeeze!(x, a#), b#)",
@@ -318,10 +336,11 @@ static const pln_rule rules[] = {
       .match = "Unsqueeze(inner=Unsqueeze!(x, a#), b#)",
       .build = one_squeeze },
     { .name = "reduce-unsqueeze",
-      .match = "Unsqueeze|Squeeze(r=ReduceSum|ReduceMean|ReduceMax|ReduceMin|ReduceProd|"
-               "ReduceL1|ReduceL2|ReduceSumSquare|ReduceLogSum|ReduceLogSumExp|ArgMax|"
-               "ArgMin!(_, ...), b#)",
+      .match = "Unsqueeze|Squeeze(r=" REDUCTION "!(_, ...), b#)",
       .build = set_keepdims },
+    { .name = "reduce-reshape",
+      .match = "Reshape(r=" REDUCTION "!(_, ...), _)",
+      .build = flip_keepdims },
     { .name = "gather-axis",
       .match = "Unsqueeze|Squeeze(g=Gather!(x, i#), b#)",
       .build = gather_axis },

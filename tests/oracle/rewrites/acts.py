@@ -11,7 +11,8 @@ CONSTANTS = {"half": 0.5, "one": 1.0, "two": 2.0, "three": 3.0, "six": 6.0, "zer
              "k": 1.702, "sixth": 1 / 6, "mone": -1.0, "mtwo": -2.0, "mroot2": -2 ** 0.5,
              "mrroot2": -0.5 ** 0.5, "c12": 1.5957691216, "c3": 0.0356774081,
              "c32": 0.0713548163, "tenth": 0.1, "mtenth": -0.1, "nine": 0.45, "ten": 0.55,
-             "big": 1.5, "g": 1.0507, "ga": 1.0507 * 1.67326, "al": 1.67326, "mk": -1.702}
+             "big": 1.5, "g": 1.0507, "ga": 1.0507 * 1.67326, "al": 1.67326, "mk": -1.702,
+             "twenty": 20.0}
 
 
 def body(nodes, shape="n, 4"):
@@ -253,3 +254,15 @@ for k, form in enumerate([
         "r = Relu(x) n = Neg(x) m = Relu(n) a = Mul(s, m) y = Add(r, a)",
         "r = Relu(x) b = Abs(x) d = Sub(x, b) e = Mul(s, d) a = Mul(e, half) y = Add(r, a)"]):
     CASES.append(Case("prelu_%d" % k, PRELU % form, most=1, values=CONSTANTS, opset=17))
+
+family("softplus_threshold", [
+    "s = Softplus(x); c = Greater(x, twenty); y = Where(c, x, s)",
+], 18)
+family("softplus_slope", [
+    "b = Mul(x, two); s = Softplus(b); d = Div(s, two); c = Greater(b, twenty); "
+    "y = Where(c, x, d)"], 18, 3)
+family("shrink", [
+    "a = Abs(x); c = LessOrEqual(a, half); y = Where(c, zero, x)",
+    "a = Abs(x); c = Greater(a, half); s = Sign(x); m = Mul(s, half); d = Sub(x, m); "
+    "z = Mul(x, zero); y = Where(c, d, z)",
+], 18)

@@ -123,7 +123,7 @@ CASES += [
 VALUES.update({"n": 8.0, "rn": 1 / 8, "root_n": 8 ** 0.5, "zero": 0.0, "tiny": 1e-12,
                "ax0": np.array([1]), "ax23": np.array([2, 3]), "eps9": 1e-9})
 MORE = ", ".join("float " + v for v in ("mhalf", "n", "rn", "root_n", "zero", "tiny", "eps9"))
-MORE = WEIGHTS + ", " + MORE + ", int64[1] ax0"
+MORE = WEIGHTS + ", " + MORE + ", int64[1] ax0, int64[1] ax2"
 FINISH = "e = Add(v, eps) t = Sqrt(e) q = Div(d, t) "
 
 
@@ -157,6 +157,11 @@ forms("layer_scale_first", [
 forms("layer_bias_only", [
     "m = ReduceMean(x, ax) d = Sub(x, m) s = Mul(d, d) v = ReduceMean(s, ax) " + FINISH +
     "y = Add(q, c)",
+], 18)
+forms("layer_mean_twice", [
+    "m = ReduceMean(x, ax) d = Sub(x, m) w = ReduceMean(x, ax2) h = Sub(x, w) s = Mul(h, h) "
+    "v0 = ReduceMean <keepdims = 0> (s, ax2) v = Unsqueeze(v0, ax) " + FINISH +
+    "o = Mul(q, g) y = Add(o, c)",
 ], 18)
 # an epsilon behind the root, and a variance with n - 1
 forms("no_layer", [
