@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "src/ir/op.h"
 #include "src/util/map.h"
 
 #define MAX_CONST_BYTES 4096
@@ -47,14 +48,45 @@ static uint64_t hash_attr(uint64_t h, const pln_attr *a)
     }
 }
 
+/* What an absent attribute stands for. */
+static bool is_default(const pln_node *n, const pln_attr *a)
+{
+    const pln_attr_spec *s = n->op ? n->op->attrs : NULL;
+    while (s && s->name && strcmp(s->name, a->name) != 0)
+        s++;
+    if (!s || !s->name || s->required || s->has_offset || a->ref || a->type != s->type)
+        return false;
+    if (a->type == PLN_ATTR_INT)
+        return a->i == s->i;
+    if (a->type == PLN_ATTR_FLOAT)
+        return !memcmp(&a->f, &s->f, sizeof a->f);
+    return a->type == PLN_ATTR_STRING && s->s && !strcmp(a->s, s->s);
+}
+
+/* Two inputs in an order of our own, where theirs says nothing. Of more, and of extrema, a zero's
+ * sign may hang on the order. */
+static void ordered_pair(const pln_node *n, const pln_value *pair[2])
+{
+    const bool any = n->op && (n->op->traits & PLN_OP_COMMUTATIVE) && n->op->in.max == 2 &&
+                     n->n_in == 2 && n->in[0] && n->in[1];
+    const bool swap = any && n->in[0]->id > n->in[1]->id;
+    for (uint32_t i = 0; i < 2; i++)
+        pair[i] = n->n_in > i ? n->in[swap ? 1 - i : i] : NULL;
+}
+
 static uint64_t hash_node(const pln_node *n)
 {
+    const pln_value *pair[2];
+    ordered_pair(n, pair);
     uint64_t h = pln_hash(PLN_HASH_SEED, &n->op_type, sizeof n->op_type);
     h = pln_hash(h, &n->domain, sizeof n->domain);
-    h = pln_hash(h, n->in, n->n_in * sizeof *n->in);
+    h = pln_hash(h, pair, sizeof pair);
+    if (n->n_in > 2)
+        h = pln_hash(h, n->in + 2, (n->n_in - 2) * sizeof *n->in);
     uint64_t attrs = 0; /* attributes come in any order */
     for (uint32_t i = 0; i < n->n_attrs; i++)
-        attrs += hash_attr(PLN_HASH_SEED, n->attrs[i]);
+        if (!is_default(n, n->attrs[i]))
+            attrs += hash_attr(PLN_HASH_SEED, n->attrs[i]);
     return pln_hash(h, &attrs, sizeof attrs);
 }
 
@@ -94,24 +126,37 @@ static bool same_attr(const pln_attr *a, const pln_attr *b)
     }
 }
 
-bool pln_node_same_attrs(const pln_node *a, const pln_node *b)
+static bool attrs_are_in(const pln_node *a, const pln_node *b)
 {
-    if (a->n_attrs != b->n_attrs)
-        return false;
     for (uint32_t i = 0; i < a->n_attrs; i++) {
         const pln_attr *other = pln_node_find_attr(b, a->attrs[i]->name);
-        if (!other || !same_attr(a->attrs[i], other))
+        if (other ? !same_attr(a->attrs[i], other) : !is_default(a, a->attrs[i]))
             return false;
     }
     return true;
 }
 
+bool pln_node_same_attrs(const pln_node *a, const pln_node *b)
+{
+    return attrs_are_in(a, b) && attrs_are_in(b, a);
+}
+
+static bool same_inputs(const pln_node *a, const pln_node *b)
+{
+    const pln_value *x[2], *y[2];
+    if (a->n_in != b->n_in)
+        return false;
+    ordered_pair(a, x);
+    ordered_pair(b, y);
+    if (x[0] != y[0] || x[1] != y[1])
+        return false;
+    return a->n_in <= 2 || !memcmp(a->in + 2, b->in + 2, (a->n_in - 2) * sizeof *a->in);
+}
+
 static bool same_node(const pln_node *a, const pln_node *b)
 {
     if (a->op_type != b->op_type || a->domain != b->domain ||
-        a->overload != b->overload || a->n_in != b->n_in || a->n_out != b->n_out)
-        return false;
-    if (memcmp(a->in, b->in, a->n_in * sizeof *a->in))
+        a->overload != b->overload || a->n_out != b->n_out || !same_inputs(a, b))
         return false;
     for (uint32_t i = 0; i < b->n_out; i++)
         if (b->out[i] && b->out[i]->n_uses && !a->out[i])

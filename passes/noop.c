@@ -28,9 +28,10 @@ static pln_status is_same_type(pln_match *m)
 
 static pln_status is_inference(pln_match *m)
 {
-    const pln_value *t = pln_match_val(m, "training");
-    double on = 0;
-    if (t && (!pln_value_is_splat(t, &on) || on != 0))
+    const pln_value *t = pln_match_val(m, "training"), *rate = pln_match_val(m, "ratio");
+    double on = 0, off = 0;
+    const bool trains = t && (!pln_value_is_splat(t, &on) || on != 0);
+    if (trains && (!rate || !pln_value_is_splat(rate, &off) || off != 0))
         return pln_match_refuse(m, "may be in training mode");
     if (pln_node_has_other_outputs(m->root))
         return pln_match_refuse(m, "its mask is used");

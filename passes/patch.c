@@ -268,11 +268,21 @@ static bool is_output_of(const pln_value *v, const pln_graph *g)
     return false;
 }
 
+/* A model may give constants, if it need not be given them. */
+static bool is_new_initializer(const pln_patch *p, const pln_value *v)
+{
+    const pln_graph *main = p->graph->model->graph;
+    return v->kind == PLN_VALUE_INITIALIZER && v->graph == main && is_new(p, v) &&
+           p->graph == main && p->graph->model->ir_version >= 4;
+}
+
 /* A graph's output keeps its name, so that the new value must be free to take it. */
 static pln_status check_output(const pln_patch *p, int i, char *why, size_t size)
 {
     const pln_value *old = p->old[i], *with = p->new[i];
     if (!pln_value_is_output(old))
+        return PLN_OK;
+    if (is_new_initializer(p, with))
         return PLN_OK;
     if (with->kind != PLN_VALUE_NODE || with->graph != old->graph)
         return no(why, size, "an output needs a node of its own", old);

@@ -197,12 +197,14 @@ def check_result(planish, case, src, dst):
     if os.path.getsize(dst) > 1.01 * os.path.getsize(src) + 4096:
         raise Fault("it grew from %d to %d bytes" % (os.path.getsize(src),
                                                      os.path.getsize(dst)))
-    feeds = [case.inputs(before, k) for k in range(len(case.sizes))]
     ops = operators(after.graph)
     own = any(d == "planish" for d, _ in ops)
-    want = run_all(src, feeds)
     if not own:
-        onnx.checker.check_model(dst, full_check=True)
+        onnx.checker.check_model(dst, full_check=case.runs)
+    if not case.runs:
+        return ops
+    feeds = [case.inputs(before, k) for k in range(len(case.sizes))]
+    want = run_all(src, feeds)
     names = [o.name for o in before.graph.output]
     same(case, want, run_planish(planish, dst, feeds, names) if own else run_all(dst, feeds))
     return ops
@@ -239,7 +241,8 @@ def check(planish, case, folder):
     ops = check_result(planish, case, src, dst)
     if case.most is not None and len(ops) > case.most:
         raise Fault("%d nodes are left (%s), want %d" % (len(ops), histogram(ops), case.most))
-    best, _ = best_of(case, src, dst)
+    comparable = case.runs and not case.random  # others freeze or merge draws
+    best, _ = best_of(case, src, dst) if comparable else (None, None)
     if best and len(ops) > best[0]:
         raise Fault("%d nodes are left (%s), %s leaves %d" % (
             len(ops), histogram(ops), best[1], best[0]))

@@ -28,21 +28,26 @@ class Case:
     tol     largest difference, as a part of the largest result; 0: bit by bit
     random  draws numbers: only shapes are compared
     functions  text of model-local functions behind the graph
+    change  what the text can't say: called with the model, which it changes
+    runs    False: no program can run it; only what is written is looked at
     """
 
     def __init__(self, name, text, most=None, args=(), values=None, feeds=None, sizes=(3, 5),
                  tol=1e-5, random=False, opset=DEFAULT_OPSET, ir=DEFAULT_IR, imports="",
-                 functions=""):
+                 functions="", change=None, runs=True):
         self.name, self.text, self.most, self.args = name, text, most, list(args)
         self.values, self.feeds, self.sizes = values or {}, feeds or {}, sizes
         self.tol, self.random, self.opset, self.ir = tol, random, opset, ir
         self.imports, self.functions = imports, functions
+        self.change, self.runs = change, runs
 
     def model(self):
         head = '<ir_version: %d, opset_import: ["" : %d%s]>\ng ' % (
             self.ir, self.opset, self.imports)
         m = onnx.parser.parse_model(head + self.text + "\n" + self.functions)
         fill(m.graph, self.values, seed(self.name))
+        if self.change:
+            self.change(m)
         return m
 
     def inputs(self, m, run):
