@@ -14,9 +14,6 @@ import argparse
 import json
 import sys
 
-import onnx
-from onnx import helper
-
 import check_schema
 import harness
 from harness import Fault
@@ -118,37 +115,6 @@ def each_formal(schema, row):
             yield "%s %d (%s)" % (side, i, p.name), p, check_schema.types_of(row, word[0])
 
 
-def default_of(a):
-    stored = getattr(a, "_default_value", None)
-    if not stored:
-        return None
-    v = onnx.AttributeProto.FromString(stored)
-    if v.type == onnx.AttributeProto.UNDEFINED:
-        return None
-    v = helper.get_attribute_value(v)
-    return v.decode() if isinstance(v, bytes) else v
-
-
-def check_attributes(schema, row):
-    ours = {a["name"]: a for a in row["attrs"] if not a["name"].startswith("pln_")}
-    theirs = schema.attributes
-    if set(ours) ^ set(theirs):
-        raise Fault("attributes: missing %s, too many %s"
-                    % (sorted(set(theirs) - set(ours)), sorted(set(ours) - set(theirs))))
-    for name, a in theirs.items():
-        kind = str(a.type).rpartition(".")[2]
-        if ours[name]["type"] != kind:
-            raise Fault("attribute %s is %s, want %s" % (name, ours[name]["type"], kind))
-        if ours[name]["required"] != a.required:
-            raise Fault("attribute %s: required is %s" % (name, ours[name]["required"]))
-        default, mine = default_of(a), ours[name].get("default")
-        if default is None or isinstance(default, list):
-            continue
-        if (abs(mine - default) > 1e-6 * abs(default) if isinstance(default, float)
-                and mine is not None else mine != default):
-            raise Fault("attribute %s has the default %r, want %r" % (name, mine, default))
-
-
 def check(schema, kernels, row):
     if row is None:
         raise Fault("has no row")
@@ -156,7 +122,7 @@ def check(schema, kernels, row):
                                ("outputs", row["out"], arity(schema.outputs))):
         if ours != theirs:
             raise Fault("%s: %s, want %s" % (side, ours, theirs))
-    check_attributes(schema, row)
+    check_schema.check_attributes(schema, row)
     for place, formal, ours in each_formal(schema, row):
         lacking = set() if ours is None else wanted_types(schema, kernels, formal) - ours
         if lacking:
