@@ -141,15 +141,17 @@ static pln_status set_attr(builder *b, pln_node *n, const pln_term_attr *a)
     return pln_node_set_int(n, a->name, i);
 }
 
+/* Copies first, wherever they stand: what is said by name holds. */
 static pln_status set_attrs(builder *b, pln_node *n, const pln_term *t)
 {
     for (const pln_term_attr *a = t->attrs; a; a = a->next) {
         const pln_node *from = a->name ? NULL : b->m->node[a->from];
-        if (a->name)
-            PLN_TRY(set_attr(b, n, a));
         for (uint32_t i = 0; from && i < from->n_attrs; i++)
             PLN_TRY(pln_node_set_attr(n, from->attrs[i]));
     }
+    for (const pln_term_attr *a = t->attrs; a; a = a->next)
+        if (a->name)
+            PLN_TRY(set_attr(b, n, a));
     return PLN_OK;
 }
 

@@ -100,6 +100,41 @@ check "a folder that can't be made" 3 "$planish" optimize "$tmp/net.onnx" "$tmp/
     --dump-dir "$tmp/no/d"
 one_line "one line for it"
 absent "nothing is written" "$tmp/no.onnx"
+# The examples of docs/rules.md do what it says.
+docs=$(dirname "$0")/../../docs/rules.md
+cat >"$tmp/doc.txt" <<'EOF'
+<ir_version: 8, opset_import: ["" : 18]>
+doc (float[N, 4] x, float[2, 3, N] v) => (float[N, 3] y, float[N, 4] z, float[2, 3, N] s)
+<float[4, 3] w = {1, -2, 3, 4, -5, 6, 7, 8, -9, 10, 11, -12}, float[3] b = {1, 2, 3}>
+{
+   p = Softplus(x)
+   t = Tanh(p)
+   i = Mul(t, x)
+   m = MatMul(i, w)
+   y = Add(b, m)
+   a = Add(x, x)
+   r = Relu(a)
+   z = Sub(a, r)
+   s = Softmax <axis = 2> (v)
+}
+EOF
+check "a model for the examples" 0 "$planish" parse "$tmp/doc.txt" "$tmp/doc.onnx"
+sed -n '/^```/,/^```/p' "$docs" | grep -v '^```' >"$tmp/doc.rules"
+sed -n 's/^    \(pair: .*\)/\1/p' "$docs" >>"$tmp/doc.rules"
+sed -n 's/^    => Softmax/soft: s=Softmax<axis = 2>(x) => Softmax/p' "$docs" >>"$tmp/doc.rules"
+check "there are four examples" 0 test "$(grep -c '^[a-z].*: ' "$tmp/doc.rules")" = 4
+check "they run" 0 "$planish" optimize "$tmp/doc.onnx" "$tmp/doc.out.onnx" -O0 \
+    --rules "$tmp/doc.rules" --verify-each rewrite --stats
+cp "$tmp/out" "$tmp/doc.stats"
+holds "what is wrong here is refused" "$tmp/err" "refused: soft at s (Softmax)"
+check "print what they made" 0 "$planish" print "$tmp/doc.out.onnx"
+cp "$tmp/out" "$tmp/doc.printed"
+holds "three operators became one" "$tmp/doc.printed" "com.example.Mish (x)"
+holds "with attributes that are expressions" "$tmp/doc.printed" 'kind: string = "row"'
+holds "of two results" "$tmp/doc.printed" "a, r = com.example.AddRelu"
+for rule in mish linear pair; do
+    holds "$rule is counted" "$tmp/doc.stats" "^  $rule  *rules .* 1  *0 "
+done
 check "unknown word for --verify-each" 2 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" \
     --verify-each sometimes
 
