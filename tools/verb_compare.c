@@ -74,7 +74,7 @@ static int compare_arrays(pln_env *env, const npz_item *x, const npz_item *y,
     if (!rc) {
         const metrics m = metrics_of(b, a, tol);
         json_t *row = metrics_json(&m);
-        compare_line(out, bare(x->key), &m);
+        compare_line(out, bare(x->key), &m, b, a);
         json_object_set_new(row, "name", json_string(bare(x->key)));
         json_array_append_new(rows, row);
         *same &= m.within;
@@ -126,7 +126,7 @@ static int compare_layers(const compare_args *a, const pln_model *model, pln_run
             continue;
         const metrics m = metrics_of(y, x, &tol);
         json_t *row = metrics_json(&m);
-        compare_line(out, s, &m);
+        compare_line(out, s, &m, y, x);
         json_object_set_new(row, "name", json_string(s));
         json_object_set_new(row, "layer", json_true());
         json_array_append_new(rows, row);

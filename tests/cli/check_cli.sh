@@ -200,6 +200,9 @@ check "results of a pipe" 0 sh -c "'$planish' run -q '$tmp/add.onnx' --outputs /
 check "wrong level" 2 "$planish" optimize -O9 "$tmp/add.onnx" "$tmp/x.onnx"
 check "a dimension without a number" 2 "$planish" optimize --dim N=x "$tmp/add.onnx" "$tmp/x.onnx"
 check "wrong target" 2 "$planish" optimize --target tpu "$tmp/add.onnx" "$tmp/x.onnx"
+check "other sizes" 0 "$planish" run -q "$tmp/add.onnx" --dim N=3 --outputs "$tmp/three.npz"
+check "compare of other sizes" 1 "$planish" compare "$tmp/y.npz" "$tmp/three.npz"
+holds "they are told" "$tmp/out" "got float\[3,3\], want float\[2,3\]  DIFFERS"
 check "compare of a model and an archive" 2 "$planish" compare "$tmp/add.onnx" "$tmp/y.npz"
 check "static quantize without data" 2 "$planish" quantize "$tmp/add.onnx" "$tmp/q.onnx"
 

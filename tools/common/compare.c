@@ -10,8 +10,14 @@ void compare_header(FILE *out)
             "SQNR dB", "top-1");
 }
 
-void compare_line(FILE *out, const char *name, const metrics *m)
+void compare_line(FILE *out, const char *name, const metrics *m, const pln_tensor *got,
+                  const pln_tensor *want)
 {
+    char why[400];
+    if (!m->equal_type) {
+        fprintf(out, "%-32s %s  DIFFERS\n", name, metrics_why(m, got, want, why, sizeof why));
+        return;
+    }
     fprintf(out, "%-32s %10.3g %10.3g %10.7f %9.2f %6.3f%s\n", name, m->max_abs, m->max_rel,
             m->cosine, m->sqnr_db, m->top1, m->within ? "" : "  DIFFERS");
 }
@@ -26,7 +32,7 @@ int compare_runs(const pln_session *a, pln_run *ra, pln_run *rb, const tolerance
         if (!x || !y)
             return fail(3, "output '%s' is missing in one of the models", io.name);
         const metrics m = metrics_of(y, x, tol);
-        compare_line(out, io.name, &m);
+        compare_line(out, io.name, &m, y, x);
         *same &= m.within;
         if (rows) {
             json_t *row = metrics_json(&m);

@@ -11,6 +11,8 @@
 int compare_runs(const pln_session *a, pln_run *ra, pln_run *rb, const tolerance *tol,
                  FILE *out, json_t *rows, bool *same);
 void compare_header(FILE *out);
-void compare_line(FILE *out, const char *name, const metrics *m);
+/* Of `got` against `want`; where their types differ, those. */
+void compare_line(FILE *out, const char *name, const metrics *m, const pln_tensor *got,
+                  const pln_tensor *want);
 
 #endif
