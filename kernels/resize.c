@@ -390,15 +390,31 @@ typedef struct nearest_job {
     int rank;              /* axes before the row */
     int64_t stride[PLN_MAX_RANK];
     int64_t unit; /* bytes of one element of the last axis */
+    bool twice;   /* every element of the last axis stands there twice */
 } nearest_job;
 
+/* What stores may alias is read once. */
 #define SPREAD(W, size)                                                                     \
-    static void spread_##size(char *y, const char *x, const resize_axis *a)                 \
+    static void spread_##size(char *py, const char *px, const resize_axis *a, bool twice)   \
     {                                                                                       \
-        for (int64_t i = 0; i < a->out; i++)                                                \
-            ((W *)y)[i] = ((const W *)x)[a->index[i]];                                      \
+        W *restrict y = (W *)py;                                                            \
+        const W *restrict x = (const W *)px;                                                \
+        const int32_t *restrict index = a->index;                                           \
+        const int64_t n = a->out;                                                           \
+        for (int64_t i = 0; twice && i < n / 2; i++)                                        \
+            y[2 * i] = y[2 * i + 1] = x[i];                                                 \
+        for (int64_t i = 0; !twice && i < n; i++)                                           \
+            y[i] = x[index[i]];                                                             \
     }
 PLN_MOVE_SIZES(SPREAD)
+
+static bool is_twice(const resize_axis *a)
+{
+    for (int64_t i = 0; i < a->out; i++)
+        if (a->index[i] != i / 2)
+            return false;
+    return a->out % 2 == 0;
+}
 
 static void spread_any(char *y, const char *x, const resize_axis *a, int64_t unit)
 {
@@ -431,7 +447,7 @@ static void nearest_range(void *arg, int64_t begin, int64_t end)
         switch (j->unit) {
 #define CASE(W, size)                                                                       \
     case size:                                                                              \
-        spread_##size(y, x, last);                                                          \
+        spread_##size(y, x, last, j->twice);                                                       \
         break;
             PLN_MOVE_SIZES(CASE)
         default:
@@ -458,6 +474,7 @@ static void run_nearest(pln_call *c, const resize_axis *ax, int rank)
         rows *= i < last ? ax[i].out : 1;
     }
     const int64_t row = ax[last].out * j.unit;
+    j.twice = is_twice(&ax[last]);
     pln_move_begin(y);
     pln_parallel_for(c->n_threads, rows, 1 + 131072 / (row + 1), nearest_range, &j);
     pln_move_end(y);
