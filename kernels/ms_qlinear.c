@@ -42,8 +42,7 @@ typedef struct map_job {
 static void map_range(void *arg, int64_t begin, int64_t end)
 {
     const map_job *j = arg;
-    for (int64_t i = begin; i < end; i++)
-        j->y[i] = j->table[j->x[i]];
+    pln_vec()->map_bytes(j->y + begin, j->x + begin, end - begin, j->table);
 }
 
 void pln_q_map(const pln_call *c, const uint8_t table[256], const uint8_t *x, uint8_t *y,

@@ -288,6 +288,13 @@ static void f32_bf16_c(uint16_t *y, const float *x, int64_t n)
         y[i] = pln_f32_to_bf16(x[i]);
 }
 
+static void map_bytes_c(uint8_t *restrict y, const uint8_t *x, int64_t n,
+                        const uint8_t table[256])
+{
+    for (int64_t i = 0; i < n; i++)
+        y[i] = table[x[i]];
+}
+
 static const pln_vec_fns fns_c = {
 #define X(name) .name = name##_c,
     PLN_VEC_UNARY(X) PLN_VEC_BINARY(X)
@@ -309,6 +316,7 @@ static const pln_vec_fns fns_c = {
     .scale_shift = scale_shift_c,
     .quant_u8 = quant_u8_c,
     .quant_s8 = quant_s8_c,
+    .map_bytes = map_bytes_c,
     .dequant_u8 = dequant_u8_c,
     .dequant_s8 = dequant_s8_c,
     .dequant_s32 = dequant_s32_c,

@@ -103,6 +103,8 @@ typedef struct pln_vec_fns {
     void (*quant_u8)(uint8_t *y, const float *x, int64_t n, float scale, int32_t zero);
     void (*quant_s8)(int8_t *y, const float *x, int64_t n, float scale, int32_t zero);
     /* (x - zero) scale */
+    /* y[i] = table[x[i]] */
+    void (*map_bytes)(uint8_t *y, const uint8_t *x, int64_t n, const uint8_t table[256]);
     void (*dequant_u8)(float *y, const uint8_t *x, int64_t n, float scale, int32_t zero);
     void (*dequant_s8)(float *y, const int8_t *x, int64_t n, float scale, int32_t zero);
     void (*dequant_s32)(float *y, const int32_t *x, int64_t n, float scale);

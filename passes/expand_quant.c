@@ -119,3 +119,18 @@ pln_value *ex_dequant_matmul(pln_expand *b)
         y = ex_op2(b, "Add", y, ex_in(b, X_BIAS));
     return ex_posts(b, y, X_OPERANDS);
 }
+
+pln_value *ex_byte_pair(pln_expand *b)
+{
+    pln_value *x = dequantized(b, ex_in(b, 0), ex_in(b, 1), ex_in(b, 2), -1);
+    pln_value *y = dequantized(b, ex_in(b, 3), ex_in(b, 4), ex_in(b, 5), -1);
+    pln_value *f = ex_op2(b, b->node->op_type + 1, x, y);
+    return ex_done(b, ex_node(b, "QuantizeLinear", f, ex_in(b, 6), ex_in(b, 7)));
+}
+
+/* Gather counts negative indices from the end, where int8 has its negative numbers. */
+pln_value *ex_byte_table(pln_expand *b)
+{
+    pln_value *at = ex_cast(b, ex_in(b, 0), PLN_DT_S32);
+    return ex_op2(b, "Gather", ex_in(b, 1), at);
+}

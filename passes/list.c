@@ -52,7 +52,9 @@
     X(dequantize)     \
     X(qdq)            \
     X(uniform)        \
+    X(lower_bytes)    \
     X(lower_qdq)      \
+    X(byte_table)     \
     X(lower_narrow)   \
     X(unpack)         \
     X(to_ms_act)      \

@@ -11,6 +11,8 @@
 #define MAX_ROUNDS 8
 #define MAX_DEPTH  8
 
+#define BYTES "lower-bytes,lower-qdq,byte-table"
+
 #define CLEAN  "(noop,merge,reshape,pieces,picks,depth,upsample,labels,clamp,qdq,fold,shape,control,loops,inline,cse,dce)*"
 #define FOLD                                                                   \
     "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-group-norm,fuse-softmax,fuse-attention,fuse-act,fuse-rectifier,fuse-rotary," \
@@ -28,10 +30,10 @@ const char *pln_pipeline_of_level(int level, pln_target target, bool session)
     static const char *const fused[] = {
         [PLN_TARGET_ONNX] = REWRITE ",fuse-glu,cse,dce",
         [PLN_TARGET_ORT] = REWRITE "," TO_MS ",unstate,(" CLEAN ",transpose)*",
-        [PLN_TARGET_PLANISH] = REWRITE "," FUSE ",lower-qdq,lower-narrow,cse,dce,state-fused,absorb-made",
+        [PLN_TARGET_PLANISH] = REWRITE "," FUSE "," BYTES ",lower-narrow,cse,dce,state-fused,absorb-made",
     };
     if (session)
-        return "(" SIMPLE ")*," FUSE ",lower-qdq,lower-narrow,unpack," FOLD "," FUSE ",cse,dce";
+        return "(" SIMPLE ")*," FUSE "," BYTES ",lower-narrow,unpack," FOLD "," FUSE ",cse,dce";
     return level > 2 ? fused[target] : file[level < 0 ? 0 : level];
 }
 

@@ -3,23 +3,24 @@
  *     QuantizeLinear(DequantizeLinear(q, s, z), s, z)             => q
  *     QuantizeLinear(Reshape(DequantizeLinear(q, s, z), t), s, z) => Reshape(q, t)
  *     QuantizeLinear(Relu(DequantizeLinear(q, s, z)), s, z)       => Clip(q, z)
- *     QuantizeLinear(Relu(x), s, 0)                               => QuantizeLinear(x, s, 0)
- *     Gather(DequantizeLinear(w, s), i)                  => DequantizeLinear(Gather(w, i), s)
+ *     QuantizeLinear(Relu(x), s, 0)                               => QuantizeLinear(x, s,
+ * 0) Gather(DequantizeLinear(w, s), i)                  => DequantizeLinear(Gather(w, i),
+ * s)
  *
- * Dequantizing and quantizing again gives every integer back, since (q - z) s / s is off by
- * less than half a step; that holds for scales that are constant, positive and neither so
- * large nor so small that the product leaves the range of floats.
+ * Dequantizing and quantizing again gives every integer back, since (q - z) s / s is off
+ * by less than half a step; that holds for scales that are constant, positive and neither
+ * so large nor so small that the product leaves the range of floats.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/pass.h"
+#include "passes/qdq_unit.h"
 #include "passes/same.h"
 
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-#define TABLE 256    /* elements: a smaller table is no weight */
-#define CAST  1024   /* the same where a Cast widens it, which folding takes */
-#define MAX_IN 64
+#define TABLE     256  /* elements: a smaller table is no weight */
+#define CAST      1024 /* the same where a Cast widens it, which folding takes */
+#define MAX_IN    64
 #define MAX_MOVES 8
 
 /* ---- parameters ----------------------------------------------------------------- */
@@ -29,22 +30,12 @@ static pln_value *scale_of(const pln_node *n)
     return n->in[1];
 }
 
-static pln_value *zero_of(const pln_node *n)
-{
-    return n->n_in > 2 ? n->in[2] : NULL;
-}
-
 static const pln_tensor *contents(const pln_value *v)
 {
     return v && v->cst && v->cst->kind == PLN_KIND_TENSOR &&
                    pln_tensor_materialize(v->cst, NULL) == PLN_OK
                ? v->cst
                : NULL;
-}
-
-static bool is_scalar(const pln_value *v)
-{
-    return v && pln_value_count(v) == 1;
 }
 
 static bool is_integer(pln_dtype dt)
@@ -103,17 +94,18 @@ static bool undoes(const pln_node *q, const pln_node *d)
         pln_node_get_int(q, "precision", 0) ||
         pln_node_get_int(q, "block_size", 0) != pln_node_get_int(d, "block_size", 0))
         return false;
-    if (!is_scalar(scale_of(d)) && axis_of(q) != axis_of(d))
+    if (!pln_is_one_number(scale_of(d)) && axis_of(q) != axis_of(d))
         return false;
-    return same_numbers(scale_of(q), scale_of(d)) && same_numbers(zero_of(q), zero_of(d)) &&
+    return same_numbers(scale_of(q), scale_of(d)) &&
+           same_numbers(pln_zero_point(q), pln_zero_point(d)) &&
            are_harmless(scale_of(d), d->in[0]->type.dtype);
 }
 
 /* The same for every element. */
 static bool has_one_scale(const pln_node *d)
 {
-    return is_scalar(scale_of(d)) && !pln_node_get_int(d, "block_size", 0) &&
-           (!zero_of(d) || is_scalar(zero_of(d)));
+    return pln_is_one_number(scale_of(d)) && !pln_node_get_int(d, "block_size", 0) &&
+           (!pln_zero_point(d) || pln_is_one_number(pln_zero_point(d)));
 }
 
 /* ---- there and back ------------------------------------------------------------- */
@@ -137,7 +129,7 @@ static bool level_of(const pln_node *q, double v, double *out)
     const unsigned bits = pln_dtype_bits(dt);
     if (!is_integer(dt) || !pln_value_is_splat(scale_of(q), &s) || !(s > 0) ||
         scale_of(q)->type.dtype != PLN_DT_F32 || isnan(v) ||
-        (zero_of(q) && !pln_value_is_splat(zero_of(q), &z)))
+        (pln_zero_point(q) && !pln_value_is_splat(pln_zero_point(q), &z)))
         return false;
     const double lo = pln_dtype_is_signed(dt) ? -ldexp(1, (int)bits - 1) : 0;
     const double hi = lo + ldexp(1, (int)bits) - 1;
@@ -157,14 +149,29 @@ static const struct {
     const char *op;
     uint8_t most_bits, opset;
 } movers[] = {
-    { "Reshape", 16, 5 },      { "Transpose", 16, 1 },    { "Squeeze", 16, 1 },
-    { "Unsqueeze", 16, 1 },    { "Flatten", 16, 9 },      { "Slice", 16, 1 },
-    { "Gather", 16, 1 },       { "GatherElements", 16, 11 }, { "GatherND", 16, 11 },
-    { "Expand", 16, 8 },       { "Tile", 16, 6 },         { "Identity", 16, 1 },
-    { "ReverseSequence", 16, 10 }, { "Compress", 16, 9 }, { "DepthToSpace", 8, 1 },
-    { "SpaceToDepth", 8, 1 },  { "MaxPool", 8, 12 },      { "Pad", 8, 11 },
-    { "ReduceMax", 8, 12 },    { "ReduceMin", 8, 12 },    { "Resize", 8, 10 },
-    { "Relu", 8, 12 },         { "Clip", 8, 12 }, /* as Clip */
+    { "Reshape", 16, 5 },
+    { "Transpose", 16, 1 },
+    { "Squeeze", 16, 1 },
+    { "Unsqueeze", 16, 1 },
+    { "Flatten", 16, 9 },
+    { "Slice", 16, 1 },
+    { "Gather", 16, 1 },
+    { "GatherElements", 16, 11 },
+    { "GatherND", 16, 11 },
+    { "Expand", 16, 8 },
+    { "Tile", 16, 6 },
+    { "Identity", 16, 1 },
+    { "ReverseSequence", 16, 10 },
+    { "Compress", 16, 9 },
+    { "DepthToSpace", 8, 1 },
+    { "SpaceToDepth", 8, 1 },
+    { "MaxPool", 8, 12 },
+    { "Pad", 8, 11 },
+    { "ReduceMax", 8, 12 },
+    { "ReduceMin", 8, 12 },
+    { "Resize", 8, 10 },
+    { "Relu", 8, 12 },
+    { "Clip", 8, 12 }, /* as Clip */
 };
 
 static bool moves_integers(const pln_pass_ctx *ctx, const pln_node *n, pln_dtype dt)
@@ -216,16 +223,17 @@ static bool is_clamp(const pln_node *n)
 }
 
 /* Quantizing is monotonic: the levels of the bounds bound the levels. */
-static pln_value *clamped(pln_patch *p, const pln_node *n, const pln_node *q, pln_value *x)
+static pln_value *clamped(pln_patch *p, const pln_node *n, const pln_node *q,
+                          pln_value *x)
 {
     double lo, hi, least, most;
     if (!bounds_of(n, &lo, &hi) || !level_of(q, lo, &least) || !level_of(q, hi, &most))
         return NULL;
     pln_value *in[3] = { x, NULL, NULL };
     if (!isinf(lo))
-        in[1] = pln_patch_scalar(p, x->type.dtype, least, "min");
+        in[1] = pln_patch_scalar(p, q->out[0]->type.dtype, least, "min");
     if (!isinf(hi))
-        in[2] = pln_patch_scalar(p, x->type.dtype, most, "max");
+        in[2] = pln_patch_scalar(p, q->out[0]->type.dtype, most, "max");
     pln_node *c = pln_patch_add(p, "Clip", in, in[2] ? 3 : in[1] ? 2 : 1, 1);
     return c ? c->out[0] : NULL;
 }
@@ -242,7 +250,7 @@ static pln_value *moved(pln_match *m, pln_patch *p, const pln_node *mv, pln_valu
     in[0] = x;
     if (pads_with_number(mv) && is_padded_with(mv, m->root, &level)) {
         n_in = n_in < 3 ? 3 : n_in;
-        in[2] = pln_patch_scalar(p, x->type.dtype, level, "pad");
+        in[2] = pln_patch_scalar(p, m->root->out[0]->type.dtype, level, "pad");
     } else if (pln_node_is(mv, "Pad") && n_in > 2) {
         in[2] = NULL;
     }
@@ -328,23 +336,25 @@ static pln_status split(pln_match *m, pln_patch *p)
 static bool is_lowest(const pln_node *q)
 {
     const pln_dtype dt = q->out[0]->type.dtype;
-    const double lo = pln_dtype_is_signed(dt) ? -ldexp(1, (int)pln_dtype_bits(dt) - 1) : 0;
+    const double lo =
+        pln_dtype_is_signed(dt) ? -ldexp(1, (int)pln_dtype_bits(dt) - 1) : 0;
     double z = 0;
-    return (!zero_of(q) || pln_value_is_splat(zero_of(q), &z)) && z == lo;
+    return (!pln_zero_point(q) || pln_value_is_splat(pln_zero_point(q), &z)) && z == lo;
 }
 
 /* Both bounds are ends of the range. */
 static bool reaches_ends(const pln_node *q, const pln_node *clip)
 {
     double lo, hi, at_lo, at_hi, least, most;
-    return bounds_of(clip, &lo, &hi) && level_of(q, lo, &at_lo) && level_of(q, hi, &at_hi) &&
-           level_of(q, -INFINITY, &least) && level_of(q, INFINITY, &most) &&
-           at_lo == least && at_hi == most;
+    return bounds_of(clip, &lo, &hi) && level_of(q, lo, &at_lo) &&
+           level_of(q, hi, &at_hi) && level_of(q, -INFINITY, &least) &&
+           level_of(q, INFINITY, &most) && at_lo == least && at_hi == most;
 }
 
 static pln_status saturate(pln_match *m, pln_patch *p)
 {
-    pln_value *in[3] = { pln_match_val(m, "x"), scale_of(m->root), zero_of(m->root) };
+    pln_value *in[3] = { pln_match_val(m, "x"), scale_of(m->root),
+                         pln_zero_point(m->root) };
     const pln_node *r = pln_match_node(m, "r");
     const pln_dtype dt = m->root->out[0]->type.dtype;
     if (!is_integer(dt) || !are_harmless(in[1], dt) ||
@@ -384,8 +394,8 @@ static pln_value *as_column(pln_patch *p, const pln_value *v)
     const pln_tensor *from = contents(v);
     pln_tensor *t = NULL;
     const int64_t dims[2] = { from ? pln_tensor_size(from) : 0, 1 };
-    if (!from || pln_tensor_make(p->graph->model->alloc, (pln_dtype)from->dtype, 2, dims, &t,
-                                 NULL) != PLN_OK)
+    if (!from || pln_tensor_make(p->graph->model->alloc, (pln_dtype)from->dtype, 2, dims,
+                                 &t, NULL) != PLN_OK)
         return NULL;
     for (int64_t i = 0; i < dims[0]; i++)
         pln_tensor_set_f64(t, i, pln_tensor_get_f64(from, i));
@@ -396,7 +406,7 @@ static pln_value *as_column(pln_patch *p, const pln_value *v)
 static pln_status by_rows(pln_match *m, pln_patch *p)
 {
     pln_node *d = pln_match_node(m, "d");
-    pln_value *w = pln_match_val(m, "w"), *z = zero_of(d);
+    pln_value *w = pln_match_val(m, "w"), *z = pln_zero_point(d);
     const int64_t columns = w->cst->dims[1];
     pln_value *in[3] = { gathered(m, p, w), gathered(m, p, as_column(p, scale_of(d))),
                          NULL };
@@ -420,19 +430,20 @@ static pln_status table(pln_match *m, pln_patch *p)
     PLN_TRY(check_table(m, d->out[0], TABLE));
     if (pln_node_get_int(d, "block_size", 0) || pln_dtype_bits(w->type.dtype) < 8)
         return pln_match_refuse(m, "its table is in blocks, or of less than a byte");
-    if (!is_scalar(scale_of(d)) && axis == at) {
+    if (!pln_is_one_number(scale_of(d)) && axis == at) {
         if (!m->ctx->options->session || rank != 2 || at != 0 || w->cst->dims[1] == 0)
             return pln_match_refuse(m, "its rows have scales of their own");
         return by_rows(m, p);
     }
-    if (!is_scalar(scale_of(d)) && axis > at) {
+    if (!pln_is_one_number(scale_of(d)) && axis > at) {
         if (picks < 0)
             return pln_match_refuse(m, "the rank of its indices is not known");
         axis += picks - 1;
     }
-    pln_value *in[3] = { gathered(m, p, w), scale_of(d), zero_of(d) };
+    pln_value *in[3] = { gathered(m, p, w), scale_of(d), pln_zero_point(d) };
     pln_node *n = in[0] ? pln_patch_copy(p, d, in, d->n_in) : NULL;
-    if (!n || (!is_scalar(scale_of(d)) && pln_node_set_int(n, "axis", axis) != PLN_OK))
+    if (!n ||
+        (!pln_is_one_number(scale_of(d)) && pln_node_set_int(n, "axis", axis) != PLN_OK))
         return PLN_E_NOMEM;
     pln_patch_replace(p, m->root->out[0], n->out[0]);
     return PLN_OK;
@@ -459,7 +470,8 @@ static pln_status constant(pln_match *m, pln_patch *p)
 {
     const pln_node *d = pln_match_node(m, "d"), *mv = m->root;
     pln_value *in[MAX_IN] = { NULL };
-    if (!has_one_scale(d) || mv->n_in > MAX_IN || pln_dtype_bits(d->in[0]->type.dtype) < 8)
+    if (!has_one_scale(d) || mv->n_in > MAX_IN ||
+        pln_dtype_bits(d->in[0]->type.dtype) < 8)
         return pln_match_refuse(m, "it has more than one scale");
     for (uint32_t i = 1; i < mv->n_in; i++) {
         in[i] = mv->in[i];
@@ -468,11 +480,151 @@ static pln_status constant(pln_match *m, pln_patch *p)
     }
     in[0] = d->in[0];
     pln_node *moved = pln_patch_copy(p, mv, in, mv->n_in);
-    pln_value *to[3] = { moved ? moved->out[0] : NULL, scale_of(d), zero_of(d) };
+    pln_value *to[3] = { moved ? moved->out[0] : NULL, scale_of(d), pln_zero_point(d) };
     pln_node *n = moved ? pln_patch_copy(p, d, to, d->n_in) : NULL;
     if (!n)
         return PLN_E_NOMEM;
     pln_patch_replace(p, m->root->out[0], n->out[0]);
+    return PLN_OK;
+}
+
+/* ---- bytes instead of floats ------------------------------------------------------ */
+
+static bool dequantizes_bytes(const pln_node *n)
+{
+    return n && pln_node_is(n, "DequantizeLinear") && pln_is_byte(n->in[0]) &&
+           has_one_scale(n) && n->out[0]->type.dtype == PLN_DT_F32 &&
+           scale_of(n)->type.dtype == PLN_DT_F32;
+}
+
+static bool quantizes_to_bytes(const pln_node *n)
+{
+    return pln_is_byte(n->out[0]) && has_one_scale(n) &&
+           n->in[0]->type.dtype == PLN_DT_F32 && scale_of(n)->type.dtype == PLN_DT_F32 &&
+           !pln_node_get_int(n, "precision", 0);
+}
+
+/* A product that can give bytes itself, to this user alone. */
+static bool is_product(const pln_node *n)
+{
+    static const char *const ops[] = { "MatMul", "Gemm", "Conv" };
+    static const char *const own[] = { "FusedMatMul", "FusedGemm", "FusedConv" };
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
+        if (pln_node_is(n, ops[i]) || pln_node_is_in(n, "planish", own[i]))
+            return true;
+    return false;
+}
+
+static bool is_pair(const pln_node *n)
+{
+    return (pln_node_is(n, "Add") || pln_node_is(n, "Sub") || pln_node_is(n, "Mul")) &&
+           dequantizes_bytes(n->in[0]->def) && dequantizes_bytes(n->in[1]->def);
+}
+
+/* What is quantized behind it goes to bytes at once. */
+static bool may_give_bytes(const pln_value *v)
+{
+    const pln_node *n = v->def;
+    return n && (dequantizes_bytes(n) ||
+                 (pln_value_is_single_use(v) && (is_product(n) || is_pair(n))));
+}
+
+/* The quantizer like q of another value. */
+static pln_value *quantized(pln_patch *p, const pln_node *q, pln_value *x)
+{
+    pln_value *in[3] = { x, scale_of(q), pln_zero_point(q) };
+    pln_node *n = pln_patch_copy(p, q, in, q->n_in);
+    return n ? n->out[0] : NULL;
+}
+
+/* Quantizing is monotonic and by element: it may as well be done before the moves. */
+static pln_status early(pln_match *m, pln_patch *p)
+{
+    const pln_node *mv[MAX_MOVES];
+    pln_value *from = m->root->in[0];
+    double level, lo, hi;
+    int n = 0;
+    if (!quantizes_to_bytes(m->root) || !are_harmless(scale_of(m->root), PLN_DT_U8))
+        return pln_match_refuse(m, "its scale is not one known number");
+    while (!may_give_bytes(from)) {
+        const pln_node *d = from->def;
+        if (!d || n == MAX_MOVES || d->n_in > MAX_IN || !d->in[0] ||
+            !moves_integers(m->ctx, d, m->root->out[0]->type.dtype) ||
+            !has_one_output(d) || !pln_value_is_single_use(from) ||
+            d->graph != m->root->graph)
+            return pln_match_refuse(m, "something between does not move bytes alone");
+        if ((pads_with_number(d) && !is_padded_with(d, m->root, &level)) ||
+            (is_clamp(d) && (!bounds_of(d, &lo, &hi) || !level_of(m->root, lo, &level))))
+            return pln_match_refuse(m, "'%s' has a bound that is not known", d->name);
+        mv[n++] = d;
+        from = d->in[0];
+    }
+    if (!n)
+        return pln_match_refuse(m, "nothing is between");
+    pln_value *v = quantized(p, m->root, from);
+    while (n-- && v)
+        v = moved(m, p, mv[n], v);
+    if (!v)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, m->root->out[0], v);
+    return PLN_OK;
+}
+
+static pln_status early_concat(pln_match *m, pln_patch *p)
+{
+    const pln_node *c = pln_match_node(m, "c");
+    pln_value *in[MAX_IN];
+    if (c->n_in > MAX_IN || !quantizes_to_bytes(m->root))
+        return pln_match_refuse(m, "its scale is not one number");
+    for (uint32_t i = 0; i < c->n_in; i++)
+        if (!c->in[i] || !may_give_bytes(c->in[i]))
+            return pln_match_refuse(m, "input %u is no dequantized tensor of bytes", i);
+    for (uint32_t i = 0; i < c->n_in; i++) {
+        in[i] = quantized(p, m->root, c->in[i]);
+        if (!in[i])
+            return PLN_E_NOMEM;
+    }
+    pln_node *n = pln_patch_copy(p, c, in, c->n_in);
+    if (!n)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, m->root->out[0], n->out[0]);
+    return PLN_OK;
+}
+
+static pln_status late(pln_match *m, pln_patch *p)
+{
+    const pln_node *d = pln_match_node(m, "d"), *mv = m->root;
+    if (!dequantizes_bytes(d) || pln_value_is_const(d->in[0]) || mv->n_in > MAX_IN ||
+        !moves_integers(m->ctx, mv, d->in[0]->type.dtype) || !has_one_output(mv) ||
+        !are_harmless(scale_of(d), PLN_DT_U8))
+        return pln_match_refuse(m, "it does not move bytes alone");
+    pln_value *in[3] = { moved(m, p, mv, d->in[0]), scale_of(d), pln_zero_point(d) };
+    pln_node *n = in[0] ? pln_patch_copy(p, d, in, d->n_in) : NULL;
+    if (!n)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, mv->out[0], n->out[0]);
+    return PLN_OK;
+}
+
+/* Sums and products between dequantizers and a quantizer. */
+static pln_status pair(pln_match *m, pln_patch *p)
+{
+    const pln_node *op = pln_match_node(m, "op"), *q = m->root;
+    const pln_node *a = op->in[0]->def, *b = op->in[1]->def;
+    const char *name = pln_node_is(op, "Add")   ? "QAdd"
+                       : pln_node_is(op, "Sub") ? "QSub"
+                                                : "QMul";
+    if (!is_pair(op) || !quantizes_to_bytes(q))
+        return pln_match_refuse(m, "it is not between bytes of one scale each");
+    if (q->out[0]->type.dtype == PLN_DT_S8 && !pln_zero_point(q))
+        return pln_match_refuse(m, "its type is not that of a zero point");
+    pln_value *in[8] = { a->in[0],    scale_of(a),      pln_zero_point(a),
+                         b->in[0],    scale_of(b),      pln_zero_point(b),
+                         scale_of(q), pln_zero_point(q) };
+    pln_node *n = pln_patch_add_in(p, "planish", name, in, in[7] ? 8 : 7, 1);
+    if (!n)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, q->out[0], n->out[0]);
     return PLN_OK;
 }
 
@@ -490,8 +642,12 @@ static const pln_rule rules[] = {
       .match = MOVED("ReverseSequence|Compress|DepthToSpace|SpaceToDepth|MaxPool|Pad|"
                      "ReduceMax|ReduceMin|Resize|Relu|Clip"),
       .build = move },
-    { .name = "integer-concat", .match = "QuantizeLinear(c=Concat!(...), ...)", .build = concat },
-    { .name = "integer-split", .match = "Split(d=DequantizeLinear(...), ...)", .build = split },
+    { .name = "integer-concat",
+      .match = "QuantizeLinear(c=Concat!(...), ...)",
+      .build = concat },
+    { .name = "integer-split",
+      .match = "Split(d=DequantizeLinear(...), ...)",
+      .build = split },
     { .name = "saturates",
       .match = "QuantizeLinear(r=Relu|Clip!(x, ...), ...)",
       .build = saturate },
@@ -500,7 +656,8 @@ static const pln_rule rules[] = {
       .build = table },
     { .name = "narrow-table", .match = "Gather(c=Cast(w#), i)", .build = cast_table },
     { .name = "moved-constant",
-      .match = "Reshape|Squeeze|Unsqueeze|Flatten|Slice|Transpose(d=DequantizeLinear!(w#, s#, z?#), ...)",
+      .match = "Reshape|Squeeze|Unsqueeze|Flatten|Slice|Transpose(d=DequantizeLinear!(w#,"
+               " s#, z?#), ...)",
       .build = constant },
 };
 
@@ -508,4 +665,31 @@ const pln_pass pln_pass_qdq = {
     .name = "qdq",
     .brief = "quantizers and dequantizers that the integers between do not need",
     PLN_RULES(rules),
+};
+
+/* What costs a runtime that has no kernels for bytes more than it saves. */
+static const pln_rule byte_rules[] = {
+    { .name = "byte-pair",
+      .match = "QuantizeLinear(op=Add|Sub|Mul!(a, b), ...)",
+      .build = pair,
+      .target = PLN_TARGET_PLANISH },
+    { .name = "early-quantizer",
+      .match = "QuantizeLinear(x, ...)",
+      .build = early,
+      .target = PLN_TARGET_PLANISH },
+    { .name = "early-quantizer",
+      .match = "QuantizeLinear(c=Concat!(...), ...)",
+      .build = early_concat,
+      .target = PLN_TARGET_PLANISH },
+    { .name = "late-dequantizer",
+      .match = "Reshape|Transpose|Squeeze|Unsqueeze|Flatten|MaxPool(d=DequantizeLinear!(."
+               "..), ...)",
+      .build = late,
+      .target = PLN_TARGET_PLANISH },
+};
+
+const pln_pass pln_pass_lower_bytes = {
+    .name = "lower-bytes",
+    .brief = "what lies between quantizers works on bytes",
+    PLN_RULES(byte_rules),
 };

@@ -579,6 +579,38 @@ QUANT(quant_s8_r, int8_t, STORE_S8, -128.0f, 127.0f)
 DEQUANT(dequant_u8_r, uint8_t, LOAD_U8)
 DEQUANT(dequant_s8_r, int8_t, LOAD_S8)
 
+/* Rows of 16 entries, one after the other: a shuffle takes nothing where the index has its
+ * highest bit set, and the low 4 bits elsewhere. With row k joined with row k - 1, what all
+ * rows up to the right one give together is that row's entry. The second half does the same
+ * for indices from 128 on. */
+static void map_bytes_r(uint8_t *restrict y, const uint8_t *x, int64_t n,
+                        const uint8_t table[256])
+{
+    __m256i row[16], last = _mm256_setzero_si256();
+    for (int k = 0; k < 16; k++) {
+        const __m128i r = _mm_loadu_si128((const __m128i *)(table + 16 * k));
+        const __m256i both = _mm256_broadcastsi128_si256(r);
+        row[k] = k % 8 ? _mm256_xor_si256(both, last) : both;
+        last = both;
+    }
+    const __m256i step = _mm256_set1_epi8(16), top = _mm256_set1_epi8(-128);
+    int64_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+        __m256i lo = _mm256_loadu_si256((const __m256i *)(x + i));
+        __m256i hi = _mm256_xor_si256(lo, top);
+        __m256i u = _mm256_shuffle_epi8(row[0], lo), v = _mm256_shuffle_epi8(row[8], hi);
+        for (int k = 1; k < 8; k++) {
+            lo = _mm256_subs_epi8(lo, step);
+            hi = _mm256_subs_epi8(hi, step);
+            u = _mm256_xor_si256(u, _mm256_shuffle_epi8(row[k], lo));
+            v = _mm256_xor_si256(v, _mm256_shuffle_epi8(row[k + 8], hi));
+        }
+        _mm256_storeu_si256((__m256i *)(y + i), _mm256_xor_si256(u, v));
+    }
+    for (; i < n; i++)
+        y[i] = table[x[i]];
+}
+
 static void dequant_s32_r(float *y, const int32_t *x, int64_t n, float scale)
 {
     const vf s = C(scale);
@@ -654,6 +686,7 @@ void SUFFIX(pln_vec_init)(pln_vec_fns *f)
     f->scale_shift = scale_shift_r;
     f->quant_u8 = quant_u8_r;
     f->quant_s8 = quant_s8_r;
+    f->map_bytes = map_bytes_r;
     f->dequant_u8 = dequant_u8_r;
     f->dequant_s8 = dequant_s8_r;
     f->dequant_s32 = dequant_s32_r;

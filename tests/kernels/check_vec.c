@@ -269,6 +269,15 @@ static void check_quant(const pln_vec_fns *f, const pln_vec_fns *c, int64_t n)
     c->quant_s8(sw, x, n, 0.25f, -3);
     ck_assert(!memcmp(q, qw, (size_t)n) && !memcmp(s, sw, (size_t)n) && q[n] == 99 &&
               s[n] == 99);
+    uint8_t table[256], t[MAX + 1], tw[MAX];
+    for (int i = 0; i < 256; i++)
+        table[i] = (uint8_t)(i * i + 7 * i / 3);
+    for (int64_t i = 0; i < n; i++)
+        q[i] = (uint8_t)(i * 37 + n);
+    t[n] = 99;
+    f->map_bytes(t, q, n, table);
+    c->map_bytes(tw, q, n, table);
+    ck_assert(!memcmp(t, tw, (size_t)n) && t[n] == 99);
     y[n] = GUARD;
     f->dequant_u8(y, q, n, 0.3f, 7);
     c->dequant_u8(want, q, n, 0.3f, 7);

@@ -55,7 +55,38 @@ MOVES = [
         out="float[N, 4, 5, 5]"),
 ]
 
-CASES = MOVES + [
+P = ["-O3", "--target", "planish"]
+
+
+def unit(name, body, declared="", out="float[N, 4, 6, 6]", **more):
+    """Operators between two quantized inputs and a quantizer, in operators of our own."""
+    return Case(name, "(float[N, 4, 6, 6] x, float[N, 4, 6, 6] w) => (%s y) <" % out + S +
+                ", float t = {0.03}, int8 u = {-3}, float r = {0.11}%s> {" % (
+                    ", " + declared if declared else "") +
+                "q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) "
+                "p = QuantizeLinear(w, t, u) e = DequantizeLinear(p, t, u) " + body +
+                " o = QuantizeLinear(f, r, z) y = DequantizeLinear(o, r, z) }", args=P, tol=0, **more)
+
+
+UNITS = [
+    unit("unit_add", "f = Add(d, e)", most=4),
+    unit("unit_sub", "f = Sub(e, d)", most=4),
+    unit("unit_mul", "f = Mul(d, e)", most=4),
+    unit("unit_add_relu", "a = Add(d, e) f = Relu(a)", most=5),
+    unit("unit_add_broadcast", "a = ReduceMax(e, ax) f = Add(d, a)", "int64[1] ax = {1}"),
+    unit("unit_sigmoid", "f = Sigmoid(d)", most=3),
+    unit("unit_silu", "a = Sigmoid(d) f = Mul(d, a)", most=3),
+    unit("unit_hard_swish", "a = HardSigmoid<alpha=0.1666667, beta=0.5>(d) f = Mul(a, d)", most=3),
+    unit("unit_gelu", "f = Gelu(d)", most=3),
+    unit("unit_concat", "f = Concat<axis=1>(d, e)", out="float[N, 8, 6, 6]"),
+    unit("unit_max_pool", "f = MaxPool<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]>(d)",
+         out="float[N, 4, 3, 3]"),
+    unit("unit_transpose_relu", "a = Transpose<perm=[0,2,3,1]>(d) f = Relu(a)",
+         out="float[N, 6, 6, 4]"),
+    unit("unit_softmax", "f = Softmax(d)"),
+]
+
+CASES = MOVES + UNITS + [
     # pairs
     Case("qdq_alone", X + "<" + S + "> { q = QuantizeLinear(x, s, z) y = DequantizeLinear(q, s, z) }",
          most=2, tol=0),
