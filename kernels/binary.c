@@ -160,7 +160,7 @@ PLN_LOOP_BINARY(Pow_s32_s64, int32_t, int32_t, int64_t, ipow(a, b))
 PLN_LOOP_BINARY(Pow_s64_s64, int64_t, int64_t, int64_t, ipow(a, b))
 PLN_LOOP_BINARY(Pow_s32_f64, int32_t, int32_t, double, pow_to_s64(a, b))
 PLN_LOOP_BINARY(Pow_s64_f64, int64_t, int64_t, double, pow_to_s64((double)a, b))
-PLN_LOOP_BINARY(Pow_f64_f64, double, double, double, pow(a, b))
+PLN_LOOP_BINARY(Pow_f64_general, double, double, double, pow(a, b))
 PLN_LOOP_BINARY(Pow_f32_general, float, float, float, powf(a, b))
 
 /* The usual exponents of models, exactly rounded where pow would be as well. */
@@ -175,6 +175,19 @@ static void Pow_f32_f32(void *y, const void *const *x, const int64_t *sx, int64_
         memmove(y, a, (size_t)n * sizeof(float));
     else
         Pow_f32_general(y, x, sx, n, arg);
+}
+
+static void Pow_f64_f64(void *py, const void *const *x, const int64_t *sx, int64_t n,
+                        const void *arg)
+{
+    const double *a = (const double *)x[0];
+    double *y = (double *)py;
+    if (sx[1] != 0 || *(const double *)x[1] != 2.0) {
+        Pow_f64_general(y, x, sx, n, arg);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        y[i] = a[i * sx[0]] * a[i * sx[0]];
 }
 
 static pln_status Pow_ref(pln_call *c, pln_error *err)

@@ -76,6 +76,34 @@ static void convert_f8(void *py, const void *const *px, const int64_t *sx, int64
 
 /* ---- strings ----------------------------------------------------------------------- */
 
+static long double power_of_ten(int n)
+{
+    static const long double by_bit[] = { 1e1L, 1e2L, 1e4L, 1e8L, 1e16L, 1e32L, 1e64L, 1e128L,
+                                          1e256L };
+    long double p = 1;
+    for (int i = 0, left = abs(n); left; i++, left >>= 1)
+        p *= left & 1 ? by_bit[i] : 1;
+    return n < 0 ? 1 / p : p;
+}
+
+/* A number of digits with which no shorter text reads back as v, mostly that of the shortest:
+ * one with fewer lies farther from v than half a step of the type. */
+static int fewest_digits(double v, bool is_double)
+{
+    const double a = fabs(v);
+    const double next = is_double ? nextafter(a, INFINITY) : nextafterf((float)a, INFINITY);
+    const long double half = ((long double)next - a) / 2 * 1.05L;
+    if (a == 0)
+        return 1;
+    long double scale = power_of_ten(-(int)floor(log10(a)));
+    if (a * scale < 1) /* the logarithm was rounded up */
+        scale *= 10;
+    for (int digits = 1; digits < 17; digits++, scale *= 10)
+        if (fabsl(rintl(a * scale) / scale - a) <= half)
+            return digits;
+    return 17;
+}
+
 /* The shortest text that reads back as the same number. */
 static void print_float(char *buf, size_t size, double v, bool is_double)
 {
@@ -87,7 +115,7 @@ static void print_float(char *buf, size_t size, double v, bool is_double)
         snprintf(buf, size, v > 0 ? "INF" : "-INF");
         return;
     }
-    for (int digits = 1; digits <= 17; digits++) {
+    for (int digits = fewest_digits(v, is_double); digits <= 17; digits++) {
         snprintf(buf, size, "%.*g", digits, v);
         if (is_double ? strtod(buf, NULL) == v : strtof(buf, NULL) == (float)v)
             return;

@@ -461,12 +461,6 @@ static double sample_at(const pln_tensor *x, int64_t plane, const int64_t *offse
                         const double *weight, int64_t n)
 {
     double sum = 0;
-    if (x->dtype == PLN_DT_F32) {
-        const float *v = PLN_DATA(const float, x) + plane;
-        for (int64_t k = 0; k < n; k++)
-            sum += offset[k] < 0 ? 0 : weight[k] * (double)v[offset[k]];
-        return sum;
-    }
     for (int64_t k = 0; k < n; k++)
         sum += offset[k] < 0 ? 0 : weight[k] * pln_tensor_get_f64(x, plane + offset[k]);
     return sum;
@@ -496,32 +490,76 @@ static void grid_move(const grid_job *j, int64_t batch, int64_t point, int64_t o
     }
 }
 
+#define GRID_TAPS 1024 /* of points side by side */
+
+/* Points side by side that lie each between four pixels of a plane. */
+static void sample_fours(float *y, const float *x, const int64_t *o, const double *w, int64_t points)
+{
+    for (int64_t i = 0; i < points; i++, o += 4, w += 4)
+        y[i] = (float)(w[0] * (double)x[o[0]] + w[1] * (double)x[o[1]] +
+                       w[2] * (double)x[o[2]] + w[3] * (double)x[o[3]]);
+}
+
+static void sample_floats(float *y, const float *x, const int64_t *o, const double *w, int64_t n,
+                          int64_t points)
+{
+    for (int64_t i = 0; i < points; i++, o += n, w += n) {
+        double sum = 0;
+        for (int64_t k = 0; k < n; k++)
+            sum += o[k] < 0 ? 0 : w[k] * (double)x[o[k]];
+        y[i] = (float)sum;
+    }
+}
+
+/* Points side by side of one image, in all channels. */
+static void grid_sample(const grid_job *j, int64_t batch, int64_t point, int64_t points,
+                        const int64_t *offset, const double *weight, int64_t n)
+{
+    const pln_tensor *x = j->c->in[0];
+    pln_tensor *y = j->c->out[0];
+    bool inside = true;
+    for (int64_t i = 0; i < points * n; i++)
+        inside &= offset[i] >= 0;
+    for (int64_t ch = 0; ch < x->dims[1]; ch++) {
+        const int64_t plane = batch * x->dims[1] + ch, to = plane * j->out + point;
+        for (int64_t i = 0; y->dtype != PLN_DT_F32 && i < points; i++)
+            pln_tensor_set_f64(y, to + i, sample_at(x, plane * j->in, offset + i * n,
+                                                    weight + i * n, n));
+        if (y->dtype != PLN_DT_F32)
+            continue;
+        float *out = PLN_DATA(float, y) + to;
+        const float *from = PLN_DATA(const float, x) + plane * j->in;
+        if (inside && n == 4)
+            sample_fours(out, from, offset, weight, points);
+        else
+            sample_floats(out, from, offset, weight, n, points);
+    }
+}
+
 static void grid_range(void *arg, int64_t begin, int64_t end)
 {
     const grid_job *j = arg;
     const pln_tensor *x = j->c->in[0], *grid = j->c->in[1];
-    pln_tensor *y = j->c->out[0];
-    int64_t offset[1024];
-    double weight[1024];
-    for (int64_t p = begin; p < end; p++) {
+    const int64_t n = j->tap_products, side = GRID_TAPS / n;
+    int64_t offset[GRID_TAPS];
+    double weight[GRID_TAPS];
+    for (int64_t p = begin; p < end;) {
         const int64_t batch = p / j->out, point = p % j->out;
-        grid_tap taps[PLN_MAX_RANK];
-        for (int i = 0; i < j->s; i++) /* x, the last dimension, comes first */
-            grid_taps(j->a, pln_tensor_get_f64(grid, p * j->s + j->s - 1 - i),
-                      x->dims[2 + i], &taps[i]);
-        const int64_t n = grid_points(taps, x->dims + 2, j->s, offset, weight);
-        if (j->a->mode == GRID_NEAREST) {
-            grid_move(j, batch, point, offset[0]);
-            continue;
+        int64_t points = j->out - point < side ? j->out - point : side;
+        points = end - p < points ? end - p : points;
+        for (int64_t k = 0; k < points; k++) {
+            grid_tap taps[PLN_MAX_RANK];
+            for (int i = 0; i < j->s; i++) /* x, the last dimension, comes first */
+                grid_taps(j->a, pln_tensor_get_f64(grid, (p + k) * j->s + j->s - 1 - i),
+                          x->dims[2 + i], &taps[i]);
+            grid_points(taps, x->dims + 2, j->s, offset + k * n, weight + k * n);
         }
-        for (int64_t ch = 0; ch < x->dims[1]; ch++) {
-            const int64_t plane = batch * x->dims[1] + ch;
-            const double v = sample_at(x, plane * j->in, offset, weight, n);
-            if (y->dtype == PLN_DT_F32)
-                PLN_DATA(float, y)[plane * j->out + point] = (float)v;
-            else
-                pln_tensor_set_f64(y, plane * j->out + point, v);
-        }
+        if (j->a->mode == GRID_NEAREST)
+            for (int64_t k = 0; k < points; k++)
+                grid_move(j, batch, point + k, offset[k]);
+        else
+            grid_sample(j, batch, point, points, offset, weight, n);
+        p += points;
     }
 }
 
@@ -535,7 +573,7 @@ static pln_status grid_run(pln_call *c, pln_error *err)
     j.tap_products = 1;
     for (int i = 0; i < j.s; i++) {
         j.tap_products *= per;
-        if (j.tap_products > 1024)
+        if (j.tap_products > GRID_TAPS)
             return pln_call_fail(c, err, PLN_E_LIMIT, "%d spatial dimensions", j.s);
     }
     j.in = pln_move_count(x->dims, 2, x->rank);
