@@ -270,6 +270,7 @@ static pln_status einsum_of(pln_call *c, einsum *s, pln_error *err)
         return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "equation '%s': a label occurs twice in "
                              "the result", at->equation);
     s->out = c->out[0]->data;
+    s->unit = pln_dtype_size((pln_dtype)c->out[0]->dtype);
     s->n_elements = pln_tensor_size(c->out[0]);
     s->n_terms = 1;
     for (int l = s->n_out; l < s->n_out + s->n_sum; l++) {
@@ -298,19 +299,19 @@ static pln_status einsum_run(pln_call *c, pln_error *err)
     PLN_TRY(einsum_of(c, &s, err));
     if (s.n_elements == 0 || s.n_terms == 0)
         return einsum_ref(c, err);
-    return pln_einsum_f32(c, &s, err);
+    return pln_einsum_fast(c, &s, err);
 }
 
 static pln_status einsum_prepare(pln_prep *p, pln_error *err)
 {
     (void)err;
-    if (p->in[0]->dtype != PLN_DT_F32)
+    if (p->in[0]->dtype != PLN_DT_F32 && p->in[0]->dtype != PLN_DT_F64)
         return PLN_E_UNSUPPORTED;
     memset(p->layout_in, PLN_LAYOUT_PLAIN, p->n_in);
     return PLN_OK;
 }
 
-static const pln_impl einsum_cpu = { "einsum_f32", einsum_prepare, einsum_run, NULL };
+static const pln_impl einsum_cpu = { "einsum", einsum_prepare, einsum_run, NULL };
 
 static void einsum_cost(const pln_infer *inf, pln_cost *cost)
 {

@@ -16,9 +16,10 @@ typedef struct pln_einsum {
     int64_t n_elements, n_terms;                       /* of the result; in each sum */
     const void *in[PLN_EINSUM_TERMS];
     void *out;
+    size_t unit; /* bytes of an element */
 } pln_einsum;
 
-/* In float, two inputs at a time by matrix products; the result has elements. */
-pln_status pln_einsum_f32(pln_call *c, const pln_einsum *s, pln_error *err);
+/* In float or double, two inputs at a time by matrix products; the result has elements. */
+pln_status pln_einsum_fast(pln_call *c, const pln_einsum *s, pln_error *err);
 
 #endif

@@ -1,4 +1,4 @@
-/* Einsum in float: each pair of inputs becomes a batch of matrix products.
+/* Einsum in float and double: each pair of inputs becomes a batch of matrix products.
  *
  * Of the loops, those in both inputs and in the result are the batch; those in one of them
  * and in the result are rows or columns; the others are summed. Where such a group of
@@ -7,13 +7,15 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/einsum.h"
 #include "kernels/gemm_f32.h"
+#include "kernels/gemm_f64.h"
 #include "kernels/move.h"
+#include "kernels/typed.h"
 #include "kernels/vec.h"
 
 #define LOOPS PLN_EINSUM_LABELS
 
 typedef struct operand {
-    const float *data;
+    const char *data;
     int64_t step[LOOPS];
 } operand;
 
@@ -55,26 +57,26 @@ static int64_t dense_steps(const pln_einsum *s, const group *const *g, int n, in
 }
 
 /* to[...] = from[...] for all loops of the groups. */
-static void copy_loops(const pln_einsum *s, const group *const *g, int n, float *to,
-                       const int64_t *to_step, const float *from, const int64_t *from_step,
+static void copy_loops(const pln_einsum *s, const group *const *g, int n, char *to,
+                       const int64_t *to_step, const char *from, const int64_t *from_step,
                        int n_threads)
 {
+    const int64_t unit = (int64_t)s->unit;
     int64_t dims[LOOPS], ts[LOOPS], fs[LOOPS];
     int rank = 0;
     for (int k = 0; k < n; k++)
         for (int i = 0; i < g[k]->n; i++, rank++) {
             dims[rank] = s->size[g[k]->loop[i]];
-            ts[rank] = to_step[g[k]->loop[i]] * (int64_t)sizeof(float);
-            fs[rank] = from_step[g[k]->loop[i]] * (int64_t)sizeof(float);
+            ts[rank] = to_step[g[k]->loop[i]] * unit;
+            fs[rank] = from_step[g[k]->loop[i]] * unit;
         }
-    pln_move_nd(to, ts, from, fs, dims, rank, sizeof(float), n_threads);
+    pln_move_nd(to, ts, from, fs, dims, rank, s->unit, n_threads);
 }
 
-static pln_status room(pln_call *c, int64_t n, float **out, pln_error *err)
+static pln_status room(pln_call *c, int64_t n, size_t unit, char **out, pln_error *err)
 {
     size_t bytes;
-    *out = pln_size_mul(&bytes, (size_t)n, sizeof(float)) ? pln_call_scratch(c, bytes + 64)
-                                                          : NULL;
+    *out = pln_size_mul(&bytes, (size_t)n, unit) ? pln_call_scratch(c, bytes + 64) : NULL;
     return *out ? PLN_OK : pln_oom(err);
 }
 
@@ -87,8 +89,8 @@ static pln_status in_order(pln_call *c, const pln_einsum *s, operand *o, const g
         return PLN_OK;
     const group *all[3] = { batch, outer, inner };
     int64_t step[LOOPS];
-    float *to;
-    PLN_TRY(room(c, dense_steps(s, all, 3, step), &to, err));
+    char *to;
+    PLN_TRY(room(c, dense_steps(s, all, 3, step), s->unit, &to, err));
     copy_loops(s, all, 3, to, step, o->data, o->step, c->n_threads);
     o->data = to;
     memcpy(o->step, step, sizeof step);
@@ -104,15 +106,19 @@ typedef struct products {
     const group *batch;
     const operand *a, *b;
     const int64_t *c_step;
-    float *c, *packed;
+    char *c;
+    float *packed;
     int64_t each; /* floats of a packed B */
     int64_t b_rs, b_cs;
     pln_gemm_job job;
     int slots;
 } products;
 
-static void one_product(const products *t, int64_t i, float *packed, int n_threads)
+/* Where the operands and the result of product i begin. */
+static void begin_product(const products *t, int64_t i, const void **pa, const void **pb,
+                          void **py)
 {
+    const int64_t unit = (int64_t)t->s->unit;
     int64_t a = 0, b = 0, y = 0;
     for (int g = t->batch->n - 1; g >= 0; g--) {
         const int loop = t->batch->loop[g];
@@ -122,12 +128,22 @@ static void one_product(const products *t, int64_t i, float *packed, int n_threa
         b += at * t->b->step[loop];
         y += at * t->c_step[loop];
     }
+    *pa = t->a->data + a * unit;
+    *pb = t->b->data + b * unit;
+    *py = t->c + y * unit;
+}
+
+static void one_product(const products *t, int64_t i, float *packed, int n_threads)
+{
+    const void *a, *b;
+    void *y;
+    begin_product(t, i, &a, &b, &y);
     pln_gemm_job j = t->job;
-    pln_gemm_pack(j.fns, packed, t->b->data + b, t->b_rs, t->b_cs, j.k, j.n, 0,
+    pln_gemm_pack(j.fns, packed, b, t->b_rs, t->b_cs, j.k, j.n, 0,
                   (j.n + j.fns->nr - 1) / j.fns->nr);
-    j.a = t->a->data + a;
+    j.a = a;
     j.b = packed;
-    j.c = t->c + y;
+    j.c = y;
     if (n_threads > 1)
         pln_gemm_parallel(&j, n_threads);
     else
@@ -143,14 +159,35 @@ static void run_slots(void *arg, int64_t begin, int64_t end)
             one_product(t, i, t->packed + s * t->each, 1);
 }
 
+static pln_status run_doubles(pln_call *c, const products *t, pln_error *err)
+{
+    const pln_gemm_job *g = &t->job;
+    pln_gemm64_job j = { .m = g->m, .n = g->n, .k = g->k, .a_rs = g->a_rs, .a_cs = g->a_cs,
+                         .b_rs = t->b_rs, .b_cs = t->b_cs, .ldc = g->ldc };
+    for (int64_t i = 0; i < t->batch->size; i++) {
+        const void *a, *b;
+        void *y;
+        begin_product(t, i, &a, &b, &y);
+        j.a = a, j.b = b, j.c = y;
+        for (int64_t r = 0; r < j.m; r++)
+            memset(j.c + r * j.ldc, 0, (size_t)j.n * sizeof *j.c);
+        PLN_TRY(pln_gemm64_run(c, &j, err));
+    }
+    return PLN_OK;
+}
+
 static pln_status run_products(pln_call *c, products *t, pln_error *err)
 {
+    if (t->s->unit == sizeof(double))
+        return run_doubles(c, t, err);
     t->slots = t->batch->size >= c->n_threads && c->n_threads > 1 ? c->n_threads : 1;
     t->each = pln_gemm_packed_size(t->job.fns, t->job.k, t->job.n);
     int64_t all;
     if (t->each < 0 || !pln_i64_mul(&all, t->each, t->slots))
         return pln_call_fail(c, err, PLN_E_LIMIT, "the sums are too long");
-    PLN_TRY(room(c, all, &t->packed, err));
+    char *packed;
+    PLN_TRY(room(c, all, sizeof(float), &packed, err));
+    t->packed = (float *)(void *)packed;
     if (t->slots > 1)
         pln_parallel_for(c->n_threads, t->slots, 1, run_slots, t);
     for (int64_t i = 0; t->slots == 1 && i < t->batch->size; i++)
@@ -161,18 +198,18 @@ static pln_status run_products(pln_call *c, products *t, pln_error *err)
 /* y = the sum over `sum` of a x b, where y has the other loops at `step`. */
 static pln_status contract(pln_call *c, const pln_einsum *s, operand *a, operand *b,
                            const group *batch, const group *rows, const group *cols,
-                           const group *sum, float *y, const int64_t *step, pln_error *err)
+                           const group *sum, char *y, const int64_t *step, pln_error *err)
 {
     int64_t a_rs, a_cs, b_rs, b_cs, ldc, unit, own[LOOPS];
     const group *all[3] = { batch, rows, cols };
-    float *to = y;
+    char *to = y;
     PLN_TRY(in_order(c, s, a, batch, rows, sum, &a_rs, &a_cs, err));
     PLN_TRY(in_order(c, s, b, batch, cols, sum, &b_cs, &b_rs, err));
     memcpy(own, step, sizeof own);
     const bool direct = merged(s, cols, step, &unit) && (unit == 1 || cols->size == 1) &&
                         merged(s, rows, step, &ldc) && ldc >= cols->size;
     if (!direct) {
-        PLN_TRY(room(c, dense_steps(s, all, 3, own), &to, err));
+        PLN_TRY(room(c, dense_steps(s, all, 3, own), s->unit, &to, err));
         ldc = cols->size;
     }
     products t = { .s = s, .batch = batch, .a = a, .b = b, .c_step = own, .c = to,
@@ -196,7 +233,7 @@ static bool better_swapped(const group *rows, const group *cols, const int64_t *
 }
 
 static pln_status multiply(pln_call *c, const pln_einsum *s, operand *a, operand *b,
-                           const bool *kept, float *y, const int64_t *step, pln_error *err)
+                           const bool *kept, char *y, const int64_t *step, pln_error *err)
 {
     group batch = { .size = 1 }, rows = batch, cols = batch, sum = batch;
     for (int l = 0; l < s->n_out + s->n_sum; l++) {
@@ -212,8 +249,8 @@ static pln_status multiply(pln_call *c, const pln_einsum *s, operand *a, operand
 /* ---- one input ---- */
 
 typedef struct row_sums {
-    const float *x;
-    float *y;
+    const void *x;
+    void *y;
     int64_t n;
 } row_sums;
 
@@ -221,10 +258,20 @@ static void sum_rows(void *arg, int64_t begin, int64_t end)
 {
     const row_sums *r = arg;
     for (int64_t i = begin; i < end; i++)
-        r->y[i] = pln_vec()->sum(r->x + i * r->n, r->n);
+        ((float *)r->y)[i] = pln_vec()->sum((const float *)r->x + i * r->n, r->n);
 }
 
-static pln_status single(pln_call *c, const pln_einsum *s, operand *x, float *y,
+static void sum_double_rows(void *arg, int64_t begin, int64_t end)
+{
+    const row_sums *r = arg;
+    for (int64_t i = begin; i < end; i++) {
+        double *y = (double *)r->y + i;
+        *y = 0;
+        pln_typed()->fold_row[PLN_FOLD_SUM][PLN_DT_F64](y, (const double *)r->x + i * r->n, r->n);
+    }
+}
+
+static pln_status single(pln_call *c, const pln_einsum *s, operand *x, char *y,
                          const int64_t *step, pln_error *err)
 {
     group out = { .size = 1 }, sum = out;
@@ -236,11 +283,12 @@ static pln_status single(pln_call *c, const pln_einsum *s, operand *x, float *y,
         return PLN_OK;
     }
     int64_t own[LOOPS];
-    float *rows;
-    PLN_TRY(room(c, dense_steps(s, all, 2, own), &rows, err));
+    char *rows;
+    PLN_TRY(room(c, dense_steps(s, all, 2, own), s->unit, &rows, err));
     copy_loops(s, all, 2, rows, own, x->data, x->step, c->n_threads);
     row_sums r = { rows, y, sum.size };
-    pln_parallel_for(c->n_threads, out.size, 1 + 16384 / sum.size, sum_rows, &r);
+    pln_parallel_for(c->n_threads, out.size, 1 + 16384 / sum.size,
+                     s->unit == sizeof(double) ? sum_double_rows : sum_rows, &r);
     return PLN_OK;
 }
 
@@ -263,7 +311,7 @@ static void needed_after(const pln_einsum *s, int i, bool *kept)
     }
 }
 
-pln_status pln_einsum_f32(pln_call *c, const pln_einsum *s, pln_error *err)
+pln_status pln_einsum_fast(pln_call *c, const pln_einsum *s, pln_error *err)
 {
     group out = { .size = 1 };
     for (int l = 0; l < s->n_out; l++)
@@ -286,8 +334,8 @@ pln_status pln_einsum_f32(pln_call *c, const pln_einsum *s, pln_error *err)
                 add_loop(s, &some, l);
         const group *partial = &some;
         operand made = { .data = NULL };
-        float *to;
-        PLN_TRY(room(c, dense_steps(s, &partial, 1, made.step), &to, err));
+        char *to;
+        PLN_TRY(room(c, dense_steps(s, &partial, 1, made.step), s->unit, &to, err));
         PLN_TRY(multiply(c, s, &acc, &next, kept, to, made.step, err));
         made.data = to;
         acc = made;
