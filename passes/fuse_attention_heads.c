@@ -357,66 +357,80 @@ static bool is_repeating_index(const pln_value *v, int64_t heads)
 }
 
 /* [b, h, 1, t, d] to [b, h, g, t, d] */
-static pln_value *before_fifth(const pln_node *n)
+static bool repeats_fifth(const pln_node *n)
+{
+    if (!n || (!pln_node_is(n, "Expand") && !pln_node_is(n, "Tile")) ||
+        pln_value_rank(n->out[0]) != 5 || pln_value_rank(n->in[0]) != 5)
+        return false;
+    const pln_dim *from = n->in[0]->type.shape.dims, *to = n->out[0]->type.shape.dims;
+    for (int i = 0; i < 5; i++)
+        if (i != 2 && !pln_dim_equal(from[i], to[i]))
+            return false;
+    return pln_dim_is(from[2], 1);
+}
+
+/* v, [b, h, 1, t, d], without the third dimension. */
+static pln_value *without_third(pln_patch *p, pln_value *v)
 {
     int64_t axes[PLN_MAX_RANK];
     size_t n_axes;
-    if (!n || (!pln_node_is(n, "Expand") && !pln_node_is(n, "Tile")) ||
-        pln_value_rank(n->out[0]) != 5 || pln_value_rank(n->in[0]) != 5)
-        return NULL;
-    for (int i = 0; i < 5; i++)
-        if (i != 2 && !pln_dim_equal(n->in[0]->type.shape.dims[i],
-                                     n->out[0]->type.shape.dims[i]))
-            return NULL;
-    const pln_node *u = n->in[0]->def;
-    return u && pln_node_is(u, "Unsqueeze") && pln_axes_of(u->in[1], 5, axes, &n_axes) &&
-                   n_axes == 1 && axes[0] == 2
-               ? u->in[0]
-               : NULL;
+    const pln_node *u = v->def;
+    if (u && pln_node_is(u, "Unsqueeze") && pln_axes_of(u->in[1], 5, axes, &n_axes) &&
+        n_axes == 1 && axes[0] == 2)
+        return u->in[0];
+    return pln_patch_op2(p, "Squeeze", v, pln_patch_ints(p, (int64_t[]){ 2 }, 1, "axes"));
 }
 
-/* What v repeats, head by head; NULL. */
-static pln_value *unrepeated(const pln_value *v)
+/* Head by head, x of so many heads makes v; `skip` is a dimension of x that v has not. */
+static bool are_repeated(const pln_value *x, const pln_value *v, int skip)
+{
+    const int64_t heads = known(x, 1);
+    if (heads < 1 || known(v, 1) <= heads || known(v, 1) % heads)
+        return false;
+    for (int i = 0; i < 4; i++)
+        if (i != 1 && !pln_dim_equal(x->type.shape.dims[i + (i >= skip)],
+                                     v->type.shape.dims[i]))
+            return false;
+    return true;
+}
+
+/* What v repeats, head by head, and its heads; NULL. */
+static pln_value *unrepeated(pln_patch *p, const pln_value *v, int64_t *heads)
 {
     const pln_node *n = v->def;
-    pln_value *x = NULL;
     if (!n || pln_value_rank(v) != 4)
         return NULL;
-    if (pln_node_is(n, "Gather") && pln_node_get_int(n, "axis", 0) == 1)
-        x = n->in[0];
-    else if (pln_node_is(n, "Expand") && pln_value_rank(n->in[0]) == 4 &&
-             known(n->in[0], 1) == 1)
-        x = n->in[0];
-    else if (pln_node_is(n, "Reshape"))
-        x = before_fifth(n->in[0]->def);
-    if (!x || pln_value_rank(x) != 4 || known(x, 1) < 1 || known(v, 1) <= known(x, 1) ||
-        known(v, 1) % known(x, 1))
+    if (pln_node_is(n, "Reshape") && repeats_fifth(n->in[0]->def)) {
+        pln_value *x = n->in[0]->def->in[0];
+        *heads = known(x, 1);
+        return are_repeated(x, v, 2) ? without_third(p, x) : NULL;
+    }
+    const bool gathers = pln_node_is(n, "Gather") && pln_node_get_int(n, "axis", 0) == 1;
+    if ((!gathers && !pln_node_is(n, "Expand")) || pln_value_rank(n->in[0]) != 4 ||
+        !are_repeated(n->in[0], v, 4))
         return NULL;
-    for (int i = 0; i < 4; i++)
-        if (i != 1 && !pln_dim_equal(x->type.shape.dims[i], v->type.shape.dims[i]))
-            return NULL;
-    if (pln_node_is(n, "Gather") && !is_repeating_index(n->in[1], known(x, 1)))
-        return NULL;
-    return x;
+    *heads = known(n->in[0], 1);
+    return (gathers ? is_repeating_index(n->in[1], *heads) : *heads == 1) ? n->in[0] : NULL;
 }
 
 pln_status pln_attention_repeat_build(pln_match *m, pln_patch *p)
 {
     pln_node *old = m->root;
     pln_value *in[8] = { NULL };
+    int64_t k_heads, v_heads;
     if (old->n_in > 7 || old->n_out != 1)
         return pln_match_refuse(m, "it has a cache");
     for (uint32_t i = 0; i < old->n_in; i++)
         in[i] = old->in[i];
-    in[1] = unrepeated(old->in[1]);
-    in[2] = unrepeated(old->in[2]);
-    if (!in[1] || !in[2] || known(in[1], 1) != known(in[2], 1))
+    in[1] = unrepeated(p, old->in[1], &k_heads);
+    in[2] = unrepeated(p, old->in[2], &v_heads);
+    if (!in[1] || !in[2] || k_heads != v_heads)
         return pln_match_refuse(m, "keys and values are not repeated");
     pln_node *n = pln_patch_copy(p, old, in, old->n_in);
-    if (!n || (*n->domain && (pln_node_set_int(n, "q_num_heads", known(old->in[1], 1)) !=
-                                  PLN_OK ||
-                              pln_node_set_int(n, "kv_num_heads", known(in[1], 1)) !=
-                                  PLN_OK)))
+    if (!n ||
+        (*n->domain &&
+         (pln_node_set_int(n, "q_num_heads", known(old->in[1], 1)) != PLN_OK ||
+          pln_node_set_int(n, "kv_num_heads", k_heads) != PLN_OK)))
         return PLN_E_NOMEM;
     pln_patch_replace(p, old->out[0], n->out[0]);
     return PLN_OK;
