@@ -152,11 +152,21 @@ static bool set_attributes(pln_node *n, const pln_sequence *s)
                           pln_node_set_int(n, "linear_before_reset", 1) == PLN_OK));
 }
 
+/* A constant of a body, in the graph around it. */
+static pln_value *outside(pln_patch *p, pln_value *v)
+{
+    for (const pln_graph *g = p->graph; v && g; g = g->parent)
+        if (v->graph == g)
+            return v;
+    return v ? pln_patch_const(p, pln_tensor_ref(v->cst), v->name) : NULL;
+}
+
 static void take_weights(pln_patch *p, const pln_cell *c, pln_value **in)
 {
     if (c->native) {
         for (uint32_t i = 1; i < c->native->n_in; i++)
-            in[i] = c->native->in[i];
+            if (i != 5 && i != 6)
+                in[i] = outside(p, c->native->in[i]);
         return;
     }
     in[1] = stack(p, c, c->w, input_size(c), "W");

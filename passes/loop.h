@@ -28,4 +28,7 @@ int64_t pln_loop_trips(const pln_loop *l);
 /* At least once; then what it does may as well be done before. */
 bool pln_loop_runs(const pln_loop *l);
 
+/* Sequences that a Loop fills and that are stacked behind it are collected by the Loop. */
+pln_status pln_loop_collect(pln_pass_ctx *ctx, pln_loop *l, pln_error *err);
+
 #endif

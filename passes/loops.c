@@ -440,6 +440,7 @@ static pln_status visit(pln_pass_ctx *ctx, pln_node *n, pln_error *err)
         return PLN_OK;
     if (l.scan && lists_are_short(n))
         PLN_TRY(drop_results(ctx, &l, err));
+    PLN_TRY(pln_loop_collect(ctx, &l, err));
     PLN_TRY(pass_by(ctx, &l, err));
     PLN_TRY(drop_unneeded(ctx, &l, err));
     if (l.scan && lists_are_short(n))

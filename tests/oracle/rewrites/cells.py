@@ -173,6 +173,13 @@ CASES = [
     scan("scan_lstm_turned", TORCH, W, most=6, attrs=", scan_input_directions = [1]"),
     scan("scan_lstm_axis", TORCH, W, most=7, attrs=", scan_input_axes = [1], scan_output_axes = [1]",
          x="float[N, L, 3]", z="float[N, L, 4]"),
+    Case("loop_torch_script", "(float[L, N, 3] x, %sh, %sc) => (%sy, %sm, float[L, N, 4] z) <float[1, 16, 3] w, float[1, 16, 4] u,"
+         " float[1, 32] b, int64[1] ax = {0}, bool on = {1}> { %s s0 = SequenceEmpty<dtype = 1>() y, m, s = Loop(len, on, h, c, s0)"
+         "<body = e (int64 i, bool k, %shp, %scp, seq(float[N, 4]) p) => (bool k2, %sh1, %sc1, seq(float[N, 4]) p2) { k2 = Identity(k)"
+         " x1 = Gather<axis = 0>(x, i) x2 = Unsqueeze(x1, ax) h2 = Unsqueeze(hp, ax) c2 = Unsqueeze(cp, ax)"
+         " y3, h3, c3 = LSTM<hidden_size = 4>(x2, w, u, b, , h2, c2) h1 = Squeeze(h3, ax) c1 = Squeeze(c3, ax)"
+         " p2 = SequenceInsert(p, h1) }> z = ConcatFromSequence<axis = 0, new_axis = 1>(s) }" % (
+             (N4,) * 4 + (LENGTH,) + (N4,) * 4), most=6, sizes=SIZES),
     # traps
     unrolled("trap_other_weights", TORCH.replace("bu)", "bu@)"), OTHER),
     unrolled("trap_peephole_elsewhere", peepholes("$c"), PEEPS),

@@ -81,6 +81,18 @@ CASES = [
     Case("trap_loop_iteration", X + """(float[N, 4] y) <int64 m = {3}, bool c = {1}> { y = Loop(m, c, x)<
          body = b (int64 i, bool k, float[N, 4] s) => (bool k2, float[N, 4] t) {
          k2 = Identity(k) f = Cast<to=1>(i) t = Add(s, f) }> }"""),
+    Case("loop_fills_sequence", X + """(float[3, N, 4] y) <int64 m = {3}, bool c = {1}> { s0 = SequenceEmpty<dtype = 1>()
+         a, s = Loop(m, c, x, s0)<body = b (int64 i, bool k, float[N, 4] h, seq(float[N, 4]) p) =>
+         (bool k2, float[N, 4] t, seq(float[N, 4]) p2) { k2 = Identity(k) t = Sin(h) p2 = SequenceInsert(p, t) }>
+         y = ConcatFromSequence<axis = 0, new_axis = 1>(s) }""", most=4),
+    Case("loop_fills_sequence_last_axis", X + """(float[N, 4, 3] y) <int64 m = {3}, bool c = {1}> { s0 = SequenceEmpty<dtype = 1>()
+         a, s = Loop(m, c, x, s0)<body = b (int64 i, bool k, float[N, 4] h, seq(float[N, 4]) p) =>
+         (bool k2, float[N, 4] t, seq(float[N, 4]) p2) { k2 = Identity(k) t = Sin(h) p2 = SequenceInsert(p, t) }>
+         y = ConcatFromSequence<axis = -1, new_axis = 1>(s) }""", most=5),
+    Case("trap_loop_fills_sequence_at_front", X + """(float[3, N, 4] y) <int64 m = {3}, bool c = {1}, int64 z = {0}> {
+         s0 = SequenceEmpty<dtype = 1>() a, s = Loop(m, c, x, s0)<body = b (int64 i, bool k, float[N, 4] h, seq(float[N, 4]) p) =>
+         (bool k2, float[N, 4] t, seq(float[N, 4]) p2) { k2 = Identity(k) t = Sin(h) p2 = SequenceInsert(p, t, z) }>
+         y = ConcatFromSequence<axis = 0, new_axis = 1>(s) }"""),
     Case("scan_once", "(float[4] x, float[1, 4] a) => (float[4] y, float[1, 4] z) {"
          """ y, z = Scan<num_scan_inputs = 1, body = b (float[4] s, float[4] e) => (float[4] t, float[4] u)
          { t = Add(s, e) u = Exp(t) }>(x, a) }""", most=4),
