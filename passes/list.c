@@ -44,6 +44,7 @@
     X(fuse_rectifier) \
     X(fuse_rotary)    \
     X(fuse_rnn)       \
+    X(rnn)            \
     X(fuse_matmul)    \
     X(fuse_gemm)      \
     X(fuse_conv)      \

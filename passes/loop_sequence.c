@@ -1,5 +1,5 @@
-/* Loops that collect tensors in a sequence, which becomes one tensor behind them: Loop collects
- * by itself.
+/* Loops that collect tensors in a sequence, which becomes one tensor behind them: Loop
+ * collects by itself.
  *
  *     s, .. = Loop(n, c, SequenceEmpty(), ..) { s2 = SequenceInsert(s, v) }
  *     y = ConcatFromSequence<new_axis = 1, axis = 0>(s)
@@ -25,12 +25,13 @@ static pln_value *inserted(const pln_loop *l, uint32_t i)
 }
 
 /* The node that stacks the whole sequence, along an axis of its own; NULL. */
-static pln_node *stacking(const pln_loop *l, uint32_t i, const pln_value *v, int64_t *axis)
+static pln_node *stacking(const pln_loop *l, uint32_t i, const pln_value *v,
+                          int64_t *axis)
 {
     pln_node *n = l->n->out[i] ? pln_value_only_user(l->n->out[i]) : NULL;
     const int rank = pln_value_rank(v);
-    if (!n || !pln_node_is(n, "ConcatFromSequence") || n->graph != l->n->graph || rank < 0 ||
-        !pln_node_get_int(n, "new_axis", 0))
+    if (!n || !pln_node_is(n, "ConcatFromSequence") || n->graph != l->n->graph ||
+        rank < 0 || !pln_node_get_int(n, "new_axis", 0))
         return NULL;
     *axis = pln_node_get_int(n, "axis", 0);
     *axis += *axis < 0 ? rank + 1 : 0;
@@ -55,10 +56,11 @@ static pln_node *move_axis(pln_node *before, pln_value *v, int64_t axis, int ran
     int64_t perm[PLN_MAX_RANK];
     for (int i = 0; i < rank; i++)
         perm[i] = i < axis ? i + 1 : i == axis ? 0 : i;
-    pln_node *n = pln_graph_add_node(before->graph, before, "", axis ? "Transpose" : "Identity",
-                                     NULL, &v, 1, 1);
-    return n && (!axis || pln_node_set_ints(n, "perm", perm, (size_t)rank) == PLN_OK) ? n
-                                                                                      : NULL;
+    pln_node *n = pln_graph_add_node(before->graph, before, "",
+                                     axis ? "Transpose" : "Identity", NULL, &v, 1, 1);
+    return n && (!axis || pln_node_set_ints(n, "perm", perm, (size_t)rank) == PLN_OK)
+               ? n
+               : NULL;
 }
 
 static pln_status collect(pln_loop *l, pln_value *v, pln_node *stack, int64_t axis,
@@ -71,7 +73,8 @@ static pln_status collect(pln_loop *l, pln_value *v, pln_node *stack, int64_t ax
         return pln_oom(err);
     l->n_results++;
     pln_node *n = move_axis(stack, all, axis, pln_value_rank(v) + 1);
-    if (!n || !aside || !pln_value_rename(old, aside) || !pln_value_rename(n->out[0], name))
+    if (!n || !aside || !pln_value_rename(old, aside) ||
+        !pln_value_rename(n->out[0], name))
         return pln_oom(err);
     n->out[0]->type = old->type;
     n->out[0]->declared = old->declared;

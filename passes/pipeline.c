@@ -20,7 +20,7 @@
 #define FUSE   "fuse-matmul,fuse-gemm,fuse-conv,fuse-skip,fuse-glu"
 #define TO_MS  "to-ms-attention,transpose,between,gemm,fuse-skip,to-ms-act,to-ms-quant,to-ms-product"
 /* Norms before Transposes: they are along the last axis, and found there. */
-#define SIMPLE CLEAN ",einsum,fuse-rnn,fuse-norm,fuse-group-norm,fuse-softmax,fuse-act,fuse-rectifier,transpose," FOLD
+#define SIMPLE CLEAN ",einsum,fuse-rnn,rnn,fuse-norm,fuse-group-norm,fuse-softmax,fuse-act,fuse-rectifier,transpose," FOLD
 #define REWRITE "(" SIMPLE ",fold-pad,reassoc,algebra,factors,between,channels,conv-sum,gemm)*"
 
 /* A file keeps the form in which its weights are stored; a session unpacks them. */

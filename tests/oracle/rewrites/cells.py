@@ -122,6 +122,17 @@ ZEROS = "float[2, 4] h = {0,0,0,0,0,0,0,0}, float[2, 4] c = {0,0,0,0,0,0,0,0}"
 LENGTH = "sh = Shape<start = 0, end = 1>(x) len = Squeeze(sh, ax)"
 OTHER = "float[16, 3] w, float[16, 4] u, float[16] bw, float[16] bu0, float[16] bu1, float[16] bu2"
 
+FLIP = "%s = Slice(%s, n1, lo, ax0, n1) "
+BACK = (" Z, H3, C3 = LSTM<hidden_size = 4, direction = \"reverse\">(x, w2, u2, b2, , h, c) t = Squeeze(Z, ax1)")
+
+
+def around(name, nodes, most=None, outs="float[3, N, 4] y", batch="N", more=""):
+    weights = "".join("float[1, 16, 3] w%s, float[1, 16, 4] u%s, float[1, 32] b%s, " % ((k,) * 3) for k in ("", "2"))
+    return Case(name, "(float[3, {0}, 3] x, float[1, {0}, 4] h, float[1, {0}, 4] c) => ({1}) <{2}int64[1] n1 = {{-1}}, "
+                "int64[1] lo = {{-2147483648}}, int64[1] ax0 = {{0}}, int64[1] ax1 = {{1}}{3}> {{ {4} }}".format(
+                    batch, outs, weights, more, nodes), most=most, sizes=SIZES)
+
+
 CASES = [
     unrolled("lstm_torch", TORCH, W, most=4),
     unrolled("lstm_batch_first", TORCH, W, most=5, axis=1, x="float[N, 3, 3]"),
@@ -180,6 +191,28 @@ CASES = [
          " y3, h3, c3 = LSTM<hidden_size = 4>(x2, w, u, b, , h2, c2) h1 = Squeeze(h3, ax) c1 = Squeeze(c3, ax)"
          " p2 = SequenceInsert(p, h1) }> z = ConcatFromSequence<axis = 0, new_axis = 1>(s) }" % (
              (N4,) * 4 + (LENGTH,) + (N4,) * 4), most=6, sizes=SIZES),
+    # directions
+    around("turned", FLIP % ("f", "x") + "Y, H2, C2 = LSTM<hidden_size = 4>(f, w, u, b, , h, c) s = Squeeze(Y, ax1) " +
+           FLIP % ("y", "s"), 2),
+    around("turned_batch_first", "r = Transpose<perm = [1, 0, 2]>(x) f = Slice(r, n1, lo, ax1, n1) g = Transpose<perm = [1, 0, 2]>(f)"
+           " Y, H2, C2 = LSTM<hidden_size = 4>(g, w, u, b, , h, c) s = Squeeze(Y, ax1) t = Transpose<perm = [1, 0, 2]>(s)"
+           " v = Slice(t, n1, lo, ax1, n1) y = Transpose<perm = [1, 0, 2]>(v)", 2),
+    around("turned_last_state", FLIP % ("f", "x") + "Y, y, C2 = LSTM<hidden_size = 4>(f, w, u, b, , h, c)", 1, "float[1, N, 4] y"),
+    around("turned_lengths", "f = ReverseSequence<time_axis = 0, batch_axis = 1>(x, lens) Y, H2, C2 = LSTM<hidden_size = 4>(f, w, u, b, , h, c)"
+           " s = Squeeze(Y, ax1) y = ReverseSequence<time_axis = 0, batch_axis = 1>(s, lens)", 2, "float[3, 2, 4] y", 2,
+           ", int64[2] lens = {3, 3}"),
+    around("two_directions", "Y, H2, C2 = LSTM<hidden_size = 4>(x, w, u, b) s = Squeeze(Y, ax1)" + BACK.replace(", , h, c", "") +
+           " y = Concat<axis = -1>(s, t)", 3, "float[3, N, 8] y"),
+    around("two_directions_states", "Y, H2, C2 = LSTM<hidden_size = 4>(x, w, u, b, , h, c) s = Squeeze(Y, ax1)" + BACK +
+           " y = Concat<axis = -1>(s, t) z = Concat<axis = 0>(H2, H3)", 5, "float[3, N, 8] y, float[2, N, 4] z"),
+    around("trap_turned_once", FLIP % ("f", "x") + "Y, H2, C2 = LSTM<hidden_size = 4>(f, w, u, b, , h, c) y = Squeeze(Y, ax1)"),
+    around("trap_turned_in_part", "f = Slice(x, n1, ax0, ax0, n1) Y, H2, C2 = LSTM<hidden_size = 4>(f, w, u, b, , h, c) s = Squeeze(Y, ax1) "
+           + FLIP % ("y", "s"), None, "float[T, N, 4] y"),
+    around("trap_one_state_read", "Y, H2, C2 = LSTM<hidden_size = 4>(x, w, u, b, , h, c) s = Squeeze(Y, ax1)" + BACK +
+           " y = Concat<axis = -1>(s, t) z = Neg(H3)", None, "float[3, N, 8] y, float[1, N, 4] z"),
+    around("trap_lengths_differ", "f = ReverseSequence<time_axis = 0, batch_axis = 1>(x, lens) Y, H2, C2 = LSTM<hidden_size = 4>(f, w, u, b, , h, c)"
+           " s = Squeeze(Y, ax1) y = ReverseSequence<time_axis = 0, batch_axis = 1>(s, lens)", None, "float[3, 2, 4] y", 2,
+           ", int64[2] lens = {3, 2}"),
     # traps
     unrolled("trap_other_weights", TORCH.replace("bu)", "bu@)"), OTHER),
     unrolled("trap_peephole_elsewhere", peepholes("$c"), PEEPS),
