@@ -74,12 +74,10 @@ static pln_value *with_factor(pln_patch *p, const factor *f, double by)
     return x;
 }
 
-/* Neither lost nor too large in that type. */
+/* Neither lost nor too large. Floats of 16 bits have too few digits to round elsewhere. */
 static bool is_fit(pln_dtype dt, double by)
 {
-    const bool half = dt == PLN_DT_F16;
-    return pln_dtype_is_float(dt) && fabs(by) > (half ? 1e-4 : 1e-30) &&
-           fabs(by) < (half ? 1e4 : 1e30);
+    return (dt == PLN_DT_F32 || dt == PLN_DT_F64) && fabs(by) > 1e-30 && fabs(by) < 1e30;
 }
 
 static bool is_smaller(const pln_value *a, const pln_value *b)

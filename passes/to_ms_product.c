@@ -126,7 +126,7 @@ static pln_status fused_matmul(pln_match *m, pln_patch *p)
 static const pln_rule rules[] = {
     /* Where ONNX Runtime packs the weights of 2-D convolutions for its blocked layout, it
      * has no place for a residual: written there, that cost 16 to 26% of a ResNet. */
-    { .name = "conv-sum",
+    { .name = "conv-residual",
       .match = "Add~(p=Conv!(a, b, bias?), z)",
       .where = "type(a) == \"float\" and same(p, z) and (rank(a) != 4 or not const(b))",
       .replace = "com.microsoft.FusedConv<p.*>(a, b, bias, z)",
