@@ -1,9 +1,10 @@
 /* planish.ByteTable, QAdd, QSub and QMul: what lies between quantized bytes.
  *
- *     ByteTable(X, table)   y = table[x], x being the byte as it is stored (int8 -1 is
- * 255) QAdd(A, a_scale, a_zero?, B, b_scale, b_zero?, y_scale, y_zero?) y =
- * QuantizeLinear(DequantizeLinear(A) + DequantizeLinear(B)), step by step in floats;
- *         uint8 where there is no y_zero
+ *     ByteTable(X, table)
+ *         y = table[x], x being the byte as it is stored (int8 -1 is 255)
+ *     QAdd(A, a_scale, a_zero?, B, b_scale, b_zero?, y_scale, y_zero?)
+ *         y = QuantizeLinear(DequantizeLinear(A) + DequantizeLinear(B)), step by step in
+ *         floats; uint8 where there is no y_zero
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/bcast.h"

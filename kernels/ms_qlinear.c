@@ -23,14 +23,14 @@ pln_status pln_qparam_get(const pln_call *c, uint32_t scale, uint32_t zero,
     return PLN_OK;
 }
 
-void pln_q_table(uint8_t table[256], pln_dtype dt, pln_qparam from, pln_qparam to,
-                 float (*fn)(float x, float arg), float arg)
+void pln_q_table(uint8_t table[256], pln_dtype x_dt, pln_qparam from, pln_dtype y_dt,
+                 pln_qparam to, float (*fn)(float x, float arg), float arg)
 {
-    const int flip = pln_byte_flip(dt);
+    const int x_flip = pln_byte_flip(x_dt), y_flip = pln_byte_flip(y_dt);
     for (int i = 0; i < 256; i++) {
         const float x =
-            (float)(pln_byte_value((uint8_t)i, flip) - from.zero) * from.scale;
-        table[i] = pln_quantize_byte(fn ? fn(x, arg) : x, to.scale, to.zero, flip);
+            (float)(pln_byte_value((uint8_t)i, x_flip) - from.zero) * from.scale;
+        table[i] = pln_quantize_byte(fn ? fn(x, arg) : x, to.scale, to.zero, y_flip);
     }
 }
 
@@ -234,7 +234,8 @@ static pln_status unary(pln_call *c, float (*fn)(float, float), float arg, pln_e
     uint8_t table[256];
     PLN_TRY(pln_qparam_get(c, 1, 2, &x, err));
     PLN_TRY(pln_qparam_get(c, 3, 4, &y, err));
-    pln_q_table(table, (pln_dtype)c->in[0]->dtype, x, y, fn, arg);
+    const pln_dtype dt = (pln_dtype)c->in[0]->dtype;
+    pln_q_table(table, dt, x, dt, y, fn, arg);
     pln_q_map(c, table, c->in[0]->data, c->out[0]->data, pln_tensor_size(c->in[0]));
     return PLN_OK;
 }
@@ -249,8 +250,8 @@ static pln_status leaky_ref(pln_call *c, pln_error *err)
     return unary(c, leaky, ((const unary_attrs *)c->attrs)->alpha, err);
 }
 
-/* ---- QLinearConcat: y_scale, y_zero, then tensor, scale, zero point of each
- * -------------------- */
+/* ---- QLinearConcat, planish.QConcat ------------------------------------------------
+ * Inputs: y_scale, y_zero, then tensor, scale and zero point of each. */
 
 typedef struct concat_attrs {
     int64_t axis;
@@ -313,8 +314,9 @@ static pln_status concat_part(pln_call *c, uint32_t i, pln_qparam to, int64_t in
     pln_qparam from;
     uint8_t table[256], *y = c->out[0]->data;
     PLN_TRY(pln_qparam_get(c, i + 1, i + 2, &from, err));
-    pln_q_table(table, (pln_dtype)c->out[0]->dtype, from, to, NULL, 0);
-    const bool same = from.scale == to.scale && from.zero == to.zero;
+    const pln_dtype x_dt = (pln_dtype)x->dtype, y_dt = (pln_dtype)c->out[0]->dtype;
+    pln_q_table(table, x_dt, from, y_dt, to, NULL, 0);
+    const bool same = x_dt == y_dt && from.scale == to.scale && from.zero == to.zero;
     const int64_t size = pln_tensor_size(x), len = row ? inner : 0;
     for (int64_t r = 0; len && r < size / len; r++) {
         const uint8_t *from_row = PLN_DATA(const uint8_t, x) + r * len;
@@ -338,9 +340,10 @@ static pln_status concat_ref(pln_call *c, pln_error *err)
     PLN_TRY(pln_move_axis(c, a->axis, y->rank, &axis, PLN_E_RUN, err));
     const int64_t row = pln_move_count(y->dims, axis, y->rank);
     for (uint32_t i = 2; i < c->n_in; i += 3) {
-        if (!c->in[i] || c->in[i]->dtype != y->dtype || c->in[i]->rank != y->rank)
+        const pln_tensor *x = c->in[i];
+        if (!x || (x->dtype != PLN_DT_U8 && x->dtype != PLN_DT_S8) || x->rank != y->rank)
             return pln_call_fail(c, err, PLN_E_RUN,
-                                 "input %u is absent or of another type", i);
+                                 "input %u is absent, or no tensor of bytes", i);
         PLN_TRY(concat_part(c, i, to, pln_move_count(c->in[i]->dims, axis, y->rank), row,
                             &at, err));
     }
@@ -378,8 +381,8 @@ static pln_status where_ref(pln_call *c, pln_error *err)
     PLN_TRY(pln_qparam_get(c, 2, 3, &x, err));
     PLN_TRY(pln_qparam_get(c, 5, 6, &y, err));
     PLN_TRY(pln_qparam_get(c, 7, 8, &z, err));
-    pln_q_table(t.x, dt, x, z, NULL, 0);
-    pln_q_table(t.y, dt, y, z, NULL, 0);
+    pln_q_table(t.x, dt, x, dt, z, NULL, 0);
+    pln_q_table(t.y, dt, y, dt, z, NULL, 0);
     const pln_loop loop = { .fn = where_loop, .arg = &t, .n_in = 3 };
     const pln_tensor *in[] = { c->in[0], c->in[1], c->in[4] };
     return pln_loop_run(c, &loop, c->out[0], in, err);
@@ -390,6 +393,10 @@ static pln_status where_ref(pln_call *c, pln_error *err)
 #define PAIR                                                                             \
     MS, .in = { 7, 8 }, .types = "T:" BYTES, .sig = "T,float,T?,T,float,T?,float,T?->T", \
         .infer = pair_infer
+#define CONCAT                                                                         \
+    .in = { 5, PLN_VARIADIC }, .types = "T8:" BYTES ";TV:float," BYTES,                \
+    .sig = "float,T8,TV+->T8", .attrs = concat_spec, .attrs_size = sizeof(concat_attrs), \
+    .check = concat_check, .infer = concat_infer, .ref = concat_ref
 #define UNARY                                                                 \
     MS, .in = { 4, 5 }, .types = "T:" BYTES, .sig = "T,float,T?,float,T?->T", \
         .infer = pln_infer_same
@@ -402,10 +409,8 @@ const pln_op_desc pln_ops_ms_qlinear[] = {
     { UNARY, .name = "QLinearSigmoid", .ref = sigmoid_ref },
     { UNARY, .name = "QLinearLeakyRelu", .attrs = leaky_spec,
       .attrs_size = sizeof(unary_attrs), .ref = leaky_ref },
-    { MS, .name = "QLinearConcat", .in = { 5, PLN_VARIADIC },
-      .types = "T8:" BYTES ";TV:float," BYTES, .sig = "float,T8,TV+->T8",
-      .attrs = concat_spec, .attrs_size = sizeof(concat_attrs), .check = concat_check,
-      .infer = concat_infer, .ref = concat_ref },
+    { MS, .name = "QLinearConcat", CONCAT },
+    { .domain = "planish", .since = 1, .out = { 1, 1 }, .name = "QConcat", CONCAT },
     { MS, .name = "QLinearWhere", .in = { 9, 9 }, .types = "T:" BYTES,
       .sig = "bool,T,float,T,T,float,T,float,T->T", .infer = where_infer,
       .ref = where_ref },

@@ -17,8 +17,8 @@ pln_status pln_qparam_get(const pln_call *c, uint32_t scale, uint32_t zero,
                           pln_qparam *out, pln_error *err);
 
 /* What each of the 256 bytes becomes: out = quantize(fn(dequantize(byte))). */
-void pln_q_table(uint8_t table[256], pln_dtype dt, pln_qparam from, pln_qparam to,
-                 float (*fn)(float x, float arg), float arg);
+void pln_q_table(uint8_t table[256], pln_dtype x_dt, pln_qparam from, pln_dtype y_dt,
+                 pln_qparam to, float (*fn)(float x, float arg), float arg);
 void pln_q_map(const pln_call *c, const uint8_t table[256], const uint8_t *x, uint8_t *y,
                int64_t n);
 

@@ -175,6 +175,7 @@ static const struct {
     { "QAdd", 13, ex_byte_pair },
     { "QSub", 13, ex_byte_pair },
     { "QMul", 13, ex_byte_pair },
+    { "QConcat", 13, ex_byte_concat },
     { "ByteTable", 11, ex_byte_table },
     { "DynamicQuantMatMul", 11, ex_dynamic_quant },
     { "Attention", 9, ex_attention },

@@ -63,6 +63,7 @@ pln_value *ex_product(pln_expand *b);
 pln_value *ex_qmatmul(pln_expand *b);
 pln_value *ex_qconv(pln_expand *b);
 pln_value *ex_byte_pair(pln_expand *b);
+pln_value *ex_byte_concat(pln_expand *b);
 pln_value *ex_byte_table(pln_expand *b);
 pln_value *ex_dynamic_quant(pln_expand *b);
 pln_value *ex_rotary(pln_expand *b);

@@ -128,6 +128,19 @@ pln_value *ex_byte_pair(pln_expand *b)
     return ex_done(b, ex_node(b, "QuantizeLinear", f, ex_in(b, 6), ex_in(b, 7)));
 }
 
+pln_value *ex_byte_concat(pln_expand *b)
+{
+    const int64_t axis = pln_node_get_int(b->node, "axis", 0);
+    pln_value *all = NULL;
+    for (uint32_t i = 2; i + 2 < b->node->n_in; i += 3) {
+        pln_value *x = dequantized(b, ex_in(b, i), ex_in(b, i + 1), ex_in(b, i + 2), -1);
+        pln_node *n = all ? ex_node(b, "Concat", all, x, NULL) : NULL;
+        b->failed |= n && pln_node_set_int(n, "axis", axis) != PLN_OK;
+        all = all ? ex_done(b, n) : x;
+    }
+    return ex_done(b, ex_node(b, "QuantizeLinear", all, ex_in(b, 0), ex_in(b, 1)));
+}
+
 /* Gather counts negative indices from the end, where int8 has its negative numbers. */
 pln_value *ex_byte_table(pln_expand *b)
 {

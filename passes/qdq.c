@@ -591,6 +591,29 @@ static pln_status early_concat(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
+/* Bytes of several scales, put together in one. */
+static pln_status byte_concat(pln_match *m, pln_patch *p)
+{
+    const pln_node *c = pln_match_node(m, "c"), *q = m->root;
+    pln_value *in[MAX_IN] = { scale_of(q), pln_zero_point(q) };
+    uint32_t n_in = 2;
+    if (!quantizes_to_bytes(q) || !in[1] || c->n_in > (MAX_IN - 2) / 3)
+        return pln_match_refuse(m, "its scale is not one number, or it has no zero point");
+    for (uint32_t i = 0; i < c->n_in; i++) {
+        const pln_node *d = c->in[i]->def;
+        if (!dequantizes_bytes(d) || !pln_zero_point(d))
+            return pln_match_refuse(m, "input %u is not dequantized from such bytes", i);
+        in[n_in++] = d->in[0];
+        in[n_in++] = scale_of(d);
+        in[n_in++] = pln_zero_point(d);
+    }
+    pln_node *n = pln_patch_add_in(p, "planish", "QConcat", in, n_in, 1);
+    if (!n || pln_node_set_int(n, "axis", pln_node_get_int(c, "axis", 0)) != PLN_OK)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, q->out[0], n->out[0]);
+    return PLN_OK;
+}
+
 static pln_status late(pln_match *m, pln_patch *p)
 {
     const pln_node *d = pln_match_node(m, "d"), *mv = m->root;
@@ -672,6 +695,10 @@ static const pln_rule byte_rules[] = {
     { .name = "byte-pair",
       .match = "QuantizeLinear(op=Add|Sub|Mul!(a, b), ...)",
       .build = pair,
+      .target = PLN_TARGET_PLANISH },
+    { .name = "byte-concat",
+      .match = "QuantizeLinear(c=Concat!(...), ...)",
+      .build = byte_concat,
       .target = PLN_TARGET_PLANISH },
     { .name = "early-quantizer",
       .match = "QuantizeLinear(x, ...)",

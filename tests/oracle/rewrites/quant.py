@@ -78,6 +78,7 @@ UNITS = [
     unit("unit_silu", "a = Sigmoid(d) f = Mul(d, a)", most=3),
     unit("unit_hard_swish", "a = HardSigmoid<alpha=0.1666667, beta=0.5>(d) f = Mul(a, d)", most=3),
     unit("unit_gelu", "f = Gelu(d)", most=3),
+    unit("unit_concat", "f = Concat<axis=1>(d, e)", most=4, out="float[N, 8, 6, 6]"),
     unit("unit_max_pool", "f = MaxPool<kernel_shape=[3,3], strides=[2,2], pads=[1,1,1,1]>(d)",
          out="float[N, 4, 3, 3]"),
     unit("unit_transpose_relu", "a = Transpose<perm=[0,2,3,1]>(d) f = Relu(a)",
