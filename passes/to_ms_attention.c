@@ -64,7 +64,7 @@ static pln_status read(pln_match *m, pln_patch *p, pln_ms_attention *a)
     if (pln_perm_is_identity(perm, 4))
         a->keys = base;
     find_parts(a, base, perm);
-    if (!a->joined[1] && !a->keys)
+    if (!a->keys && !(a->joined[1] && a->part[1].parts == 1))
         a->keys = pln_patch_transpose(p, base, perm, 4);
     return PLN_OK;
 }
@@ -110,19 +110,27 @@ static pln_value *join(pln_patch *p, pln_value *v, int64_t heads, int64_t dim)
 static pln_node *multi_head(pln_patch *p, const pln_ms_attention *a)
 {
     pln_value *in[8] = { a->s.q, a->keys, a->s.v, NULL, NULL, a->mask };
-    const bool together = a->joined[0] && a->joined[1] && a->joined[2] &&
-                          pln_joined_together(a->part);
+    const bool unpacks = a->joined[0] && a->joined[1] && a->joined[2] &&
+                         a->part[0].parts > 1 && pln_joined_together(a->part);
+    bool flat[3] = { unpacks, unpacks, unpacks };
     for (int i = 1; i < 3 && a->cache[0]; i++) {
         in[i] = a->cache[i - 1]->in[1];
         in[5 + i] = a->cache[i - 1]->in[0];
     }
-    if (together && a->part[0].parts > 1)
+    if (unpacks)
         pln_joined_unpack(p, a->part, in);
-    for (int i = 0; i < 3 && !(together && a->part[0].parts > 1); i++)
-        if (a->joined[i] && a->part[i].parts == 1)
+    for (int i = 0; i < 3 && !unpacks; i++)
+        if (a->joined[i] && a->part[i].parts == 1) {
             in[i] = pln_joined_value(p, &a->part[i]);
-    if (in[0] == a->s.q && !a->joined[0])
+            flat[i] = true;
+        }
+    if (!flat[0])
         in[0] = join(p, in[0], a->heads, a->dim);
+    /* keys and values of the same rank */
+    if (flat[1] && !flat[2])
+        in[2] = join(p, in[2], a->heads, a->v_dim);
+    if (flat[2] && !flat[1])
+        in[1] = join(p, in[1], a->heads, a->dim);
     in[3] = pln_ms_attention_bias(p, a, in);
     return pln_patch_add_in(p, PLN_MS, "MultiHeadAttention", in, 8, a->cache[0] ? 3 : 1);
 }

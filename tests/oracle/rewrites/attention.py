@@ -239,3 +239,12 @@ case("bert_added", X + ", float[b, 1, n, n] mask", Y, SELF + DIVIDED + ADDED + S
      targets=ORT23)
 case("causal_added", FIXED, "float[2, 6, 8] y", SELF + SCALED + " z = Add(s, added) " + SOFT +
      JOIN + OUT, weights=WEIGHTS + ", float[6, 6] added", values=TRIL, targets=ORT23)
+# Keys transposed within batch x heads, values split as usual: one rank for both in one node.
+CASES.append(Case("keys_by_batch_ort", """(float[2, 5, 32] q, float[7, 2, 32] k, float[2, 7, 32] v)
+    => (float[2, 5, 32] y) <int64[4] hq = {2, 5, 4, 8}, int64[4] hv = {2, 7, 4, 8},
+    int64[3] hk = {7, 8, 8}, int64[4] hkt = {2, 4, 8, 7}, int64[3] j = {2, 5, 32}, float scale> {
+    q4 = Reshape(q, hq) q1 = Transpose<perm=[0, 2, 1, 3]>(q4) k3 = Reshape(k, hk)
+    kt3 = Transpose<perm=[1, 2, 0]>(k3) kt = Reshape(kt3, hkt) v4 = Reshape(v, hv)
+    v1 = Transpose<perm=[0, 2, 1, 3]>(v4) s0 = MatMul(q1, kt) s = Mul(s0, scale)
+    p = Softmax<axis=-1>(s) o = MatMul(p, v1) ot = Transpose<perm=[0, 2, 1, 3]>(o)
+    y = Reshape(ot, j) }""", opset=17, args=("-O3", "--target", "ort"), values={"scale": 8 ** -0.5}))
