@@ -1,10 +1,12 @@
 /* einsum: an Einsum that is another operator is that.
  *
- *     Einsum<"ijk->ikj">(x)       => Transpose(x)      Einsum<"ijk->ik">(x) =>
- * ReduceSum(x, [1]) Einsum<"bij,bjk->bik">(a, b) => MatMul(a, b) Einsum<"ij,ij->ij">(a,
- * b) => Mul(a, b) Einsum<"abc,dc->abd">(x, w)  => MatMul(x, Transpose(w))        of a
- * constant w Einsum<"bihd,bjhd->bhij">(q, k) => MatMul(Transpose(q), Transpose(k)) for
- * targets that take Transposes into the product
+ *     Einsum<"ijk->ikj">(x)           => Transpose(x)
+ *     Einsum<"ijk->ik">(x)            => ReduceSum(x, [1])
+ *     Einsum<"bij,bjk->bik">(a, b)    => MatMul(a, b)
+ *     Einsum<"ij,ij->ij">(a, b)       => Mul(a, b)
+ *     Einsum<"abc,dc->abd">(x, w)     => MatMul(x, Transpose(w)), w constant
+ *     Einsum<"bihd,bjhd->bhij">(q, k) => MatMul(Transpose(q), Transpose(k)), in sessions
+ *                                        and around the Softmax of an attention
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/known.h"
@@ -23,8 +25,7 @@ typedef struct equation {
     term in[2], out;
 } equation;
 
-/* ---- reading --------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------- */
 
 /* "..." stands for the axes that the letters leave of the rank. */
 static const char *read_term(const char *at, int rank, term *t)
@@ -77,8 +78,7 @@ static bool read_equation(const pln_node *n, equation *e)
     return at && !*at && !has_repeated(&e->out);
 }
 
-/* ---- one operand
- * ------------------------------------------------------------------------ */
+/* ---- one operand ----------------------------------------------------------------- */
 
 /* Which axes of `from` those of `to` are. */
 static void perm_of(const term *from, const term *to, int64_t *perm)
@@ -115,8 +115,7 @@ static pln_status one_operand(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-/* ---- two operands
- * ------------------------------------------------------------------------- */
+/* ---- two operands ---------------------------------------------------------------- */
 
 /* The axes of the result that the operand has, but its last `without`, are the last of
  * them. */
@@ -171,10 +170,27 @@ static pln_value *operand(pln_patch *p, const pln_node *n, const equation *e, in
                : pln_patch_transpose(p, n->in[i], perm, want->n);
 }
 
-/* Products take them into themselves, and what is around them may be an attention. */
+#define REACH 6 /* nodes between a product of attention and its Softmax */
+
+static bool meets_softmax(const pln_node *n)
+{
+    const pln_value *behind = n->out[0], *before = n->in[0];
+    for (int i = 0; i < REACH && (behind || before); i++) {
+        const pln_node *next = behind ? pln_value_only_user(behind) : NULL;
+        const pln_node *last = before ? before->def : NULL;
+        if ((next && pln_node_is(next, "Softmax")) || (last && pln_node_is(last, "Softmax")))
+            return true;
+        behind = next && next->n_out ? next->out[0] : NULL;
+        before = last && last->n_in ? last->in[0] : NULL;
+    }
+    return false;
+}
+
+/* Products of a session take them into themselves; those of attention vanish with it. */
 static bool takes_transposes(const pln_match *m)
 {
-    return m->ctx->options->session || m->ctx->options->target != PLN_TARGET_ONNX;
+    const pln_pass_options *o = m->ctx->options;
+    return o->session || (o->target != PLN_TARGET_ONNX && meets_softmax(m->root));
 }
 
 /* As one MatMul, rows of one operand and columns of the other; NULL: it is none. */
