@@ -53,7 +53,7 @@ static int64_t query_of(const block *k, int64_t c)
     return (k->column + c) % k->j->a->q_len;
 }
 
-/* ---- packing --------------------------------------------------------------------------- */
+/* ---- packing --------------------------------------------------------------------- */
 
 static const float *part_row(const pln_attn_rows *r, int64_t b, int64_t h, int64_t j)
 {
@@ -96,7 +96,7 @@ static void pack_head(const job *j, int64_t b, int64_t kv, float *out)
         pack_values(j, b, kv, out + j->k_size);
 }
 
-/* ---- one block of queries ---------------------------------------------------------------- */
+/* ---- one block of queries -------------------------------------------------------- */
 
 static void take_head(block *k, const float *packed)
 {
@@ -275,7 +275,7 @@ static void one_block(const job *j, int64_t b, int64_t kv, int64_t at,
     close_block(&k, more);
 }
 
-/* ---- all of it ------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------- */
 
 /* Whole heads: each slot packs one and takes all its queries. */
 static void whole_heads(void *arg, int64_t begin, int64_t end)

@@ -44,8 +44,7 @@ static float *qk_row(const pln_attn *a, int64_t b, int64_t h, int64_t i)
     return a->qk + ((b * a->q_heads + h) * a->q_len + i) * a->total;
 }
 
-/* ---- the definition ------------------------------------------------------------------
- */
+/* ---- the definition -------------------------------------------------------------- */
 
 static void give_out(const pln_attn *a, pln_attn_stage stage, int64_t b, int64_t h,
                      int64_t i, const double *s)
@@ -130,8 +129,7 @@ pln_status pln_attn_ref(const pln_attn *a, pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- a few queries at a time
- * ----------------------------------------------------------- */
+/* ---- a few queries at a time ----------------------------------------------------- */
 
 #define KEYS 64 /* keys that all queries of a head take in turn, while they are near */
 

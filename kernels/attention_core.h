@@ -57,8 +57,7 @@ pln_status pln_attn_ref(const pln_attn *a, pln_call *c, pln_error *err);
 /* The same by the vector loops, on the threads of the call. */
 pln_status pln_attn_run(const pln_attn *a, pln_call *c, pln_error *err);
 
-/* ---- between the files of the core ---------------------------------------------------
- */
+/* ---- between the files of the core ----------------------------------------------- */
 
 /* Keys that query i of batch b sees, within [0, total). */
 void pln_attn_range(const pln_attn *a, int64_t b, int64_t i, int64_t *first,

@@ -4,8 +4,7 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- copying a range of one axis
- * ---------------------------------------------------------- */
+/* ---- copying a range of one axis ------------------------------------------------- */
 
 /* Copies `rows` pieces of `n` bytes; where they are small the strided copy does it. */
 static void copy_pieces(char *dst, int64_t dst_stride, const char *src,
@@ -47,8 +46,7 @@ static void split_counts(const pln_tensor *t, int axis, int64_t *outer, int64_t 
     }
 }
 
-/* ---- Concat
- * ------------------------------------------------------------------------------------ */
+/* ---- Concat ---------------------------------------------------------------------- */
 
 typedef struct concat_attrs {
     int64_t axis;
@@ -141,9 +139,7 @@ static const pln_version_change concat_versions[] = {
     { 0 },
 };
 
-/* ---- Split
- * ----------------------------------------------------------------------------------------
- */
+/* ---- Split ----------------------------------------------------------------------- */
 
 typedef struct split_attrs {
     int64_t axis, num_outputs;

@@ -8,8 +8,7 @@
 #include "kernels/raise.h"
 #include "src/ir/numeric.h"
 
-/* ---- Constant
- * ---------------------------------------------------------------------------- */
+/* ---- Constant -------------------------------------------------------------------- */
 
 typedef struct constant_attrs {
     pln_tensor *value, *sparse_value;
@@ -175,8 +174,7 @@ static pln_status constant_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- ConstantOfShape
- * ------------------------------------------------------------------------- */
+/* ---- ConstantOfShape ------------------------------------------------------------- */
 
 typedef struct fill_attrs {
     pln_tensor *value;
@@ -246,8 +244,7 @@ static pln_status fill_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- EyeLike
- * ------------------------------------------------------------------------------------ */
+/* ---- EyeLike --------------------------------------------------------------------- */
 
 typedef struct eye_attrs {
     int64_t dtype, k;
@@ -290,9 +287,7 @@ static pln_status eye_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Range
- * ------------------------------------------------------------------------------------------
- */
+/* ---- Range ----------------------------------------------------------------------- */
 
 typedef struct range_attrs {
     int64_t stash_type;

@@ -3,8 +3,7 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- types
- * ------------------------------------------------------------------------------- */
+/* ---- types ----------------------------------------------------------------------- */
 
 /* What is known of a value that has either type. */
 static pln_type type_join(pln_infer *inf, const pln_type *a, const pln_type *b)
@@ -64,8 +63,7 @@ static pln_status infer_body(pln_infer *inf, const pln_graph *g, const pln_type 
     return inf->body ? inf->body(inf, g, in, n_in, out, n_out, err) : PLN_OK;
 }
 
-/* ---- running
- * ------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------- */
 
 static pln_tensor **new_refs(pln_call *c, size_t n)
 {
@@ -110,9 +108,7 @@ static pln_status new_scalar(pln_call *c, pln_dtype dt, int64_t v, pln_tensor **
     return PLN_OK;
 }
 
-/* ---- If
- * --------------------------------------------------------------------------------------
- */
+/* ---- If -------------------------------------------------------------------------- */
 
 typedef struct if_attrs {
     pln_graph *then_branch, *else_branch;
@@ -178,8 +174,7 @@ static pln_status if_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- collecting one tensor for each iteration
- * --------------------------------------------------- */
+/* ---- collecting one tensor for each iteration ------------------------------------ */
 
 typedef struct stack {
     pln_tensor **v;
@@ -262,9 +257,7 @@ static pln_status stack_join(pln_call *c, uint32_t o, const stack *s, const pln_
     return PLN_OK;
 }
 
-/* ---- Loop
- * ------------------------------------------------------------------------------------------
- */
+/* ---- Loop ------------------------------------------------------------------------ */
 
 typedef struct body_attrs {
     pln_graph *body;
@@ -403,9 +396,7 @@ static pln_status loop_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- Scan
- * --------------------------------------------------------------------------------------------
- */
+/* ---- Scan ------------------------------------------------------------------------ */
 
 typedef struct scan_attrs {
     pln_graph *body;
@@ -628,9 +619,7 @@ static const pln_version_change scan_versions[] = {
     { 0 },
 };
 
-/* ---- SequenceMap
- * ----------------------------------------------------------------------------------------
- */
+/* ---- SequenceMap ----------------------------------------------------------------- */
 
 static pln_type sequence_of(pln_infer *inf, const pln_type *t)
 {

@@ -284,7 +284,7 @@ static pln_status prepare(pln_prep *p, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- columns times weights ------------------------------------------------------------ */
+/* ---- columns times weights ------------------------------------------------------- */
 
 typedef struct job {
     const state *s;
@@ -350,7 +350,7 @@ static void run_slots(void *arg, int64_t begin, int64_t end)
     }
 }
 
-/* ---- few outputs: rows of inputs times weights ------------------------------------------ */
+/* ---- few outputs: rows of inputs times weights ----------------------------------- */
 
 static void gather_rows(const pln_conv_geom *g, const float *x, float *rows)
 {
@@ -394,7 +394,7 @@ static void run_turned(const job *j, int n_threads)
     }
 }
 
-/* ---- transposed: weights times inputs, added where each tap lies ------------------------ */
+/* ---- transposed: weights times inputs, added where each tap lies ----------------- */
 
 /* Where one tap adds columns [first, first + cols) of the input to a plane of the output. */
 static int64_t tap_stretches(const pln_conv_geom *g, const int64_t *tap, int64_t first, int cols,
@@ -512,7 +512,7 @@ static void run_scatter(void *arg, int64_t begin, int64_t end)
     }
 }
 
-/* ---- depthwise ------------------------------------------------------------------------ */
+/* ---- depthwise ------------------------------------------------------------------- */
 
 /* Taps [*lo, *hi) of n, `step` apart, lie inside if the first lies at `at`. */
 static void inside(int64_t in, int64_t n, int64_t step, int64_t at, int64_t *lo, int64_t *hi)

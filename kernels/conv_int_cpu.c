@@ -346,7 +346,7 @@ static void run_slots(void *arg, int64_t begin, int64_t end)
     }
 }
 
-/* ---- depthwise --------------------------------------------------------------------------- */
+/* ---- depthwise ------------------------------------------------------------------- */
 
 #define MAX_TAPS 32 /* that are summed in one go */
 

@@ -123,7 +123,7 @@ static pln_status check(pln_node *n, void *attrs, pln_error *err)
                : PLN_OK;
 }
 
-/* ---- inference ------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------- */
 
 /* Label of dimension d of a term that has this rank; ellipsis dimensions count from the last. */
 static int dim_label(const term *t, int rank, int d)
@@ -190,7 +190,7 @@ static pln_status einsum_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- kernel ---------------------------------------------------------------------------- */
+/* ---- kernel ---------------------------------------------------------------------- */
 
 typedef pln_einsum einsum;
 

@@ -203,7 +203,7 @@ static pln_value *probabilities(attention *a, pln_value *s)
     return pln_expand_3(&a->x, "Where", empty, pln_expand_scalar(&a->x, a->x.dt, 0), p);
 }
 
-/* ---- the whole ---------------------------------------------------------------------- */
+/* ---- the whole ------------------------------------------------------------------- */
 
 static attention begin(pln_node *n, int64_t version, pln_error *err)
 {
@@ -280,7 +280,7 @@ pln_status pln_expand_attention(pln_node *n, int64_t version, pln_error *err)
     return pln_expand_end(x);
 }
 
-/* ---- rotary embedding --------------------------------------------------------------- */
+/* ---- rotary embedding ------------------------------------------------------------ */
 
 typedef struct rotary {
     pln_expander x;

@@ -4,7 +4,7 @@
 
 #include "kernels/expand.h"
 
-/* ---- Pad ---------------------------------------------------------------------------- */
+/* ---- Pad ------------------------------------------------------------------------- */
 
 static bool copy_attrs(pln_expander *x, pln_value *v, const char *but)
 {
@@ -87,7 +87,7 @@ pln_status pln_expand_pad(pln_node *n, int64_t version, pln_error *err)
     return pln_expand_end(&x);
 }
 
-/* ---- CenterCropPad -------------------------------------------------------------------- */
+/* ---- CenterCropPad --------------------------------------------------------------- */
 
 static pln_value *half(pln_expander *x, pln_value *v)
 {
@@ -136,7 +136,7 @@ pln_status pln_expand_crop_pad(pln_node *n, int64_t version, pln_error *err)
     return pln_expand_end(&x);
 }
 
-/* ---- Split ----------------------------------------------------------------------------- */
+/* ---- Split ----------------------------------------------------------------------- */
 
 /* The last part is smaller. */
 static pln_value *part_sizes(pln_expander *x, int axis, int64_t parts)
@@ -175,7 +175,7 @@ pln_status pln_expand_split(pln_node *n, int64_t version, pln_error *err)
     return pln_expand_end(&x);
 }
 
-/* ---- BatchNormalization with statistics of each place ---------------------------------- */
+/* ---- BatchNormalization with statistics of each place ---------------------------- */
 
 pln_status pln_expand_batch_norm_each(pln_node *n, int64_t version, pln_error *err)
 {
@@ -188,7 +188,7 @@ pln_status pln_expand_batch_norm_each(pln_node *n, int64_t version, pln_error *e
     return pln_expand_end(&x);
 }
 
-/* ---- Reduce... -------------------------------------------------------------------------- */
+/* ---- Reduce... ------------------------------------------------------------------- */
 
 /* Over no axes: nothing is summed. */
 pln_status pln_expand_reduce(pln_node *n, int64_t version, pln_error *err)
@@ -210,7 +210,7 @@ pln_status pln_expand_reduce(pln_node *n, int64_t version, pln_error *err)
     return pln_expand_end(&x);
 }
 
-/* ---- Resize ------------------------------------------------------------------------------ */
+/* ---- Resize ---------------------------------------------------------------------- */
 
 /* Scales or sizes for all axes. */
 static pln_value *for_all_axes(pln_expander *x, const int64_t *axes, size_t n, int rank)

@@ -27,7 +27,7 @@ typedef struct sum {
     } from[LABELS];
 } sum;
 
-/* ---- the equation ------------------------------------------------------------------- */
+/* ---- the equation ---------------------------------------------------------------- */
 
 static int letter(char c)
 {
@@ -129,7 +129,7 @@ static void read_equation(sum *e)
         pln_expand_refuse(&e->x, "the equation has another number of operands");
 }
 
-/* ---- terms ---------------------------------------------------------------------------- */
+/* ---- terms ----------------------------------------------------------------------- */
 
 static int place_of(const term *t, int label)
 {
@@ -227,7 +227,7 @@ static void sum_alone(sum *e, term *t, const term *other, int i)
     pln_expand_set(&e->x, t->v, "keepdims", 0);
 }
 
-/* ---- pairs ------------------------------------------------------------------------------ */
+/* ---- pairs ----------------------------------------------------------------------- */
 
 typedef struct groups { /* labels of both, of both and summed, of one */
     uint8_t batch[PLN_MAX_RANK], inner[PLN_MAX_RANK], rows[PLN_MAX_RANK],

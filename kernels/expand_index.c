@@ -50,7 +50,7 @@ pln_status pln_expand_range(pln_node *n, int64_t version, pln_error *err)
     return pln_expand_end(&x);
 }
 
-/* ---- CumSum, CumProd ---------------------------------------------------------------- */
+/* ---- CumSum, CumProd ------------------------------------------------------------- */
 
 static pln_value *body_node(pln_expander *x, pln_graph *g, const char *op,
                             pln_value *const *in, uint32_t n_in)
@@ -147,7 +147,7 @@ pln_status pln_expand_cumulative(pln_node *n, int64_t version, pln_error *err)
     return pln_expand_end(&x);
 }
 
-/* ---- ArgMax, ArgMin ----------------------------------------------------------------- */
+/* ---- ArgMax, ArgMin -------------------------------------------------------------- */
 
 /* The last place is the first one from behind. */
 pln_status pln_expand_arg(pln_node *n, int64_t version, pln_error *err)

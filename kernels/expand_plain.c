@@ -155,7 +155,7 @@ pln_status pln_expand_constant(pln_node *n, int64_t version, pln_error *err)
     return pln_expand_end(&x);
 }
 
-/* ---- tests of floats ---------------------------------------------------------------- */
+/* ---- tests of floats ------------------------------------------------------------- */
 
 static pln_value *is_nan(pln_expander *x)
 {
@@ -186,7 +186,7 @@ pln_status pln_expand_is(pln_node *n, int64_t version, pln_error *err)
     return pln_expand_end(&x);
 }
 
-/* ---- Pow, Mod ----------------------------------------------------------------------------- */
+/* ---- Pow, Mod -------------------------------------------------------------------- */
 
 /* Of a base and an exponent of different types. */
 pln_status pln_expand_pow(pln_node *n, int64_t version, pln_error *err)
@@ -238,7 +238,7 @@ pln_status pln_expand_mod(pln_node *n, int64_t version, pln_error *err)
     return pln_expand_end(&x);
 }
 
-/* ---- random operators ------------------------------------------------------------------ */
+/* ---- random operators ------------------------------------------------------------ */
 
 /* The mask of a Dropout that drops nothing: its older versions left it open. */
 pln_status pln_expand_dropout(pln_node *n, int64_t version, pln_error *err)
@@ -273,7 +273,7 @@ pln_status pln_expand_bernoulli(pln_node *n, int64_t version, pln_error *err)
     return pln_expand_end(&x);
 }
 
-/* ---- optionals -------------------------------------------------------------------------- */
+/* ---- optionals ------------------------------------------------------------------- */
 
 /* Of what is no optional. */
 pln_status pln_expand_optional(pln_node *n, int64_t version, pln_error *err)
@@ -288,7 +288,7 @@ pln_status pln_expand_optional(pln_node *n, int64_t version, pln_error *err)
     return pln_expand_end(&x);
 }
 
-/* ---- windows ----------------------------------------------------------------------------- */
+/* ---- windows --------------------------------------------------------------------- */
 
 static const struct {
     const char *op;

@@ -32,7 +32,7 @@ static const pln_attr_spec fused_spec[] = {
 
 enum { Q, K, V, BIAS, KEEP };
 
-/* ---- inference ------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------- */
 
 /* Input i as four dimensions: batch, heads, len, last. */
 static bool dims_of(const pln_infer *inf, uint32_t i, bool headless, pln_dim *d)
@@ -121,7 +121,7 @@ static void fused_cost(const pln_infer *inf, pln_cost *out)
     out->bytes = out->flops / 16;
 }
 
-/* ---- running ----------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------- */
 
 /* A tensor as four dimensions; those of size 1 have stride 0. */
 typedef struct view {

@@ -26,9 +26,7 @@ static inline bool wrap_index(int64_t *v, int64_t dim)
     return (uint64_t)*v < (uint64_t)dim;
 }
 
-/* ---- Gather
- * -------------------------------------------------------------------------------------
- */
+/* ---- Gather ---------------------------------------------------------------------- */
 
 static pln_status gather_infer(pln_infer *inf, pln_error *err)
 {
@@ -147,8 +145,7 @@ static pln_status gather_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- GatherElements
- * -------------------------------------------------------------------------------- */
+/* ---- GatherElements -------------------------------------------------------------- */
 
 static pln_status elements_infer(pln_infer *inf, pln_error *err)
 {
@@ -232,9 +229,7 @@ static pln_status elements_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- GatherND
- * -----------------------------------------------------------------------------------------
- */
+/* ---- GatherND -------------------------------------------------------------------- */
 
 typedef struct nd_attrs {
     int64_t batch_dims;

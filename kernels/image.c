@@ -6,8 +6,7 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- CenterCropPad
- * ------------------------------------------------------------------------- */
+/* ---- CenterCropPad --------------------------------------------------------------- */
 
 typedef struct crop_attrs {
     pln_ints axes;
@@ -73,8 +72,7 @@ static pln_status crop_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- ReverseSequence
- * --------------------------------------------------------------------------- */
+/* ---- ReverseSequence ------------------------------------------------------------- */
 
 typedef struct reverse_attrs {
     int64_t batch_axis, time_axis;
@@ -126,9 +124,7 @@ static pln_status reverse_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- MaxUnpool
- * -------------------------------------------------------------------------------------
- */
+/* ---- MaxUnpool ------------------------------------------------------------------- */
 
 typedef struct unpool_attrs {
     pln_ints kernel_shape, pads, strides;
@@ -232,9 +228,7 @@ static pln_status unpool_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- AffineGrid
- * --------------------------------------------------------------------------------------
- */
+/* ---- AffineGrid ------------------------------------------------------------------ */
 
 typedef struct affine_attrs {
     int64_t align_corners;
@@ -302,9 +296,7 @@ static pln_status affine_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- GridSample
- * ----------------------------------------------------------------------------------------
- */
+/* ---- GridSample ------------------------------------------------------------------ */
 
 typedef enum grid_mode { GRID_LINEAR, GRID_NEAREST, GRID_CUBIC } grid_mode;
 typedef enum grid_padding { GRID_ZEROS, GRID_BORDER, GRID_REFLECTION } grid_padding;

@@ -44,7 +44,7 @@ pln_status pln_int_conv_ref(const pln_call *c, const pln_conv_geom *g, const pln
                             const pln_tensor *w, const pln_zero *x_zero,
                             const pln_zero *w_zero, int32_t *acc);
 
-/* ---- from sums to results ------------------------------------------------------------ */
+/* ---- from sums to results -------------------------------------------------------- */
 
 /* f = (acc + int bias) x (a_scale x b_scale[col]) + float bias, by channel. */
 typedef struct pln_dequant {

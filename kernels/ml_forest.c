@@ -75,8 +75,7 @@ static pln_status forest_set_base(forest *f, const pln_node *n, pln_tensor *t,
     return PLN_OK;
 }
 
-/* ---- nodes named by tree and number
- * --------------------------------------------------------- */
+/* ---- nodes named by tree and number ---------------------------------------------- */
 
 typedef struct node_key {
     int64_t tree, id;
@@ -325,8 +324,7 @@ pln_status forest_build(const pln_node *n, const forest_attrs *a, int64_t n_targ
     return st;
 }
 
-/* ---- TreeEnsemble
- * -------------------------------------------------------------------------------- */
+/* ---- TreeEnsemble ---------------------------------------------------------------- */
 
 static pln_status ensemble_lengths(const pln_node *n, const ensemble_attrs *a,
                                    pln_error *err)
@@ -469,9 +467,7 @@ pln_status forest_build_ensemble(const pln_node *n, const ensemble_attrs *a,
     return st;
 }
 
-/* ---- walking
- * -------------------------------------------------------------------------------------
- */
+/* ---- walking --------------------------------------------------------------------- */
 
 static bool is_member(const forest *f, int32_t node, double x)
 {

@@ -5,8 +5,7 @@
 #include "kernels/ml_common.h"
 #include "kernels/raise.h"
 
-/* ---- Scaler
- * -------------------------------------------------------------------------------- */
+/* ---- Scaler ---------------------------------------------------------------------- */
 
 typedef struct scaler_attrs {
     pln_floats offset, scale;
@@ -46,8 +45,7 @@ static pln_status scaler_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Normalizer
- * -------------------------------------------------------------------------------- */
+/* ---- Normalizer ------------------------------------------------------------------ */
 
 typedef struct normalizer_attrs {
     int norm;
@@ -90,8 +88,7 @@ static pln_status normalizer_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Binarizer
- * ----------------------------------------------------------------------------------- */
+/* ---- Binarizer ------------------------------------------------------------------- */
 
 typedef struct binarizer_attrs {
     float threshold;
@@ -112,9 +109,7 @@ static pln_status binarizer_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Imputer
- * ----------------------------------------------------------------------------------------
- */
+/* ---- Imputer --------------------------------------------------------------------- */
 
 typedef struct imputer_attrs {
     pln_floats floats;
@@ -169,8 +164,7 @@ static pln_status imputer_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- linear models
- * ------------------------------------------------------------------------------------ */
+/* ---- linear models --------------------------------------------------------------- */
 
 typedef struct linear_attrs {
     pln_floats coefficients, intercepts;

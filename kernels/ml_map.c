@@ -13,8 +13,7 @@ static pln_status set_text(pln_tensor *y, int64_t i, const char *s, size_t len,
     return pln_tensor_set_string(y, i, s, len) == PLN_OK ? PLN_OK : pln_oom(err);
 }
 
-/* ---- tables that are built once for a session
- * ------------------------------------------------- */
+/* ---- tables that are built once for a session ------------------------------------ */
 
 typedef bool (*keys_fn)(const void *attrs, const pln_allocator *a, pln_keys *k);
 
@@ -63,8 +62,7 @@ static pln_status keys_make(const void *attrs, const pln_allocator *a, keys_fn f
     }                                                                        \
     static const pln_impl name##_cpu = { #name, name##_prepare, name##_run, NULL };
 
-/* ---- LabelEncoder
- * -------------------------------------------------------------------------------- */
+/* ---- LabelEncoder ---------------------------------------------------------------- */
 
 typedef struct label_attrs {
     pln_ints key_ints, value_ints;
@@ -232,8 +230,7 @@ static const pln_version_change label_versions[] = {
     { 0 },
 };
 
-/* ---- CategoryMapper
- * ------------------------------------------------------------------------------ */
+/* ---- CategoryMapper -------------------------------------------------------------- */
 
 typedef struct category_attrs {
     pln_ints ints;
@@ -290,8 +287,7 @@ static pln_status category_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- OneHotEncoder
- * --------------------------------------------------------------------------------- */
+/* ---- OneHotEncoder --------------------------------------------------------------- */
 
 typedef struct onehot_attrs {
     pln_ints ints;
@@ -356,8 +352,7 @@ static pln_status onehot_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- ArrayFeatureExtractor, FeatureVectorizer
- * ------------------------------------------------------ */
+/* ---- ArrayFeatureExtractor, FeatureVectorizer ------------------------------------ */
 
 static pln_status extract_infer(pln_infer *inf, pln_error *err)
 {
@@ -442,9 +437,7 @@ static pln_status vectorizer_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- ZipMap
- * -------------------------------------------------------------------------------------------
- */
+/* ---- ZipMap ---------------------------------------------------------------------- */
 
 typedef struct zip_attrs {
     pln_ml_labels labels;
@@ -520,8 +513,7 @@ static pln_status zip_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- CastMap, DictVectorizer
- * ------------------------------------------------------------------------- */
+/* ---- CastMap, DictVectorizer ----------------------------------------------------- */
 
 static pln_status map_parts(const pln_call *c, const pln_tensor **keys,
                             const pln_tensor **values, pln_error *err)

@@ -85,8 +85,7 @@ static double kernel_of(const svm_attrs *a, const double *x, const float *v, int
     return a->kernel == SVM_SIGMOID ? tanh(gamma * sum + coef0) : sum;
 }
 
-/* ---- regression
- * ----------------------------------------------------------------------------- */
+/* ---- regression ------------------------------------------------------------------ */
 
 static pln_status regressor_infer(pln_infer *inf, pln_error *err)
 {
@@ -124,8 +123,7 @@ static pln_status regressor_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- classification
- * ---------------------------------------------------------------------------- */
+/* ---- classification -------------------------------------------------------------- */
 
 typedef struct svm_work {
     int64_t cols, classes, supports, pairs;

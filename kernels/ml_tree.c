@@ -3,8 +3,7 @@
 #include "kernels/ml_forest.h"
 #include "kernels/raise.h"
 
-/* ---- running over blocks of rows
- * ------------------------------------------------------------ */
+/* ---- running over blocks of rows ------------------------------------------------- */
 
 #define BLOCK 64
 
@@ -60,8 +59,7 @@ static void write_scores(pln_tensor *y, int64_t at, const double *v, int64_t n)
             pln_tensor_set_f64(y, at + i, v[i]);
 }
 
-/* ---- regression
- * -------------------------------------------------------------------------------- */
+/* ---- regression ------------------------------------------------------------------ */
 
 static pln_status regress(pln_call *c, const forest *f, pln_error *err)
 {
@@ -80,8 +78,7 @@ static pln_status regress(pln_call *c, const forest *f, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- classification
- * ------------------------------------------------------------------------------- */
+/* ---- classification -------------------------------------------------------------- */
 
 static int64_t best_of(const double *v, const bool *has, int64_t n)
 {
@@ -156,9 +153,7 @@ static pln_status classify(pln_call *c, const forest *f, const pln_ml_labels *la
     return PLN_OK;
 }
 
-/* ---- attributes
- * -------------------------------------------------------------------------------------
- */
+/* ---- attributes ------------------------------------------------------------------ */
 
 #define A(attr, kind, field)                                                            \
     {                                                                                   \
@@ -248,8 +243,7 @@ static pln_status ensemble_check(pln_node *n, void *attrs, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- forests of a node
- * ----------------------------------------------------------------------------- */
+/* ---- forests of a node ----------------------------------------------------------- */
 
 typedef pln_status (*build_fn)(const pln_node *n, const void *attrs,
                                const pln_allocator *a, forest **out, pln_error *err);
@@ -317,9 +311,7 @@ TREE_OP(tree_classifier, build_classifier, run_classifier)
 TREE_OP(tree_regressor, build_regressor, regress)
 TREE_OP(tree_ensemble, build_ensemble, regress)
 
-/* ---- inference
- * ----------------------------------------------------------------------------------------
- */
+/* ---- inference ------------------------------------------------------------------- */
 
 static pln_status classifier_infer(pln_infer *inf, pln_error *err)
 {

@@ -19,8 +19,7 @@ typedef struct move_plan {
     int n_outer;    /* dims that the range counts */
 } move_plan;
 
-/* ---- rows: one strided dimension of units
- * ------------------------------------------------ */
+/* ---- rows: one strided dimension of units ---------------------------------------- */
 
 #define ROW(W, size)                                                                  \
     static void row_##size(char *d, int64_t ds, const char *s, int64_t ss, int64_t n) \
@@ -63,8 +62,7 @@ static void copy_row(const move_plan *p, char *d, const char *s)
     }
 }
 
-/* ---- blocked 2-D transposes
- * ---------------------------------------------------------------- */
+/* ---- blocked 2-D transposes ------------------------------------------------------ */
 
 /* dst[a][b] = src[b][a]: a is contiguous in src, b in dst. */
 #define TILE 32
@@ -86,8 +84,7 @@ static void copy_transposed(const move_plan *p, char *d, const char *s, int64_t 
                min64(TILE, nb - b));
 }
 
-/* ---- walking the outer dimensions
- * ------------------------------------------------------------- */
+/* ---- walking the outer dimensions ------------------------------------------------ */
 
 typedef struct walk {
     int64_t at[PLN_MOVE_RANK];
@@ -151,8 +148,7 @@ static void copy_matrix_range(void *arg, int64_t begin, int64_t end)
                     na);
 }
 
-/* ---- planning
- * ------------------------------------------------------------------------------------ */
+/* ---- planning -------------------------------------------------------------------- */
 
 /* The walk goes through the destination as it lies in memory. */
 static void order_dims(const int64_t *dst_stride, int rank, int *order)
@@ -299,9 +295,7 @@ void pln_move_strides(int rank, const int64_t *dims, size_t size, int64_t *strid
     }
 }
 
-/* ---- strings
- * ----------------------------------------------------------------------------------------
- */
+/* ---- strings --------------------------------------------------------------------- */
 
 void pln_move_begin_strings(pln_tensor *out)
 {
@@ -324,9 +318,7 @@ void pln_move_end_strings(pln_tensor *out)
             atomic_fetch_add_explicit(&v[i]->refs, 1, memory_order_relaxed);
 }
 
-/* ---- calls
- * --------------------------------------------------------------------------------------------
- */
+/* ---- calls ----------------------------------------------------------------------- */
 
 pln_status pln_move_output(pln_call *c, uint32_t i, pln_dtype dt, int rank,
                            const int64_t *dims, pln_error *err)
@@ -436,9 +428,7 @@ pln_status pln_move_read_ints(const pln_call *c, uint32_t i, int64_t *v, size_t 
     return PLN_OK;
 }
 
-/* ---- inference
- * ------------------------------------------------------------------------------------------
- */
+/* ---- inference ------------------------------------------------------------------- */
 
 pln_status pln_move_infer_open(pln_infer *inf)
 {

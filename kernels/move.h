@@ -111,8 +111,7 @@ static inline int64_t pln_move_count(const int64_t *dims, int first, int last)
 pln_status pln_move_read_ints(const pln_call *c, uint32_t i, int64_t *v, size_t max,
                               size_t *n, pln_error *err);
 
-/* ---- inference ------------------------------------------------------------------------
- */
+/* ---- inference ------------------------------------------------------------------- */
 
 /* Output 0: type of input 0, shape unknown. */
 pln_status pln_move_infer_open(pln_infer *inf);

@@ -44,8 +44,7 @@ static pln_status FastGelu_ref(pln_call *c, pln_error *err)
                           err);
 }
 
-/* ---- vector versions
- * ------------------------------------------------------------------- */
+/* ---- vector versions ------------------------------------------------------------- */
 
 #define VEC(name, fn)                                                                   \
     static void name##_vec(void *y, const void *const *x, const int64_t *sx, int64_t n, \
@@ -85,8 +84,7 @@ static const pln_impl BiasGelu_cpu = { "bias_gelu", pln_loop_prepare_float, Bias
 static const pln_impl FastGelu_cpu = { "fast_gelu", pln_loop_prepare_float, FastGelu_run,
                                        NULL };
 
-/* ---- BiasAdd: x + bias + skip
- * ------------------------------------------------------------ */
+/* ---- BiasAdd: x + bias + skip ---------------------------------------------------- */
 
 #define BIAS_ADD(s, type, dt, ...)                                             \
     static void BiasAdd_##s(void *py, const void *const *x, const int64_t *sx, \
@@ -107,8 +105,7 @@ static pln_status BiasAdd_ref(pln_call *c, pln_error *err)
     return pln_loop_typed(c, BiasAdd_fns, 3, NULL, err);
 }
 
-/* ---- BiasSplitGelu: the left half of x + bias times gelu of the right
- * -------------------- */
+/* ---- BiasSplitGelu: the left half of x + bias times gelu of the right ------------ */
 
 static pln_status split_infer(pln_infer *inf, pln_error *err)
 {
@@ -147,8 +144,7 @@ static pln_status split_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- ScaledSiLU: z = scale x, y = z sigmoid(z), each rounded to the element type
- * --------- */
+/* ---- ScaledSiLU: z = scale x, y = z sigmoid(z), each rounded to the element type --- */
 
 typedef struct silu_attrs {
     float alpha;

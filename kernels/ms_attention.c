@@ -38,8 +38,7 @@ static const pln_attr_spec attention_spec[] = {
 };
 static const pln_attr_spec quantized_spec[] = { COMMON, PLN_A_END };
 
-/* ---- sizes ----------------------------------------------------------------------------
- */
+/* ---- sizes ----------------------------------------------------------------------- */
 
 typedef struct sizes {
     int64_t rows, in, out; /* of the product */
@@ -78,8 +77,7 @@ static pln_status find_sizes(const pln_call *c, sizes *s, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- the product in float
- * --------------------------------------------------------------- */
+/* ---- the product in float -------------------------------------------------------- */
 
 typedef struct packed {
     const pln_allocator *alloc;
@@ -240,8 +238,7 @@ static pln_status attention_run(pln_call *c, pln_error *err)
 static const pln_impl attention_cpu = { "attention_f32", attention_prepare, attention_run,
                                         NULL };
 
-/* ---- the product in integers
- * -------------------------------------------------------------- */
+/* ---- the product in integers ----------------------------------------------------- */
 
 enum { X, W, BIAS, X_SCALE, W_SCALE, MASK, X_ZERO, W_ZERO, PAST };
 
@@ -346,8 +343,7 @@ static pln_status quantized_run(pln_call *c, pln_error *err)
 static const pln_impl quantized_cpu = { "attention_u8", pln_ms_prepare, quantized_run,
                                         NULL };
 
-/* ---- inference
- * ----------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------- */
 
 static pln_status self_infer(pln_infer *inf, pln_dtype dt, uint32_t past, pln_error *err)
 {

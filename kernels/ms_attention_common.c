@@ -104,8 +104,7 @@ pln_status pln_ms_set_bias(pln_call *c, uint32_t i, const pln_attn *a, pln_attn_
     return PLN_OK;
 }
 
-/* ---- masks
- * ----------------------------------------------------------------------------- */
+/* ---- masks ----------------------------------------------------------------------- */
 
 /* Keys of each batch that count: [0, end), or with starts [start, end). */
 static void mask_ranges(const int32_t *m, int64_t batch, int64_t total, bool starts,
@@ -161,8 +160,7 @@ pln_status pln_ms_attend(const pln_attn *a, pln_call *c, bool plain, pln_error *
     return plain ? pln_attn_ref(a, c, err) : pln_attn_run(a, c, err);
 }
 
-/* ---- from a projection on
- * ------------------------------------------------------------------ */
+/* ---- from a projection on -------------------------------------------------------- */
 
 static void causal(const void *user, int64_t b, int64_t i, int64_t *first, int64_t *end)
 {
@@ -250,8 +248,7 @@ pln_status pln_ms_self_attend(pln_call *c, const pln_ms_self *s, bool plain,
     return PLN_OK;
 }
 
-/* ---- for the rows
- * ------------------------------------------------------------------------ */
+/* ---- for the rows ---------------------------------------------------------------- */
 
 pln_status pln_ms_prepare(pln_prep *p, pln_error *err)
 {

@@ -44,8 +44,7 @@ typedef struct net {
     int64_t work_size, slots;
 } net;
 
-/* ---- sizes ----------------------------------------------------------------------------
- */
+/* ---- sizes ----------------------------------------------------------------------- */
 
 /* [tokens, heads, dim] or [batch, length, heads, dim] */
 static bool set_rows(const net *n, uint32_t i, const float *p, int64_t *heads,
@@ -194,8 +193,7 @@ static pln_status find_capture(net *n, pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- one head
- * ---------------------------------------------------------------------------- */
+/* ---- one head -------------------------------------------------------------------- */
 
 static void load_row(double *out, const pln_attn_rows *r, int64_t h, int64_t t,
                      int64_t dim, bool normalize)
@@ -338,8 +336,7 @@ static pln_status net_run(pln_call *c, pln_error *err)
 
 static const pln_impl net_cpu = { "gated_delta_net", pln_ms_prepare, net_run, NULL };
 
-/* ---- inference
- * ----------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------- */
 
 typedef struct net_dims {
     pln_dim batch, q_heads, heads, k_dim, v_dim;

@@ -9,8 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- attributes
- * ---------------------------------------------------------------------------- */
+/* ---- attributes ------------------------------------------------------------------ */
 
 #define ACTIVATION                                           \
     PLN_A_STR(pln_ms_mm_attrs, activation, NULL),            \
@@ -119,8 +118,7 @@ pln_status pln_ms_conv_posts(const pln_node *n, const pln_ms_conv_attrs *at,
     return conv_act(at, &act) ? add_act(&act, out) : PLN_E_UNSUPPORTED;
 }
 
-/* ---- matrix products
- * ------------------------------------------------------------------------- */
+/* ---- matrix products ------------------------------------------------------------- */
 
 /* The type of a matrix whose dimension 0 stands before the last one in the product. */
 static pln_status batch_type(pln_infer *inf, const pln_type *t, pln_type *out,
@@ -197,8 +195,7 @@ static pln_status mm_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- convolutions
- * ------------------------------------------------------------------------------ */
+/* ---- convolutions ---------------------------------------------------------------- */
 
 static pln_status conv_infer(pln_infer *inf, pln_error *err)
 {

@@ -110,8 +110,7 @@ static pln_status check_zeros(const gather *g, pln_error *err)
                                 "zero_points do not fit to the scales");
 }
 
-/* ---- one value
- * -------------------------------------------------------------------------- */
+/* ---- one value ------------------------------------------------------------------- */
 
 static float stored(const gather *g, const pln_tensor *t, int64_t row, int64_t width,
                     int64_t i)
@@ -145,8 +144,7 @@ static void run_of(const gather *g, const int64_t *at, int64_t n, float *out)
     }
 }
 
-/* ---- all of it
- * --------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------- */
 
 typedef struct job {
     const gather *g;

@@ -40,8 +40,7 @@ static const pln_attr_spec gqa_spec[] = {
     PLN_A_END,
 };
 
-/* ---- new rows: normalized, turned, put in their places
- * ---------------------------------- */
+/* ---- new rows: normalized, turned, put in their places --------------------------- */
 
 typedef struct job {
     const pln_gqa *g;
@@ -189,8 +188,7 @@ static void keys(void *arg, int64_t begin, int64_t end)
     }
 }
 
-/* ---- where keys and values go
- * -------------------------------------------------------------- */
+/* ---- where keys and values go ---------------------------------------------------- */
 
 /* A full cache is made in present itself; a windowed one, which may lose rows that are
  * still to be read, beside it. */
@@ -234,8 +232,7 @@ static void close_window(const job *j, const float *from, float *present)
     }
 }
 
-/* ---- all of it
- * --------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------- */
 
 static void in_sight(const void *user, int64_t b, int64_t i, int64_t *first, int64_t *end)
 {
@@ -379,8 +376,7 @@ static pln_status gqa_run(pln_call *c, pln_error *err)
 
 static const pln_impl gqa_cpu = { "attention_f32", pln_ms_prepare, gqa_run, NULL };
 
-/* ---- inference
- * ----------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------- */
 
 static pln_dim present_rows(const pln_infer *inf, pln_dim total)
 {

@@ -4,8 +4,7 @@
 
 #include "src/util/size.h"
 
-/* ---- query, key and value
- * -------------------------------------------------------------- */
+/* ---- query, key and value -------------------------------------------------------- */
 
 static pln_status find_packed(pln_gqa *g, const pln_tensor *q, const float *p,
                               pln_error *err)
@@ -54,8 +53,7 @@ static pln_status find_qkv(pln_gqa *g, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- the cache
- * ----------------------------------------------------------------------------- */
+/* ---- the cache ------------------------------------------------------------------- */
 
 static pln_status find_past(pln_gqa *g, pln_error *err)
 {

@@ -7,8 +7,7 @@
 
 #include <math.h>
 
-/* ---- GroupNorm, SkipGroupNorm
- * ----------------------------------------------------------------- */
+/* ---- GroupNorm, SkipGroupNorm ---------------------------------------------------- */
 
 typedef struct group_attrs {
     float epsilon;

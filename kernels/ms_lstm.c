@@ -33,8 +33,7 @@ typedef struct lstm {
     int32_t *sums;
 } lstm;
 
-/* ---- products
- * ------------------------------------------------------------------------------- */
+/* ---- products -------------------------------------------------------------------- */
 
 static float scale_of(const weights *w, int64_t d, int64_t n, int64_t j)
 {
@@ -109,8 +108,7 @@ static void add_product(const lstm *s, const weights *w, int64_t d, const float 
                 (float)s->sums[i * s->gates + j] * (scale * scale_of(w, d, s->gates, j));
 }
 
-/* ---- cells
- * ---------------------------------------------------------------------------------- */
+/* ---- cells ----------------------------------------------------------------------- */
 
 /* The cell's own activation (2) is not clipped: so ONNX Runtime has it. */
 static void gate(const lstm *s, int64_t d, int act, float *v)
@@ -218,8 +216,7 @@ static void run_direction(const lstm *s, int64_t d)
         memcpy((char *)s->c->out[2]->data + (size_t)d * state, s->cell, state);
 }
 
-/* ---- checks
- * ----------------------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------- */
 
 static pln_status fail_input(const pln_call *c, uint32_t i, pln_error *err)
 {
@@ -337,8 +334,7 @@ static pln_status lstm_ref(pln_call *c, pln_error *err)
     return run_all(&s, err);
 }
 
-/* ---- with the fast product
- * ---------------------------------------------------------------------- */
+/* ---- with the fast product ------------------------------------------------------- */
 
 /* W and R packed, where they are constant. */
 typedef struct packed {

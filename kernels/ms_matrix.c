@@ -6,8 +6,7 @@
 
 #include <math.h>
 
-/* ---- Inverse
- * ---------------------------------------------------------------------------------- */
+/* ---- Inverse --------------------------------------------------------------------- */
 
 static pln_status inverse_infer(pln_infer *inf, pln_error *err)
 {
@@ -77,8 +76,7 @@ static pln_status inverse_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- CDist: distances between the rows of A and those of B
- * -------------------------------------- */
+/* ---- CDist: distances between the rows of A and those of B ----------------------- */
 
 typedef struct dist_attrs {
     int metric; /* 0 squared, 1 euclidean */

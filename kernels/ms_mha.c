@@ -74,8 +74,7 @@ static pln_attn_rows rows_at(const float *p, int64_t len, int64_t row, int64_t h
     return (pln_attn_rows){ p, len * row, head, row, len };
 }
 
-/* ---- query, key and value in all their forms
- * ------------------------------------------- */
+/* ---- query, key and value in all their forms ------------------------------------- */
 
 /* One tensor [batch, len, heads, 3, dim], or [batch, len, heads x (dim + dim + v_dim)]
  * for the decoder. */
@@ -182,8 +181,7 @@ static pln_status add_biases(mha *m, pln_error *err)
                            err);
 }
 
-/* ---- the cache
- * --------------------------------------------------------------------------- */
+/* ---- the cache ------------------------------------------------------------------- */
 
 static pln_status one_cache(mha *m, uint32_t i, int64_t dim, pln_attn_rows *r,
                             pln_error *err)
@@ -285,8 +283,7 @@ static pln_status follow_beams(mha *m, pln_error *err)
     return gather_beams(m, from, t->dims[1], t->dims[2], m->a.v_dim, &m->a.v[0], err);
 }
 
-/* ---- all of it
- * --------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------- */
 
 /* Counted from the end of the past; the last query sees all keys, also where there are more
  * new keys than queries: so ONNX Runtime defines it. */
@@ -354,8 +351,7 @@ static pln_status mha_run(pln_call *c, pln_error *err)
 
 static const pln_impl mha_cpu = { "attention_f32", pln_ms_prepare, mha_run, NULL };
 
-/* ---- inference
- * ----------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------- */
 
 typedef struct sizes {
     pln_dim batch, q_len, kv_len, dim, v_hidden, v_dim;

@@ -68,8 +68,7 @@ static pln_status rows_of(const pln_call *c, int64_t width, int64_t *rows, pln_e
     return PLN_OK;
 }
 
-/* ---- MatMulNBits
- * ------------------------------------------------------------------------- */
+/* ---- MatMulNBits ----------------------------------------------------------------- */
 
 static bool has_size(const pln_tensor *t, int64_t n, int64_t each)
 {
@@ -188,8 +187,7 @@ static pln_status nbits_run(pln_call *c, pln_error *err)
 
 static const pln_impl nbits_cpu = { "gemm_nbits", pln_ms_prepare, nbits_run, NULL };
 
-/* ---- MatMulBnb4
- * ------------------------------------------------------------------------- */
+/* ---- MatMulBnb4 ------------------------------------------------------------------ */
 
 /* The values of bitsandbytes' two types of 4 bits, whose largest is 1. */
 static const float fp4[16] = {
@@ -292,8 +290,7 @@ static pln_status bnb4_run(pln_call *c, pln_error *err)
 
 static const pln_impl bnb4_cpu = { "gemm_bnb4", pln_ms_prepare, bnb4_run, NULL };
 
-/* ---- inference
- * ----------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------- */
 
 static bool is_bnb4(const pln_infer *inf)
 {

@@ -94,8 +94,7 @@ static pln_status run_ref(pln_call *c, const sums *s, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- float rows by the vector loops
- * -------------------------------------------------------- */
+/* ---- float rows by the vector loops ---------------------------------------------- */
 
 static const float *row_f32(const addend *a, int64_t r, int64_t n)
 {
@@ -145,8 +144,7 @@ static pln_status prepare_f32(pln_prep *p, pln_error *err)
     return p->n_out && p->out[0] ? PLN_OK : PLN_E_UNSUPPORTED;
 }
 
-/* ---- checks
- * ---------------------------------------------------------------------------------- */
+/* ---- checks ---------------------------------------------------------------------- */
 
 static pln_tensor *wanted(const pln_call *c, uint32_t i)
 {
@@ -166,8 +164,7 @@ static pln_status vector_of(const pln_call *c, uint32_t i, int64_t n, addend *ou
                          (long long)pln_tensor_size(out->t), (long long)n);
 }
 
-/* ---- SkipLayerNormalization, SkipSimplifiedLayerNormalization
- * -------------------------------- */
+/* ---- SkipLayerNormalization, SkipSimplifiedLayerNormalization -------------------- */
 
 typedef struct skip_attrs {
     float epsilon;
@@ -284,8 +281,7 @@ static pln_status skip_own_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- EmbedLayerNormalization, QEmbedLayerNormalization
- * --------------------------------------- */
+/* ---- EmbedLayerNormalization, QEmbedLayerNormalization --------------------------- */
 
 typedef struct embed_attrs {
     float epsilon;

@@ -63,8 +63,7 @@ static const pln_attr_spec mask_spec[] = {
     PLN_A_END,
 };
 
-/* ---- NhwcMaxPool
- * ------------------------------------------------------------------------------ */
+/* ---- NhwcMaxPool ----------------------------------------------------------------- */
 
 static pln_status nhwc_infer(pln_infer *inf, pln_error *err)
 {
@@ -91,8 +90,7 @@ static pln_status nhwc_max_ref(pln_call *c, pln_error *err)
     return run_view(c, pool_max_run, c->in[0], c->out[0], true, err);
 }
 
-/* ---- QLinearAveragePool: the float operator between the two conversions
- * ------------------------ */
+/* ---- QLinearAveragePool: the float operator between the two conversions ---------- */
 
 static pln_status average_infer(pln_infer *inf, pln_error *err)
 {
@@ -164,8 +162,7 @@ static pln_status average_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- QLinearGlobalAveragePool: exact sums
- * ------------------------------------------------------- */
+/* ---- QLinearGlobalAveragePool: exact sums ---------------------------------------- */
 
 static pln_status global_infer(pln_infer *inf, pln_error *err)
 {

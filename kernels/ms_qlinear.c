@@ -53,8 +53,7 @@ void pln_q_map(const pln_call *c, const uint8_t table[256], const uint8_t *x, ui
         pln_parallel_for(c->n_threads, n, 32768, map_range, &j);
 }
 
-/* ---- QLinearAdd, QLinearMul
- * ----------------------------------------------------------------- */
+/* ---- QLinearAdd, QLinearMul ------------------------------------------------------ */
 
 typedef struct pair {
     pln_qparam a, b, y;
@@ -172,8 +171,7 @@ static pln_status pair_infer(pln_infer *inf, pln_error *err)
     return broadcast_of(inf, (const uint32_t[]){ 0, 3 }, 2, pln_infer_dtype(inf, 0), err);
 }
 
-/* ---- MulInteger: (a - a_zero) (b - b_zero)
- * --------------------------------------------------- */
+/* ---- MulInteger: (a - a_zero) (b - b_zero) --------------------------------------- */
 
 static void mul_int(void *py, const void *const *px, const int64_t *sx, int64_t n,
                     const void *arg)
@@ -207,8 +205,7 @@ static pln_status mul_int_ref(pln_call *c, pln_error *err)
                         err);
 }
 
-/* ---- QLinearSigmoid, QLinearLeakyRelu
- * --------------------------------------------------------- */
+/* ---- QLinearSigmoid, QLinearLeakyRelu -------------------------------------------- */
 
 typedef struct unary_attrs {
     float alpha;
@@ -350,8 +347,7 @@ static pln_status concat_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- QLinearWhere
- * ------------------------------------------------------------------------------- */
+/* ---- QLinearWhere ---------------------------------------------------------------- */
 
 typedef struct where_arg {
     uint8_t x[256], y[256];

@@ -46,8 +46,7 @@ static pln_status sums_of(pln_call *c, const pln_q_inputs *q, const pln_mm *g,
     return pln_int_mm_ref(c, g, c->in[q->a], c->in[q->b], &az, &bz, *out);
 }
 
-/* ---- MatMulIntegerToFloat
- * ----------------------------------------------------------------- */
+/* ---- MatMulIntegerToFloat -------------------------------------------------------- */
 
 static pln_status to_float_infer(pln_infer *inf, pln_error *err)
 {
@@ -77,8 +76,7 @@ static pln_status to_float_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- QGemm
- * ---------------------------------------------------------------------------------- */
+/* ---- QGemm ----------------------------------------------------------------------- */
 
 static const pln_attr_spec gemm_spec[] = {
     PLN_A_FLOAT(pln_qmm_attrs, alpha, 1.0f),
@@ -146,8 +144,7 @@ static void gemm_cost(const pln_infer *inf, pln_cost *cost)
     pln_product_cost(inf, pln_dim_is_known(k) ? (double)k.value : 1, cost);
 }
 
-/* ---- MatMulInteger16
- * -------------------------------------------------------------------------- */
+/* ---- MatMulInteger16 ------------------------------------------------------------- */
 
 static pln_status mm16_infer(pln_infer *inf, pln_error *err)
 {

@@ -7,8 +7,7 @@
 
 #include <math.h>
 
-/* ---- QLinearSoftmax
- * -------------------------------------------------------------------------- */
+/* ---- QLinearSoftmax -------------------------------------------------------------- */
 
 typedef struct softmax_attrs {
     int64_t axis, opset;
@@ -88,8 +87,7 @@ static pln_status softmax_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- QLinearReduceMean, ReduceSumInteger
- * ------------------------------------------------------- */
+/* ---- QLinearReduceMean, ReduceSumInteger ----------------------------------------- */
 
 typedef struct reduce_attrs {
     pln_ints axes;

@@ -4,8 +4,7 @@
 
 #include <math.h>
 
-/* ---- UnfoldTensor: slices of `size` along a dimension, in a dimension of their own
- * ------------- */
+/* ---- UnfoldTensor: slices of `size` along a dimension, in a dimension of their own --- */
 
 typedef struct unfold_attrs {
     int64_t dim, size, step;
@@ -69,8 +68,7 @@ static pln_status unfold_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- NGramRepeatBlock: no n-gram of the words so far shall come again
- * -------------------------- */
+/* ---- NGramRepeatBlock: no n-gram of the words so far shall come again ------------ */
 
 typedef struct ngram_attrs {
     int64_t ngram_size;
@@ -122,8 +120,7 @@ static pln_status ngram_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- IsAllFinite
- * ------------------------------------------------------------------------------- */
+/* ---- IsAllFinite ----------------------------------------------------------------- */
 
 typedef struct finite_attrs {
     int64_t isinf_only, isnan_only;

@@ -16,8 +16,7 @@
 #define BLOCKS 256 /* whose zero points are unpacked at a time */
 #define FEW    12  /* rows of A that go without panels */
 
-/* ---- the definition -------------------------------------------------------------------
- */
+/* ---- the definition -------------------------------------------------------------- */
 
 static unsigned bits_at(const uint8_t *p, int bits, int64_t i)
 {
@@ -111,8 +110,7 @@ static pln_status product_ref(const pln_nbits_job *j, pln_call *c, pln_error *er
     return PLN_OK;
 }
 
-/* ---- loops in C
- * -------------------------------------------------------------------------- */
+/* ---- loops in C ------------------------------------------------------------------ */
 
 static void dequant4_c(float *out, const uint8_t *q, const float *scales,
                        const float *zeros, int64_t blocks, int64_t block)
@@ -166,8 +164,7 @@ const pln_nbits_fns *pln_nbits_loops(void)
     return f ? f : &loops_c;
 }
 
-/* ---- what both ways share
- * ----------------------------------------------------------------- */
+/* ---- what both ways share -------------------------------------------------------- */
 
 typedef struct job {
     const pln_nbits_job *j;
@@ -221,8 +218,7 @@ static void values(const job *t, int64_t n, int64_t k0, int64_t k1, float *out)
     }
 }
 
-/* ---- a few rows of A
- * -------------------------------------------------------------------- */
+/* ---- a few rows of A ------------------------------------------------------------- */
 
 static void nibble_row(const job *t, int64_t n)
 {
@@ -268,8 +264,7 @@ static void few_rows(void *arg, int64_t begin, int64_t end)
     }
 }
 
-/* ---- many rows of A
- * ----------------------------------------------------------------------- */
+/* ---- many rows of A -------------------------------------------------------------- */
 
 /* Depth of a block: whole blocks of the weights, the gemm's own depth at most where they
  * allow it. */
@@ -331,8 +326,7 @@ static void panels(void *arg, int64_t begin, int64_t end)
         one_panel(t, p * nr, n - p * nr < nr ? (int)(n - p * nr) : (int)nr);
 }
 
-/* ---- all of it
- * ----------------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------- */
 
 /* Blocks deeper than the gemm's must begin and end where its blocks do. */
 static bool has_loops(const job *t)

@@ -13,8 +13,7 @@
 
 #define DOMAIN "com.microsoft.nchwc"
 
-/* ---- the block
- * --------------------------------------------------------------------------------- */
+/* ---- the block ------------------------------------------------------------------- */
 
 static int64_t known_channels(const pln_value *v, int axis)
 {
@@ -99,8 +98,7 @@ static pln_status copy_of(pln_call *c, const pln_tensor *t, pln_tensor *out,
     return out->data ? PLN_OK : pln_oom(err);
 }
 
-/* ---- ReorderInput, ReorderOutput
- * ----------------------------------------------------------------- */
+/* ---- ReorderInput, ReorderOutput ------------------------------------------------- */
 
 typedef struct reorder_attrs {
     int64_t channels_last, channels;
@@ -190,9 +188,7 @@ static pln_status output_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Conv
- * ------------------------------------------------------------------------------------------
- */
+/* ---- Conv ------------------------------------------------------------------------ */
 
 static const pln_attr_spec conv_spec[] = {
     PLN_CONV_SPEC,
@@ -358,8 +354,7 @@ static void conv_release(void *state)
 static const pln_impl conv_cpu = { "nchwc_conv_f32", conv_prepare, conv_run,
                                    conv_release };
 
-/* ---- pooling: images of one block of channels, which lie last
- * ---------------------------------------- */
+/* ---- pooling: images of one block of channels, which lie last -------------------- */
 
 typedef struct pool_spec_struct {
     pool_attrs pool;
@@ -440,9 +435,7 @@ static pln_status global_average_ref(pln_call *c, pln_error *err)
     return pool_with(c, pool_global_average_run, err);
 }
 
-/* ---- Upsample
- * ------------------------------------------------------------------------------------------
- */
+/* ---- Upsample -------------------------------------------------------------------- */
 
 typedef struct upsample_attrs {
     pln_ints scales;

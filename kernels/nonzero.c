@@ -4,8 +4,7 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- NonZero
- * -------------------------------------------------------------------------------- */
+/* ---- NonZero --------------------------------------------------------------------- */
 
 static pln_status nonzero_infer(pln_infer *inf, pln_error *err)
 {
@@ -73,8 +72,7 @@ static pln_status nonzero_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Compress
- * ---------------------------------------------------------------------------------- */
+/* ---- Compress -------------------------------------------------------------------- */
 
 typedef struct compress_attrs {
     int64_t axis;
@@ -151,9 +149,7 @@ static pln_status compress_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- OneHot
- * --------------------------------------------------------------------------------------
- */
+/* ---- OneHot ---------------------------------------------------------------------- */
 
 typedef struct onehot_attrs {
     int64_t axis;
@@ -224,9 +220,7 @@ static pln_status onehot_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Trilu
- * -----------------------------------------------------------------------------------------
- */
+/* ---- Trilu ----------------------------------------------------------------------- */
 
 typedef struct trilu_attrs {
     int64_t upper;

@@ -186,7 +186,7 @@ static pln_status run_instance(pln_call *c, pln_error *err)
 const pln_impl pln_instance_norm_cpu = { "instance_norm_f32", prepare_instance,
                                          run_instance, NULL };
 
-/* ---- GroupNormalization: a row is a group ------------------------------------------- */
+/* ---- GroupNormalization: a row is a group ---------------------------------------- */
 
 static void group_rows(void *arg, int64_t begin, int64_t end)
 {

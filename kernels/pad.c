@@ -15,8 +15,7 @@ static const pln_attr_spec pad_spec[] = {
     PLN_A_END,
 };
 
-/* ---- inference
- * ------------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------- */
 
 static pln_status pad_dim(pln_infer *inf, pln_dim before, pln_dim after, pln_dim *d,
                           pln_error *err)
@@ -58,8 +57,7 @@ static pln_status pad_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- running
- * ------------------------------------------------------------------------------------ */
+/* ---- running --------------------------------------------------------------------- */
 
 static pln_status read_pads(const pln_call *c, int64_t *before, int64_t *after,
                             pln_error *err)
@@ -285,9 +283,7 @@ static pln_status pad_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- versions
- * --------------------------------------------------------------------------------------
- */
+/* ---- versions -------------------------------------------------------------------- */
 
 static pln_status pad_raise_2(pln_node *n, pln_error *err)
 {

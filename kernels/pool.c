@@ -6,8 +6,7 @@
 #include "kernels/raise.h"
 #include "src/util/cpu.h"
 
-/* ---- geometry
- * --------------------------------------------------------------------------- */
+/* ---- geometry -------------------------------------------------------------------- */
 
 bool pool_axis_attrs(const pool_attrs *a, int s, int i, pool_axis *ax)
 {
@@ -47,8 +46,7 @@ bool pool_axis_size(const pool_attrs *a, pool_axis *ax)
     return true;
 }
 
-/* ---- inference
- * ------------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------- */
 
 static pln_dim pool_symbolic(pln_infer *inf, const pool_attrs *a, const pool_axis *ax,
                              pln_dim d)
@@ -137,8 +135,7 @@ void pool_cost(const pln_infer *inf, pln_cost *cost)
     cost->bytes = size * ((double)in.value + (double)out.value);
 }
 
-/* ---- running
- * --------------------------------------------------------------------------------- */
+/* ---- running --------------------------------------------------------------------- */
 
 static void geo_finish(pool_geo *g, const pln_tensor *x)
 {
@@ -262,8 +259,7 @@ static pln_status global_lp_run(pln_call *c, pln_error *err)
     return run_global(c, POOL_LP, ((const pool_attrs *)c->attrs)->p, err);
 }
 
-/* ---- MaxPool with positions
- * --------------------------------------------------------------------- */
+/* ---- MaxPool with positions ------------------------------------------------------ */
 
 static void max_positions(pln_call *c, const pool_geo *g)
 {
@@ -286,9 +282,7 @@ pln_status pool_max_run(pln_call *c, pln_error *err)
     return pln_call_wants(c, 0) ? run_geo(c, POOL_MAX, &g, err) : PLN_OK;
 }
 
-/* ---- versions
- * ---------------------------------------------------------------------------------------
- */
+/* ---- versions -------------------------------------------------------------------- */
 
 static pln_status lower_dilations(pln_node *n, pln_error *err)
 {
@@ -369,9 +363,7 @@ static const pln_version_change global_lp_versions[] = {
     { 0 },
 };
 
-/* ---- rows
- * -------------------------------------------------------------------------------------------
- */
+/* ---- rows ------------------------------------------------------------------------ */
 
 #define WINDOW                                                                        \
     PLN_A_ENUM(pool_attrs, auto_pad, "NOTSET|SAME_UPPER|SAME_LOWER|VALID", "NOTSET"), \

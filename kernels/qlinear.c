@@ -23,7 +23,7 @@ static pln_status fail_zero(const pln_call *c, uint32_t i, pln_error *err)
     return pln_call_fail(c, err, PLN_E_RUN, "input %u fits no dimension", i);
 }
 
-/* ---- MatMulInteger, ConvInteger ------------------------------------------------------ */
+/* ---- MatMulInteger, ConvInteger -------------------------------------------------- */
 
 static pln_status mm_int_infer(pln_infer *inf, pln_error *err)
 {
@@ -73,7 +73,7 @@ static pln_status conv_int_ref(pln_call *c, pln_error *err)
     return conv_sums(c, &g, (const uint32_t[]){ 0, 2, 1, 3 }, c->out[0]->data, err);
 }
 
-/* ---- QLinear ---------------------------------------------------------------------------- */
+/* ---- QLinear --------------------------------------------------------------------- */
 
 static pln_status scratch_sums(pln_call *c, int64_t n, void **out, pln_error *err)
 {
@@ -241,7 +241,7 @@ static pln_status qconv_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- com.microsoft's QLinearConv: perhaps with the channels last ------------------------ */
+/* ---- com.microsoft's QLinearConv: perhaps with the channels last ----------------- */
 
 typedef struct ms_conv_attrs {
     pln_conv_attrs conv;

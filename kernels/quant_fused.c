@@ -123,7 +123,7 @@ static void conv_cost(const pln_infer *inf, pln_cost *cost)
     pln_conv_cost(inf, 0, 1, false, cost);
 }
 
-/* ---- what the kernels share ---------------------------------------------------------------- */
+/* ---- what the kernels share ------------------------------------------------------ */
 
 static pln_status fail_size(const pln_call *c, uint32_t i, pln_error *err)
 {

@@ -43,8 +43,7 @@ struct pln_regex {
     uint32_t *mark;               /* [n] step in which a state was last added */
 };
 
-/* ---- characters
- * ------------------------------------------------------------------------------ */
+/* ---- characters ------------------------------------------------------------------ */
 
 /* One code point of UTF-8; a byte that begins none stands for itself. */
 static uint32_t next_char(const char **s, const char *end)
@@ -72,8 +71,7 @@ static bool is_word(uint32_t c)
            c == '_';
 }
 
-/* ---- compiling
- * ----------------------------------------------------------------------------------- */
+/* ---- compiling ------------------------------------------------------------------- */
 
 typedef struct parser {
     pln_regex *re;
@@ -632,9 +630,7 @@ void pln_regex_free(pln_regex *re)
     pln_release(a, re);
 }
 
-/* ---- matching
- * -------------------------------------------------------------------------------------
- */
+/* ---- matching -------------------------------------------------------------------- */
 
 typedef struct place {
     bool first, last;       /* of the text */

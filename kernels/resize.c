@@ -50,7 +50,7 @@ static const pln_attr_spec resize_spec[] = {
     PLN_A_END,
 };
 
-/* ---- sizes ---------------------------------------------------------------------------------- */
+/* ---- sizes ----------------------------------------------------------------------- */
 
 /* The axes that scales and sizes speak of; false: they are none of this rank. */
 static bool resize_axes(const resize_attrs *a, int rank, int *axes, int *n)
@@ -180,7 +180,7 @@ static pln_status resize_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- what each axis does ------------------------------------------------------------------------ */
+/* ---- what each axis does --------------------------------------------------------- */
 
 typedef struct resize_axis {
     int64_t in, out;
@@ -381,7 +381,7 @@ static pln_status axis_tables(pln_call *c, resize_axis *ax, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- nearest: a gather along every axis --------------------------------------------------------- */
+/* ---- nearest: a gather along every axis ------------------------------------------ */
 
 typedef struct nearest_job {
     const char *x;
@@ -480,7 +480,7 @@ static void run_nearest(pln_call *c, const resize_axis *ax, int rank)
     pln_move_end(y);
 }
 
-/* ---- interpolation: one axis after the other ------------------------------------------------------ */
+/* ---- interpolation: one axis after the other ------------------------------------- */
 
 typedef struct axis_job {
     const resize_axis *axis;
@@ -636,7 +636,7 @@ static pln_status resize_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- rows ------------------------------------------------------------------------------------------- */
+/* ---- rows ------------------------------------------------------------------------ */
 
 static const pln_attr_spec upsample_spec[] = {
     PLN_A_ENUM(resize_attrs, mode, "nearest|linear", "nearest"),

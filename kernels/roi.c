@@ -6,8 +6,7 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- RoiAlign
- * ------------------------------------------------------------------------------- */
+/* ---- RoiAlign -------------------------------------------------------------------- */
 
 typedef struct align_attrs {
     int coords, mode;
@@ -309,8 +308,7 @@ static const pln_version_change align_versions[] = {
     { 0 },
 };
 
-/* ---- MaxRoiPool
- * ---------------------------------------------------------------------------------- */
+/* ---- MaxRoiPool ------------------------------------------------------------------ */
 
 typedef struct pool_attrs {
     pln_ints pooled_shape;
@@ -393,8 +391,7 @@ static pln_status pool_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- NonMaxSuppression
- * ---------------------------------------------------------------------------- */
+/* ---- NonMaxSuppression ----------------------------------------------------------- */
 
 typedef struct nms_attrs {
     int64_t center_point_box;

@@ -46,8 +46,7 @@ typedef struct rotary {
     int64_t batch, heads, len, dim, turned; /* turned: leading elements that rotate */
 } rotary;
 
-/* ---- checks -------------------------------------------------------------------------
- */
+/* ---- checks ---------------------------------------------------------------------- */
 
 static pln_status misfit(const pln_call *c, pln_error *err)
 {
@@ -168,8 +167,7 @@ static pln_status check_positions(const pln_call *c, const rotary *r, pln_error 
     return PLN_OK;
 }
 
-/* ---- the reference ------------------------------------------------------------------
- */
+/* ---- the reference --------------------------------------------------------------- */
 
 static double rounded(pln_dtype dt, double v)
 {
@@ -243,8 +241,7 @@ static pln_status rotary_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- float --------------------------------------------------------------------------
- */
+/* ---- float ----------------------------------------------------------------------- */
 
 void pln_rotary_turn(float *y, const float *x, const float *cosine, const float *sine,
                      int64_t half, int64_t dim, bool interleaved)

@@ -5,8 +5,7 @@
 #include "kernels/raise.h"
 #include "src/ir/numeric.h"
 
-/* ---- combining, by type
- * ------------------------------------------------------------------- */
+/* ---- combining, by type ---------------------------------------------------------- */
 
 typedef enum scatter_op { SC_NONE, SC_ADD, SC_MUL, SC_MAX, SC_MIN } scatter_op;
 
@@ -224,8 +223,7 @@ static pln_status pick_fns(const pln_call *c, int op, const scatter_fns **out,
     return PLN_OK;
 }
 
-/* ---- shared
- * ------------------------------------------------------------------------------------ */
+/* ---- shared ---------------------------------------------------------------------- */
 
 /* The output starts as a copy of the data, unless it took over its memory. */
 static void copy_data(pln_call *c)
@@ -253,8 +251,7 @@ static pln_status bad_index(const pln_call *c, int64_t v, int64_t dim, pln_error
                          (long long)v, (long long)dim, (long long)dim);
 }
 
-/* ---- ScatterElements
- * ------------------------------------------------------------------------------ */
+/* ---- ScatterElements ------------------------------------------------------------- */
 
 typedef struct scatter_attrs {
     int64_t axis;
@@ -381,9 +378,7 @@ static pln_status elements_run(pln_call *c, pln_error *err)
 static const pln_impl elements_cpu = { "scatter_elements", prepare_inplace, elements_run,
                                        NULL };
 
-/* ---- ScatterND
- * -------------------------------------------------------------------------------------
- */
+/* ---- ScatterND ------------------------------------------------------------------- */
 
 typedef struct nd_attrs {
     int reduction;
@@ -457,8 +452,7 @@ static pln_status nd_run(pln_call *c, pln_error *err)
 
 static const pln_impl nd_cpu = { "scatter_nd", prepare_inplace, nd_run, NULL };
 
-/* ---- TensorScatter
- * ------------------------------------------------------------------------------------ */
+/* ---- TensorScatter --------------------------------------------------------------- */
 
 typedef struct cache_attrs {
     int64_t axis;
@@ -532,9 +526,7 @@ static pln_status cache_run(pln_call *c, pln_error *err)
 
 static const pln_impl cache_cpu = { "tensor_scatter", prepare_inplace, cache_run, NULL };
 
-/* ---- versions
- * --------------------------------------------------------------------------------------------
- */
+/* ---- versions -------------------------------------------------------------------- */
 
 static pln_status raise_scatter(pln_node *n, pln_error *err)
 {

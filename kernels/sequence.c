@@ -4,8 +4,7 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- types
- * -------------------------------------------------------------------------------- */
+/* ---- types ----------------------------------------------------------------------- */
 
 static pln_type container_of(pln_infer *inf, pln_kind kind, const pln_type *elem)
 {
@@ -35,8 +34,7 @@ static void scalar(pln_infer *inf, pln_dtype dt)
     pln_infer_set(inf, 0, dt, pln_infer_shape(inf, 0));
 }
 
-/* ---- building
- * ------------------------------------------------------------------------------- */
+/* ---- building -------------------------------------------------------------------- */
 
 static pln_status append(pln_call *c, pln_tensor *seq, const pln_tensor *t,
                          pln_error *err)
@@ -212,8 +210,7 @@ static pln_status length_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- SplitToSequence
- * --------------------------------------------------------------------------- */
+/* ---- SplitToSequence ------------------------------------------------------------- */
 
 typedef struct split_attrs {
     int64_t axis, keepdims;
@@ -304,8 +301,7 @@ static pln_status split_run(pln_call *c, pln_error *err)
     return finish(c, split_all(c, axis, seq, err), seq, err);
 }
 
-/* ---- ConcatFromSequence
- * ------------------------------------------------------------------------- */
+/* ---- ConcatFromSequence ---------------------------------------------------------- */
 
 typedef struct join_attrs {
     int64_t axis, new_axis;
@@ -382,9 +378,7 @@ static pln_status join_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- optionals
- * --------------------------------------------------------------------------------------
- */
+/* ---- optionals ------------------------------------------------------------------- */
 
 typedef struct optional_attrs {
     const pln_type *type;

@@ -4,8 +4,7 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- views
- * ----------------------------------------------------------------------------- */
+/* ---- views ----------------------------------------------------------------------- */
 
 /* The output has the input's elements: nothing to do where the runtime shares memory. */
 static pln_status run_view(pln_call *c, pln_error *err)
@@ -39,8 +38,7 @@ static pln_status identity_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Reshape
- * ----------------------------------------------------------------------------- */
+/* ---- Reshape --------------------------------------------------------------------- */
 
 typedef struct reshape_attrs {
     int64_t allowzero;
@@ -207,8 +205,7 @@ static const pln_version_change reshape_versions[] = {
     { 0 },
 };
 
-/* ---- Flatten
- * -------------------------------------------------------------------------------- */
+/* ---- Flatten --------------------------------------------------------------------- */
 
 typedef struct axis_attrs {
     int64_t axis;
@@ -242,8 +239,7 @@ static pln_status flatten_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Squeeze and Unsqueeze
- * ------------------------------------------------------------------- */
+/* ---- Squeeze and Unsqueeze ------------------------------------------------------- */
 
 /* Marks the axes of `rank` dims that the input lists. */
 static pln_status mark_axes(pln_infer *inf, const int64_t *v, size_t n, int rank,
@@ -320,8 +316,7 @@ static const pln_version_change axes_versions[] = {
     { 0 },
 };
 
-/* ---- Shape and Size
- * ----------------------------------------------------------------------------- */
+/* ---- Shape and Size -------------------------------------------------------------- */
 
 typedef struct shape_attrs {
     int64_t start, end;

@@ -25,9 +25,7 @@ static pln_status scalar_of(const pln_call *c, uint32_t i, int64_t *out, pln_err
     return PLN_OK;
 }
 
-/* ---- DFT
- * -------------------------------------------------------------------------------------
- */
+/* ---- DFT ------------------------------------------------------------------------- */
 
 typedef struct dft_attrs {
     int64_t inverse, onesided;
@@ -194,9 +192,7 @@ static const pln_version_change dft_versions[] = {
     { 0 },
 };
 
-/* ---- STFT
- * ---------------------------------------------------------------------------------------
- */
+/* ---- STFT ------------------------------------------------------------------------ */
 
 typedef struct stft_attrs {
     int64_t onesided;
@@ -283,9 +279,7 @@ static pln_status stft_run(pln_call *c, pln_error *err)
     return ok ? PLN_OK : pln_oom(err);
 }
 
-/* ---- windows
- * ---------------------------------------------------------------------------------------
- */
+/* ---- windows --------------------------------------------------------------------- */
 
 typedef struct window_attrs {
     int64_t output_datatype, periodic;
@@ -340,8 +334,7 @@ static pln_status blackman_run(pln_call *c, pln_error *err)
     return window_run(c, 0.42, 0.5, 0.08, err);
 }
 
-/* ---- MelWeightMatrix
- * ------------------------------------------------------------------------------- */
+/* ---- MelWeightMatrix ------------------------------------------------------------- */
 
 static const pln_attr_spec mel_spec[] = {
     PLN_A_INT(window_attrs, output_datatype, PLN_DT_F32),
@@ -417,9 +410,7 @@ static pln_status mel_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Det
- * ----------------------------------------------------------------------------------------------
- */
+/* ---- Det ------------------------------------------------------------------------- */
 
 static pln_status det_infer(pln_infer *inf, pln_error *err)
 {

@@ -3,8 +3,7 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- one axis
- * ------------------------------------------------------------------------------- */
+/* ---- one axis -------------------------------------------------------------------- */
 
 typedef struct window {
     int64_t first, step, n;
@@ -47,8 +46,7 @@ static bool window_of(int64_t start, int64_t end, int64_t step, int64_t dim, win
     return true;
 }
 
-/* ---- inference
- * ---------------------------------------------------------------------------------- */
+/* ---- inference ------------------------------------------------------------------- */
 
 static bool slice_axes(pln_infer *inf, int64_t n, int rank, int *axes, bool *bad)
 {
@@ -157,9 +155,7 @@ static pln_status slice_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- running
- * -----------------------------------------------------------------------------------------
- */
+/* ---- running --------------------------------------------------------------------- */
 
 static pln_status slice_windows(const pln_call *c, window *w, pln_error *err)
 {
@@ -226,9 +222,7 @@ static pln_status slice_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- versions
- * ----------------------------------------------------------------------------------------
- */
+/* ---- versions -------------------------------------------------------------------- */
 
 static pln_status slice_raise_10(pln_node *n, pln_error *err)
 {

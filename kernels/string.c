@@ -21,8 +21,7 @@ static pln_status set_element(pln_tensor *t, int64_t i, span v, pln_error *err)
     return pln_tensor_set_string(t, i, v.s, v.len) == PLN_OK ? PLN_OK : pln_oom(err);
 }
 
-/* ---- StringConcat
- * -------------------------------------------------------------------------- */
+/* ---- StringConcat ---------------------------------------------------------------- */
 
 static pln_status concat_infer(pln_infer *inf, pln_error *err)
 {
@@ -68,8 +67,7 @@ static pln_status concat_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- StringSplit
- * ------------------------------------------------------------------------------- */
+/* ---- StringSplit ----------------------------------------------------------------- */
 
 typedef struct split_attrs {
     const char *delimiter;
@@ -178,8 +176,7 @@ static pln_status split_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- StringNormalizer
- * ------------------------------------------------------------------------------ */
+/* ---- StringNormalizer ------------------------------------------------------------ */
 
 typedef enum case_action { CASE_NONE, CASE_LOWER, CASE_UPPER } case_action;
 
@@ -334,8 +331,7 @@ static pln_status normalizer_run(pln_call *c, pln_error *err)
     return st;
 }
 
-/* ---- RegexFullMatch
- * ---------------------------------------------------------------------------------- */
+/* ---- RegexFullMatch -------------------------------------------------------------- */
 
 typedef struct regex_attrs {
     const char *pattern;

@@ -3,8 +3,7 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- Expand
- * ----------------------------------------------------------------------------------- */
+/* ---- Expand ---------------------------------------------------------------------- */
 
 static pln_status expand_infer(pln_infer *inf, pln_error *err)
 {
@@ -63,9 +62,7 @@ static pln_status expand_run(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Tile
- * ---------------------------------------------------------------------------------------
- */
+/* ---- Tile ------------------------------------------------------------------------ */
 
 static pln_status tile_infer(pln_infer *inf, pln_error *err)
 {

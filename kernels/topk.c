@@ -6,8 +6,7 @@
 #include "kernels/raise.h"
 #include "kernels/topk.h"
 
-/* ---- an order for elements of any type
- * ------------------------------------------------------- */
+/* ---- an order for elements of any type ------------------------------------------- */
 
 /* Keys that compare like the elements do: floats by value with NaN above all, unsigned
  * and signed integers, texts by their bytes. */
@@ -82,9 +81,7 @@ static inline int compare_values(order_kind kind, const order_key *a, const orde
     return 0;
 }
 
-/* ---- TopK
- * ---------------------------------------------------------------------------------------
- */
+/* ---- TopK ------------------------------------------------------------------------ */
 
 typedef struct topk_attrs {
     int64_t axis, largest, sorted;
@@ -267,9 +264,7 @@ static const pln_version_change topk_versions[] = {
     { 0 },
 };
 
-/* ---- Unique
- * ----------------------------------------------------------------------------------------
- */
+/* ---- Unique ---------------------------------------------------------------------- */
 
 typedef struct unique_attrs {
     int64_t axis, sorted;

@@ -3,8 +3,7 @@
 #include "kernels/move.h"
 #include "kernels/raise.h"
 
-/* ---- Transpose
- * ----------------------------------------------------------------------------- */
+/* ---- Transpose ------------------------------------------------------------------- */
 
 typedef struct transpose_attrs {
     pln_ints perm;
@@ -124,8 +123,7 @@ static const pln_impl rename_impl = { .name = "rename",
                                       .prepare = rename_prepare,
                                       .run = rename_run };
 
-/* ---- DepthToSpace, SpaceToDepth
- * ---------------------------------------------------------------- */
+/* ---- DepthToSpace, SpaceToDepth -------------------------------------------------- */
 
 typedef struct block_attrs {
     int64_t blocksize;

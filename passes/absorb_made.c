@@ -34,7 +34,7 @@ typedef struct absorber {
     pln_error *err;
 } absorber;
 
-/* ---- what is made of constants ------------------------------------------------------ */
+/* ---- what is made of constants --------------------------------------------------- */
 
 static bool has_plain_attrs(const pln_node *n, bool number_too)
 {

@@ -36,8 +36,7 @@ static bool same_size(pln_dim a, pln_dim b)
     return !pln_dim_is_unknown(a) && pln_dim_equal(a, b);
 }
 
-/* ---- steps on the way ----------------------------------------------------------------
- */
+/* ---- steps on the way ------------------------------------------------------------ */
 
 /* How a node works on other views of its input. */
 typedef enum step_kind { STEP_NONE, STEP_ELEMENTS, STEP_ROWS, STEP_GEMM } step_kind;
@@ -193,8 +192,7 @@ static pln_status without_views(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-/* ---- batches of matrices --------------------------------------------------------------
- */
+/* ---- batches of matrices --------------------------------------------------------- */
 
 /* v shows all axes of x but the last two as one. */
 static bool joins_batch(const pln_value *x, const pln_value *v)

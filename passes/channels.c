@@ -73,8 +73,7 @@ static pln_status as_conv(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-/* ---- two transposed values
- * --------------------------------------------------------------- */
+/* ---- two transposed values ------------------------------------------------------- */
 
 static bool swaps_last(const pln_node *t)
 {
@@ -99,8 +98,7 @@ static pln_status other_product(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-/* ---- an axis of size 1 that is there for the operator's sake
- * --------------------------------- */
+/* ---- an axis of size 1 that is there for the operator's sake --------------------- */
 
 /* The attribute without its entry for a spatial axis; `parts` rows of entries. */
 static pln_status drop_entry(pln_node *n, const char *name, int64_t at, size_t parts)
@@ -171,8 +169,7 @@ static pln_status of_fewer_axes(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-/* ---- a Conv of one point that sees all of space as one axis
- * ---------------------------------- */
+/* ---- a Conv of one point that sees all of space as one axis ---------------------- */
 
 /* Axes 0 and 1 are kept, the others are one. */
 static bool joins_space(const pln_value *x, const pln_value *v)

@@ -2,8 +2,7 @@
  * Reshape are one DepthToSpace or SpaceToDepth; so are the Slices of every n-th row and
  * column that a Concat joins, but for the order of the channels.
  *
- *     Concat<axis=1>(x[.., ::2, ::2], x[.., 1::2, ::2], x[.., ::2, 1::2], x[.., 1::2,
- * 1::2])
+ *     Concat<axis=1>(x[.., ::2, ::2], x[.., 1::2, ::2], x[.., ::2, 1::2], ...)
  *       => Gather<axis=1>(SpaceToDepth<blocksize=2>(x), order)
  *     Concat<axis=3>(x[:, ::2, ::2], ..)
  *       => Reshape(Transpose<perm=[0, 1, 3, 4, 2, 5]>(Reshape(x, s)), t)
@@ -47,8 +46,7 @@ static pln_value *reorder(pln_patch *p, pln_value *x, const int64_t *order, int6
     return g && pln_node_set_int(g, "axis", 1) == PLN_OK ? g->out[0] : NULL;
 }
 
-/* ---- Reshape, Transpose, Reshape ----------------------------------------------------
- */
+/* ---- Reshape, Transpose, Reshape ------------------------------------------------- */
 
 /* A letter for each axis between the Reshapes, `b` those of the block, and where the
  * Transpose takes its axes from. */
@@ -164,8 +162,7 @@ static pln_status block_of_views(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-/* ---- every n-th row and column ------------------------------------------------------
- */
+/* ---- every n-th row and column --------------------------------------------------- */
 
 /* The parts of a Concat: x from row `row` and column `column`, each b-th one. */
 typedef struct parts {

@@ -96,7 +96,7 @@ static pln_ex_value attr_value(const pln_node *n, const char *name, pln_arena *a
     return unknown;
 }
 
-/* ---- values of the graph ------------------------------------------------------------ */
+/* ---- values of the graph --------------------------------------------------------- */
 
 static pln_ex_value element(const pln_value *v, int64_t i)
 {
@@ -172,7 +172,7 @@ static pln_ex_value about(const pln_ex *e, const pln_match *m, pln_arena *arena)
     }
 }
 
-/* ---- arithmetic --------------------------------------------------------------------- */
+/* ---- arithmetic ------------------------------------------------------------------ */
 
 static bool number(const pln_ex_value *v, double *out)
 {

@@ -7,7 +7,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/affine.h"
 
-/* ---- norms that end with a scale and, but for RMSNormalization, an offset ------------ */
+/* ---- norms that end with a scale and, but for RMSNormalization, an offset -------- */
 
 /* Axes of x that its scale lies on: the last ones, or axis 1. */
 static int64_t first_axis(const pln_node *n, int rank)

@@ -21,8 +21,7 @@ static bool is_permutation(const pln_pick *o, pln_arena *arena)
     return true;
 }
 
-/* ---- weights ------------------------------------------------------------------------
- */
+/* ---- weights --------------------------------------------------------------------- */
 
 /* Along `axis` of the weights: what stands at from[i] comes to place to[i] of n. */
 static pln_value *moved_weights(pln_patch *p, const pln_product *pr, int axis,

@@ -8,7 +8,7 @@
 
 #define OPSET_OF_ATTENTION 23
 
-/* ---- the product with the values ------------------------------------------------------ */
+/* ---- the product with the values ------------------------------------------------- */
 
 static bool is_product_of(const pln_value *v, const char *a, const char *b, const char *c)
 {
@@ -136,7 +136,7 @@ pln_status pln_attention_build(pln_match *m, pln_patch *p)
     return pln_attention_may_be_own(p) ? pln_attention_build_own(m, p, &s) : st;
 }
 
-/* ---- the pass ---------------------------------------------------------------------------- */
+/* ---- the pass -------------------------------------------------------------------- */
 
 #define RULE(id, pattern, check_it, make)                               \
     {                                                                   \

@@ -13,7 +13,7 @@ static const int64_t swap[4] = { 0, 2, 1, 3 };
 static const int64_t from_len[4] = { 1, 2, 0, 3 }, to_len[4] = { 2, 0, 1, 3 },
                      other_first[3] = { 1, 0, 2 };
 
-/* ---- heads -------------------------------------------------------------------------- */
+/* ---- heads ----------------------------------------------------------------------- */
 
 static bool has_perm(const pln_node *n, const int64_t *want, int rank)
 {
@@ -276,7 +276,7 @@ pln_status pln_attention_heads_build(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-/* ---- heads within the batch ------------------------------------------------------------- */
+/* ---- heads within the batch ------------------------------------------------------ */
 
 /* The Reshape to [len, batch, heads x dim] behind y. */
 static pln_node *join_in_batch(const pln_value *y, int64_t all)
@@ -342,7 +342,7 @@ pln_status pln_attention_sequence_build(pln_match *m, pln_patch *p)
     return y ? PLN_OK : PLN_E_NOMEM;
 }
 
-/* ---- repeated keys and values ------------------------------------------------------------ */
+/* ---- repeated keys and values ---------------------------------------------------- */
 
 static bool is_repeating_index(const pln_value *v, int64_t heads)
 {
@@ -436,7 +436,7 @@ pln_status pln_attention_repeat_build(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-/* ---- caches -------------------------------------------------------------------------------- */
+/* ---- caches ---------------------------------------------------------------------- */
 
 pln_node *pln_cache_of(const pln_value *v)
 {

@@ -148,7 +148,7 @@ pln_value *pln_scores_mask(pln_patch *p, const pln_scores *s, const pln_extent *
     return with_rows(p, v, s, e);
 }
 
-/* ---- causal order --------------------------------------------------------------------- */
+/* ---- causal order ---------------------------------------------------------------- */
 
 /* 0 for the keys up to the query's own, hidden by -inf behind it. */
 static bool hides_at(const pln_mask *k, const pln_tensor *t, int64_t at)

@@ -67,7 +67,7 @@ pln_status pln_attention_build_own(pln_match *m, pln_patch *p, pln_scores *s)
     return PLN_OK;
 }
 
-/* ---- layouts ---------------------------------------------------------------------------- */
+/* ---- layouts --------------------------------------------------------------------- */
 
 /* The inputs of an Attention or FusedAttention, as those of the latter. */
 static pln_status take_inputs(pln_match *m, pln_value **in)

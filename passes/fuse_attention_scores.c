@@ -33,7 +33,7 @@ void pln_scores_unscale(pln_value **v, double *scale)
         *scale *= c;
 }
 
-/* ---- the chain between product and softmax --------------------------------------------- */
+/* ---- the chain between product and softmax --------------------------------------- */
 
 typedef struct chain {
     pln_scores *s;
@@ -123,7 +123,7 @@ static bool find_product(chain *c, pln_value *v, int steps)
     return false;
 }
 
-/* ---- softmax ---------------------------------------------------------------------------- */
+/* ---- softmax --------------------------------------------------------------------- */
 
 static bool is_last_axis(const pln_node *softmax)
 {
@@ -195,7 +195,7 @@ bool pln_scores_of(pln_node *n, pln_scores *s, const char **why)
     return true;
 }
 
-/* ---- keys -------------------------------------------------------------------------------- */
+/* ---- keys ------------------------------------------------------------------------ */
 
 static bool has_dims(const pln_value *v, const pln_dim *d, int rank)
 {

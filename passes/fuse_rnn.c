@@ -22,8 +22,7 @@ typedef struct chain {
     int n;
 } chain;
 
-/* ---- finding the steps
- * ------------------------------------------------------------------ */
+/* ---- finding the steps ----------------------------------------------------------- */
 
 static bool same_state(pln_value *a, pln_value *b)
 {
@@ -120,8 +119,7 @@ static const pln_cell *step(const chain *c, int k)
     return c->cell[c->n - 1 - k];
 }
 
-/* ---- what goes away
- * ----------------------------------------------------------------------- */
+/* ---- what goes away -------------------------------------------------------------- */
 
 /* Nodes that nobody needs when the states of the steps come from elsewhere. */
 typedef struct fate {
@@ -185,8 +183,7 @@ static bool is_gone(const fate *f, const pln_value *v)
     return gone_uses(f, v) == v->n_uses;
 }
 
-/* ---- steps collected by Concat
- * -------------------------------------------------------------- */
+/* ---- steps collected by Concat --------------------------------------------------- */
 
 typedef struct stacked {
     pln_node *concat; /* NULL: none */
@@ -242,8 +239,7 @@ static void find_stack(const chain *c, stacked *s)
     }
 }
 
-/* ---- the input
- * -------------------------------------------------------------------------------- */
+/* ---- the input ------------------------------------------------------------------- */
 
 typedef struct source {
     pln_value *of; /* NULL: the values of the steps, one by one */
@@ -313,8 +309,7 @@ static bool is_single(const chain *c)
            same_batch(x, rank - 2, step(c, 0)->h);
 }
 
-/* ---- building
- * ---------------------------------------------------------------------------------- */
+/* ---- building -------------------------------------------------------------------- */
 
 static bool is_zero(const pln_value *v)
 {
@@ -544,8 +539,7 @@ static pln_status commit(job *j, bool *done, pln_error *err)
     return st == PLN_E_UNSUPPORTED ? PLN_OK : st;
 }
 
-/* ---- the pass
- * ------------------------------------------------------------------------------------ */
+/* ---- the pass -------------------------------------------------------------------- */
 
 static pln_status visit(pln_pass_ctx *ctx, pln_value *h, bool singly, bool *done,
                         pln_map *seen, pln_error *err)

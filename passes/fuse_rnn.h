@@ -67,8 +67,7 @@ typedef struct pln_cell {
 
 int pln_cell_gates(const pln_cell *c);
 
-/* ---- fuse_rnn_linear.c ---------------------------------------------------------------
- */
+/* ---- fuse_rnn_linear.c ----------------------------------------------------------- */
 
 pln_pick pln_pick_of(pln_value *v);
 bool pln_pick_equal(const pln_pick *a, const pln_pick *b);
@@ -82,8 +81,7 @@ bool pln_linear_fits(const pln_linear *l, int64_t hidden);
 /* The sum of the biases of column i. */
 double pln_linear_bias(const pln_linear *l, int64_t i);
 
-/* ---- fuse_rnn_cell.c -----------------------------------------------------------------
- */
+/* ---- fuse_rnn_cell.c ------------------------------------------------------------- */
 
 /* The cell that gives h. false: none does. */
 bool pln_cell_read(pln_value *h, pln_cell *out);
@@ -94,8 +92,7 @@ bool pln_cell_same(const pln_cell *a, const pln_cell *b);
 /* Without the dimension of size 1 in front that Unsqueeze and Squeeze add and take. */
 pln_value *pln_cell_state(pln_value *v);
 
-/* ---- fuse_rnn_emit.c -----------------------------------------------------------------
- */
+/* ---- fuse_rnn_emit.c ------------------------------------------------------------- */
 
 /* A sequence of steps of one cell. */
 typedef struct pln_sequence {
@@ -114,8 +111,7 @@ pln_value *pln_sequence_state(pln_patch *p, pln_node *n, uint32_t i,
 /* Bytes that the weights take. */
 int64_t pln_sequence_bytes(const pln_cell *c);
 
-/* ---- fuse_rnn_loop.c -----------------------------------------------------------------
- */
+/* ---- fuse_rnn_loop.c ------------------------------------------------------------- */
 
 /* Loop or Scan whose body is one cell. *done: it was replaced. */
 pln_status pln_rnn_of_loop(pln_pass_ctx *ctx, pln_node *n, bool *done, pln_error *err);

@@ -41,8 +41,7 @@ static bool read_like(const pln_cell *c, pln_value *v, const pln_cell_act *like,
            (!l->gated || l->diag);
 }
 
-/* ---- LSTM: c = f c' + i g, h = o act(c)
- * ------------------------------------------------- */
+/* ---- LSTM: c = f c' + i g, h = o act(c) ------------------------------------------ */
 
 static bool peeps_at(const pln_linear *l, const pln_value *c)
 {
@@ -102,8 +101,7 @@ static bool read_lstm(pln_cell *c)
     return false;
 }
 
-/* ---- GRU: h = (1 - z) n + z h'
- * ------------------------------------------------------------ */
+/* ---- GRU: h = (1 - z) n + z h' --------------------------------------------------- */
 
 /* (1 - w) a + w b */
 typedef struct blend {
@@ -218,8 +216,7 @@ static bool read_gru(pln_cell *c)
     return !strcmp(c->act[0].name, "Sigmoid") && read_new(c, b.b);
 }
 
-/* ---- RNN, and operators of one step
- * -------------------------------------------------------- */
+/* ---- RNN, and operators of one step ---------------------------------------------- */
 
 static bool read_rnn(pln_cell *c)
 {
@@ -274,8 +271,7 @@ static bool read_native(pln_cell *c)
     return true;
 }
 
-/* ---- all
- * ------------------------------------------------------------------------------------ */
+/* ---- all ------------------------------------------------------------------------- */
 
 /* [batch, hidden], perhaps with a dimension of 1 in front. */
 static bool is_state(const pln_value *v)
@@ -368,8 +364,7 @@ bool pln_cell_settle(pln_cell *c, pln_value *h_prev)
     return has_x;
 }
 
-/* ---- the same weights
- * ----------------------------------------------------------------------- */
+/* ---- the same weights ------------------------------------------------------------ */
 
 static bool same_constant(const pln_value *a, const pln_value *b)
 {

@@ -6,8 +6,7 @@
 
 #include "src/util/size.h"
 
-/* ---- weights
- * --------------------------------------------------------------------------- */
+/* ---- weights --------------------------------------------------------------------- */
 
 static double sign_of(const pln_cell *c, int gate)
 {
@@ -101,8 +100,7 @@ int64_t pln_sequence_bytes(const pln_cell *c)
     return c->native ? 0 : n * (int64_t)sizeof(float);
 }
 
-/* ---- the node
- * ---------------------------------------------------------------------------- */
+/* ---- the node -------------------------------------------------------------------- */
 
 static pln_value *with_front(pln_patch *p, pln_value *v)
 {

@@ -9,8 +9,7 @@
 
 #define MOST_STEPS 64
 
-/* ---- activations
- * ----------------------------------------------------------------------- */
+/* ---- activations ----------------------------------------------------------------- */
 
 static const pln_cell_act acts[] = {
     { "Sigmoid", false, false, 0, 0 },      { "Tanh", false, false, 0, 0 },
@@ -41,8 +40,7 @@ bool pln_cell_act_equal(const pln_cell_act *a, const pln_cell_act *b)
     return !strcmp(a->name, b->name) && a->alpha == b->alpha && a->beta == b->beta;
 }
 
-/* ---- one place of an axis
- * ---------------------------------------------------------------- */
+/* ---- one place of an axis -------------------------------------------------------- */
 
 static int64_t size_at_end(const pln_value *v)
 {
@@ -169,8 +167,7 @@ bool pln_pick_equal(const pln_pick *a, const pln_pick *b)
     return a->of == b->of && a->axis == b->axis && a->at == b->at;
 }
 
-/* ---- sums
- * ------------------------------------------------------------------------------- */
+/* ---- sums ------------------------------------------------------------------------ */
 
 typedef struct reading {
     const pln_pick

@@ -21,8 +21,7 @@ static bool is_read(const pln_value *v)
     return v && v->n_uses;
 }
 
-/* ---- the step
- * ----------------------------------------------------------------------------- */
+/* ---- the step -------------------------------------------------------------------- */
 
 static pln_value *begins(const body *b, uint32_t state)
 {
@@ -76,8 +75,7 @@ static bool has_all_weights(const body *b)
     return true;
 }
 
-/* ---- the sequence
- * --------------------------------------------------------------------------- */
+/* ---- the sequence ---------------------------------------------------------------- */
 
 static bool runs_over(const body *b, pln_dim size, int64_t *steps)
 {
@@ -133,8 +131,7 @@ static bool begins_whole(const body *b, uint32_t state)
            pln_dim_equal(v->type.shape.dims[a - 2], h->type.shape.dims[r - 2]);
 }
 
-/* ---- what it gives
- * ----------------------------------------------------------------------------- */
+/* ---- what it gives --------------------------------------------------------------- */
 
 /* Collected hidden states, [batch, hidden] or with a dimension of 1 in front. */
 static bool is_collected(const body *b, uint32_t slot)
@@ -230,8 +227,7 @@ static void build(pln_patch *p, body *b)
     }
 }
 
-/* ---- what it costs
- * -------------------------------------------------------------------------------- */
+/* ---- what it costs --------------------------------------------------------------- */
 
 /* Nobody outside of the body reads v. */
 static int64_t freed(const body *b, const pln_value *v)

@@ -109,7 +109,7 @@ static const pln_value *negated(const pln_value *v)
     return NULL;
 }
 
-/* ---- what puts two parts together --------------------------------------------------- */
+/* ---- what puts two parts together ------------------------------------------------ */
 
 static const pln_node *concat_of_two(const pln_value *v)
 {
@@ -164,7 +164,7 @@ static bool is_rotated(const pln_value *r, const pln_value *x, bool *pairs)
     return n && is_column(n, 1, &of) && is_column(part[1], 0, &of);
 }
 
-/* ---- x * cos + rotate(x) * sin ------------------------------------------------------ */
+/* ---- x * cos + rotate(x) * sin --------------------------------------------------- */
 
 static bool is_single_product(const pln_value *v, const pln_graph *g)
 {
@@ -204,7 +204,7 @@ static pln_status whole(pln_match *m, pln_patch *p)
     return pln_rotary_build(m, p, &r);
 }
 
-/* ---- (x1 cos - x2 sin, x2 cos + x1 sin) --------------------------------------------- */
+/* ---- (x1 cos - x2 sin, x2 cos + x1 sin) ------------------------------------------ */
 
 /* v is a product of part `which` of x; the other factor. */
 static pln_value *factor_of(const pln_value *v, int which, bool pairs,
@@ -253,7 +253,7 @@ static pln_status halves(pln_match *m, pln_patch *p)
     return pln_rotary_build(m, p, &r);
 }
 
-/* ---- only the first elements turn ---------------------------------------------------- */
+/* ---- only the first elements turn ------------------------------------------------ */
 
 static bool is_rotary(const pln_node *n)
 {

@@ -31,8 +31,7 @@ static bool is_gradient(const pln_node *n)
     return !strcmp(n->op_type, "Gradient") && !strcmp(n->domain, DOMAIN);
 }
 
-/* ---- reading the node
- * ------------------------------------------------------------------ */
+/* ---- reading the node ------------------------------------------------------------ */
 
 static pln_status bad(const work *w, const char *what, const char *name)
 {
@@ -78,8 +77,7 @@ static pln_status read_node(work *w)
     return w->stand_in && w->wanted ? PLN_OK : pln_oom(w->t.err);
 }
 
-/* ---- the piece of the graph
- * ------------------------------------------------------------ */
+/* ---- the piece of the graph ------------------------------------------------------ */
 
 /* Marks what y is made of, down to the leaves; false: another Gradient is among it. */
 static bool mark(work *w)
@@ -227,8 +225,7 @@ static pln_status build_piece(work *w)
     return PLN_OK;
 }
 
-/* ---- backwards
- * -------------------------------------------------------------------------- */
+/* ---- backwards ------------------------------------------------------------------- */
 
 static bool is_real(const pln_value *v)
 {
@@ -312,8 +309,7 @@ static pln_status walk_back(work *w)
     return w->t.failed;
 }
 
-/* ---- the results
- * -------------------------------------------------------------------------- */
+/* ---- the results ----------------------------------------------------------------- */
 
 /* Each gets the name of the output that it replaces: another Gradient may ask for it. */
 static pln_status replace_outputs(work *w)

@@ -76,8 +76,7 @@ pln_value *gr_same_batch_norm(pln_grad *t, pln_node *n, pln_value *const *in);
 pln_value *gr_same_layer_norm(pln_grad *t, pln_node *n, pln_value *const *in);
 pln_value *gr_same_clip(pln_grad *t, pln_node *n, pln_value *const *in);
 
-/* ---- building -----------------------------------------------------------------------
- */
+/* ---- building -------------------------------------------------------------------- */
 
 /* An expression: `a`, `b`, `c` are the inputs, `y` the first output, `g` its gradient,
  * numbers scalars of the type of a, `@alpha` the node's float attribute, Op(..) a node.
@@ -113,8 +112,7 @@ pln_value *gr_permute(pln_grad *t, pln_value *v, const int64_t *perm, int rank);
 pln_value *gr_reshape_like(pln_grad *t, pln_value *v, pln_value *like);
 pln_value *gr_reduce(pln_grad *t, pln_value *v, const int64_t *axes, size_t n, bool keep);
 
-/* ---- asking -------------------------------------------------------------------------
- */
+/* ---- asking ---------------------------------------------------------------------- */
 
 static inline int gr_rank(const pln_value *v)
 {

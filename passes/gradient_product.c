@@ -12,8 +12,7 @@ static bool known_rank(pln_grad *t, const pln_node *n, const pln_value *v)
     return false;
 }
 
-/* ---- MatMul, Gemm
- * ---------------------------------------------------------------------- */
+/* ---- MatMul, Gemm ---------------------------------------------------------------- */
 
 static pln_value *last_two_swapped(pln_grad *t, pln_value *v)
 {
@@ -76,8 +75,7 @@ pln_value *gr_gemm(pln_grad *t, pln_node *n, pln_value *const *g, uint32_t i)
     return gr_done(t, p);
 }
 
-/* ---- windows
- * --------------------------------------------------------------------------- */
+/* ---- windows --------------------------------------------------------------------- */
 
 #define MOST_AXES (PLN_MAX_RANK / 2)
 
@@ -292,8 +290,7 @@ pln_value *gr_average_pool(pln_grad *t, pln_node *n, pln_value *const *g, uint32
                            n->in[0]);
 }
 
-/* ---- normalizations
- * -------------------------------------------------------------------- */
+/* ---- normalizations -------------------------------------------------------------- */
 
 /* (x - mean) scale / sqrt(variance + epsilon) + bias */
 static pln_value *normalized(pln_grad *t, pln_node *n, pln_value *centred,

@@ -45,8 +45,7 @@ static pln_value *named(reader *r, char c)
     }
 }
 
-/* ---- what is no operator --------------------------------------------------------------
- */
+/* ---- what is no operator --------------------------------------------------------- */
 
 /* The axes that reducing dropped come back with size 1. */
 static pln_value *spread(reader *r, pln_value *v)
@@ -88,8 +87,7 @@ static const struct {
     pln_value *(*fn)(reader *r, pln_value *v);
 } functions[] = { { "Spread", spread }, { "Along", along }, { "Count", count } };
 
-/* ---- reading --------------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------- */
 
 static bool accept(reader *r, char c)
 {

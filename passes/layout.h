@@ -48,7 +48,7 @@ bool pln_follow_trace(pln_follow *f, pln_node *n, bool from_input, uint32_t slot
 /* The node on the other side; in[n_in] are its inputs there as far as they have maps. */
 pln_node *pln_follow_emit(pln_patch *p, const pln_follow *f, pln_value *const *in);
 
-/* ---- minimal cuts --------------------------------------------------------------------- */
+/* ---- minimal cuts ---------------------------------------------------------------- */
 
 /* Which nodes of a network stand on side 1 so that what is cut is least. */
 typedef struct pln_cut_net pln_cut_net;

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* ---- axes that go, come, or stay as one ----------------------------------------------------- */
+/* ---- axes that go, come, or stay as one ------------------------------------------ */
 
 /* Of a map, what is left without some axes; rest[i]: which axis the i-th left one was. */
 static pln_axmap without(const pln_axmap *m, const bool *gone)
@@ -181,7 +181,7 @@ pln_status pln_emit_unsqueeze(pln_patch *p, const pln_follow *f, pln_value **in,
     return in[1] ? PLN_OK : PLN_E_NOMEM;
 }
 
-/* ---- gathering ---------------------------------------------------------------------------- */
+/* ---- gathering ------------------------------------------------------------------- */
 
 /* The indices' axes stand where the gathered one stood. */
 bool pln_trace_gather(pln_follow *f)
@@ -213,7 +213,7 @@ pln_status pln_emit_gather(pln_patch *p, const pln_follow *f, pln_value **in,
     return pln_follow_put_axis(f, copy, 0, &f->in[0]);
 }
 
-/* ---- numbers for each axis ------------------------------------------------------------------ */
+/* ---- numbers for each axis ------------------------------------------------------- */
 
 bool pln_trace_slice(pln_follow *f)
 {
@@ -321,7 +321,7 @@ bool pln_trace_expand(pln_follow *f)
     return rank >= 0 && rank == pln_value_rank(f->n->out[0]) && pln_trace_row(f);
 }
 
-/* ---- Resize ------------------------------------------------------------------------------- */
+/* ---- Resize ---------------------------------------------------------------------- */
 
 static bool read_floats(const pln_value *v, double *out, int rank)
 {

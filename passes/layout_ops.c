@@ -76,7 +76,7 @@ pln_status pln_follow_put_axis(const pln_follow *f, pln_node *copy, int64_t othe
                : PLN_E_UNSUPPORTED;
 }
 
-/* ---- element by element, with broadcasting --------------------------------------------- */
+/* ---- element by element, with broadcasting --------------------------------------- */
 
 static bool is_one_number(const pln_value *v)
 {
@@ -206,7 +206,7 @@ static pln_status emit_elements(pln_patch *p, const pln_follow *f, pln_value **i
     return PLN_OK;
 }
 
-/* ---- along one axis --------------------------------------------------------------------- */
+/* ---- along one axis -------------------------------------------------------------- */
 
 static bool trace_along(pln_follow *f)
 {
@@ -323,7 +323,7 @@ static bool trace_dropout(pln_follow *f)
     return f->n->n_out == 1 && pln_follow_alike(f, 0);
 }
 
-/* ---- the table ------------------------------------------------------------------------------ */
+/* ---- the table ------------------------------------------------------------------- */
 
 #define SINKS PLN_FOLLOW_SINKS
 

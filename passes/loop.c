@@ -32,8 +32,7 @@ bool pln_loop_open(pln_loop *l, pln_node *n)
     return true;
 }
 
-/* ---- how often it runs ----------------------------------------------------------------
- */
+/* ---- how often it runs ----------------------------------------------------------- */
 
 static bool known_number(const pln_value *v, double *out)
 {

@@ -20,7 +20,7 @@ static bool is_read(const pln_value *v)
     return v && v->n_uses;
 }
 
-/* ---- what is needed ------------------------------------------------------------------- */
+/* ---- what is needed -------------------------------------------------------------- */
 
 typedef struct need {
     const pln_graph *g;
@@ -112,7 +112,7 @@ static pln_status drop_unneeded(pln_pass_ctx *ctx, pln_loop *l, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- Scan ---------------------------------------------------------------------------- */
+/* ---- Scan ------------------------------------------------------------------------ */
 
 static pln_status drop_listed(pln_node *n, const char *name, uint32_t i)
 {
@@ -223,7 +223,7 @@ static pln_status pass_by(pln_pass_ctx *ctx, pln_loop *l, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- what is the same each time -------------------------------------------------------- */
+/* ---- what is the same each time -------------------------------------------------- */
 
 /* With one input, of any shape, it gives a result. */
 static bool cannot_fail(const pln_node *n)
@@ -272,7 +272,7 @@ static pln_status hoist(pln_pass_ctx *ctx, pln_loop *l, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- one iteration after the other --------------------------------------------------------- */
+/* ---- one iteration after the other ----------------------------------------------- */
 
 static pln_status count(pln_graph *g, void *user)
 {
@@ -431,7 +431,7 @@ static bool can_slice(const pln_loop *l)
     return true;
 }
 
-/* ---- the pass --------------------------------------------------------------------------- */
+/* ---- the pass -------------------------------------------------------------------- */
 
 static pln_status visit(pln_pass_ctx *ctx, pln_node *n, pln_error *err)
 {

@@ -342,7 +342,7 @@ static pln_status parse_pattern(parser *p, int *out, int depth)
     return is_op ? parse_op_pattern(p, out, depth) : parse_variable(p, len, out);
 }
 
-/* ---- roots, from the text alone ------------------------------------------------------ */
+/* ---- roots, from the text alone -------------------------------------------------- */
 
 typedef struct roots {
     const char *text;
@@ -465,7 +465,7 @@ int pln_pattern_ops(const pln_pattern *p, int pat)
     return n;
 }
 
-/* ---- all of it ----------------------------------------------------------------------- */
+/* ---- all of it ------------------------------------------------------------------- */
 
 pln_status pln_pattern_compile(const char *text, pln_names *names, pln_arena *arena,
                                pln_pattern *out, pln_error *err)

@@ -13,8 +13,7 @@ static bool begin(pln_pick *o, pln_arena *arena, pln_value *x, int64_t axis, int
     return o->at != NULL;
 }
 
-/* ---- reading  --------------------------------------------------------------------
- */
+/* ---- reading --------------------------------------------------------------------- */
 
 static bool of_gather(const pln_node *g, pln_arena *arena, pln_pick *o)
 {

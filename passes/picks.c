@@ -45,8 +45,7 @@ static pln_value *emit(pln_patch *p, const pln_pick *k)
     return g && pln_node_set_int(g, "axis", k->axis) == PLN_OK ? g->out[0] : NULL;
 }
 
-/* ---- one behind the other
- * --------------------------------------------------------------- */
+/* ---- one behind the other -------------------------------------------------------- */
 
 /* Indices of any shape into what is a pick already. */
 static pln_status gather_of_pick(pln_match *m, pln_patch *p)
@@ -95,8 +94,7 @@ static pln_status slice_of_gather(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-/* ---- all places, in order
- * ----------------------------------------------------------------- */
+/* ---- all places, in order -------------------------------------------------------- */
 
 static pln_status gather_all(pln_match *m, pln_patch *p)
 {
@@ -107,8 +105,7 @@ static pln_status gather_all(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-/* ---- pieces that are joined
- * ----------------------------------------------------------------- */
+/* ---- pieces that are joined ------------------------------------------------------ */
 
 /* A node goes with the Concat: a piece that nobody else reads, or the Split of all
  * pieces. */
@@ -151,7 +148,7 @@ static pln_status joined_pieces(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-/* ---- single places that a Split cuts out ------------------------------------------------ */
+/* ---- single places that a Split cuts out ----------------------------------------- */
 
 /* The Squeeze that takes away the axis of an output of a Split; NULL: another use. */
 static const pln_node *squeezer_of(const pln_node *split, uint32_t i, int64_t axis)

@@ -191,8 +191,7 @@ static pln_status slices_to_split(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-/* ---- concatenations -----------------------------------------------------------------
- */
+/* ---- concatenations -------------------------------------------------------------- */
 
 static bool is_inner_concat(const pln_match *m, const pln_value *v, int64_t axis)
 {

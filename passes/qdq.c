@@ -3,9 +3,8 @@
  *     QuantizeLinear(DequantizeLinear(q, s, z), s, z)             => q
  *     QuantizeLinear(Reshape(DequantizeLinear(q, s, z), t), s, z) => Reshape(q, t)
  *     QuantizeLinear(Relu(DequantizeLinear(q, s, z)), s, z)       => Clip(q, z)
- *     QuantizeLinear(Relu(x), s, 0)                               => QuantizeLinear(x, s,
- * 0) Gather(DequantizeLinear(w, s), i)                  => DequantizeLinear(Gather(w, i),
- * s)
+ *     QuantizeLinear(Relu(x), s, 0)           => QuantizeLinear(x, s, 0)
+ *     Gather(DequantizeLinear(w, s), i)       => DequantizeLinear(Gather(w, i), s)
  *
  * Dequantizing and quantizing again gives every integer back, since (q - z) s / s is off
  * by less than half a step; that holds for scales that are constant, positive and neither

@@ -34,7 +34,7 @@ static bool has_zero(const pln_value *v)
     return false;
 }
 
-/* ---- chains of sums and products with constants -------------------------------------- */
+/* ---- chains of sums and products with constants ---------------------------------- */
 
 /* y = mul x + add; NULL: 1 and 0. */
 typedef struct linear {

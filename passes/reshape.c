@@ -234,8 +234,7 @@ static pln_status one_reduction(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-/* ---- one element of an axis ---------------------------------------------------------
- */
+/* ---- one element of an axis ------------------------------------------------------ */
 
 static pln_status gather(pln_match *m, pln_patch *p, pln_value *x, int64_t i,
                          int64_t axis, bool keep)
@@ -288,8 +287,7 @@ static pln_status slice_of_one(pln_match *m, pln_patch *p)
     return gather(m, p, x, s, a, false);
 }
 
-/* ---- repetitions --------------------------------------------------------------------
- */
+/* ---- repetitions ----------------------------------------------------------------- */
 
 static pln_status one_tile(pln_match *m, pln_patch *p)
 {

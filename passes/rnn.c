@@ -26,8 +26,7 @@ static bool goes(const pln_node *n, const char *direction)
     return !strcmp(pln_node_get_string(n, "direction", "forward"), direction);
 }
 
-/* ---- turning around -------------------------------------------------------------------
- */
+/* ---- turning around -------------------------------------------------------------- */
 
 /* The integer that input i of n is, a list of one; false: it is not. */
 static bool only_int(const pln_node *n, uint32_t i, int64_t *out)
@@ -161,8 +160,7 @@ static pln_status turned(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-/* ---- two directions
- * ---------------------------------------------------------------------- */
+/* ---- two directions -------------------------------------------------------------- */
 
 static bool same_but_direction(const pln_node *a, const pln_node *b)
 {

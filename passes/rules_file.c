@@ -60,7 +60,7 @@ static char *end_of_rule(char *s)
     return s;
 }
 
-/* ---- the head: name [words]: --------------------------------------------------------- */
+/* ---- the head: name [words]: ----------------------------------------------------- */
 
 static size_t word_at(reader *r)
 {
@@ -139,7 +139,7 @@ static pln_status read_head(reader *r, pln_rule *o)
     return PLN_OK;
 }
 
-/* ---- the parts: match => replacement where condition --------------------------------- */
+/* ---- the parts: match => replacement where condition ----------------------------- */
 
 /* The place of a token outside of texts, or NULL; words stand alone. */
 static char *find_token(char *s, const char *token)

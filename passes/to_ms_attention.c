@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-/* ---- what is there ------------------------------------------------------------------ */
+/* ---- what is there --------------------------------------------------------------- */
 
 static bool set_sizes(pln_ms_attention *a)
 {
@@ -69,7 +69,7 @@ static pln_status read(pln_match *m, pln_patch *p, pln_ms_attention *a)
     return PLN_OK;
 }
 
-/* ---- what takes its place -------------------------------------------------------------- */
+/* ---- what takes its place -------------------------------------------------------- */
 
 /* What is added, with a row for each query: [batch or 1, heads or 1, queries, keys]. */
 static pln_value *added_mask(pln_patch *p, const pln_ms_attention *a)
@@ -161,7 +161,7 @@ static pln_status build(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-/* ---- of an Attention ---------------------------------------------------------------------- */
+/* ---- of an Attention ------------------------------------------------------------- */
 
 /* Added to the scores of one that fuse-attention stated; its form fits [.., queries, keys]. */
 static pln_status take_mask(pln_match *m, pln_ms_attention *a)

@@ -56,7 +56,7 @@ static bool is_projection(pln_value *v, int64_t n, projection *r)
     return true;
 }
 
-/* ---- side by side ----------------------------------------------------------------------- */
+/* ---- side by side ---------------------------------------------------------------- */
 
 /* Constants with the same rows, next to each other; NULL among them: zeros. */
 static pln_value *beside(pln_patch *p, pln_value *const *v, const int64_t *width, int64_t rows,

@@ -63,7 +63,7 @@ typedef struct region {
     bool failed; /* no memory */
 } region;
 
-/* ---- what belongs together ------------------------------------------------------------- */
+/* ---- what belongs together ------------------------------------------------------- */
 
 static pln_axmap map_from(const layer *l, int side)
 {
@@ -221,7 +221,7 @@ static void collect(region *r, pln_node *t)
         look_around(r, i);
 }
 
-/* ---- who stands where --------------------------------------------------------------------- */
+/* ---- who stands where ------------------------------------------------------------ */
 
 static bool has_layout(const mobile *n, const pln_use *u)
 {
@@ -353,7 +353,7 @@ static void ask(region *r, mobile *n)
     }
 }
 
-/* ---- what it costs -------------------------------------------------------------------------- */
+/* ---- what it costs --------------------------------------------------------------- */
 
 static int stands(const mobile *n, bool planned)
 {
@@ -473,7 +473,7 @@ static bool plan(region *r)
     return total_cost(r, true) < total_cost(r, false);
 }
 
-/* ---- doing it ------------------------------------------------------------------------------- */
+/* ---- doing it -------------------------------------------------------------------- */
 
 static uintptr_t place_of(const region *r, const pln_node *n)
 {
@@ -632,7 +632,7 @@ static pln_status rearrange(region *r, pln_node *t, bool *done, pln_error *err)
     return st == PLN_E_UNSUPPORTED ? PLN_OK : st;
 }
 
-/* ---- the pass --------------------------------------------------------------------------------- */
+/* ---- the pass -------------------------------------------------------------------- */
 
 static pln_status mark_seen(region *r, pln_map *seen, pln_error *err)
 {

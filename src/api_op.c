@@ -24,8 +24,7 @@ struct pln_op_call {
     pln_error *err;
 };
 
-/* ---- operator sets
- * ---------------------------------------------------------------------------------- */
+/* ---- operator sets --------------------------------------------------------------- */
 
 static int64_t newest_of(const pln_registry *r, const char *domain)
 {
@@ -50,8 +49,7 @@ PLN_API int64_t pln_env_opset(pln_env *env, const char *domain)
     return newest;
 }
 
-/* ---- calls
- * ---------------------------------------------------------------------------------- */
+/* ---- calls ----------------------------------------------------------------------- */
 
 PLN_API size_t pln_op_call_inputs(const pln_op_call *c)
 {
@@ -155,8 +153,7 @@ PLN_API const float *pln_op_call_attr_floats(const pln_op_call *c, const char *n
     return a ? a->floats : NULL;
 }
 
-/* ---- the row's functions
- * ---------------------------------------------------------------------- */
+/* ---- the row's functions --------------------------------------------------------- */
 
 /* A tensor that describes what is known of an input: -1 for unknown dimensions. */
 static pln_tensor *describe(pln_infer *inf, uint32_t i)
@@ -211,8 +208,7 @@ static pln_status user_run(pln_call *call, pln_error *err)
                : pln_op_call_fail(&c, st, "its kernel failed");
 }
 
-/* ---- registering
- * ------------------------------------------------------------------------------ */
+/* ---- registering ----------------------------------------------------------------- */
 
 static void release_items(pln_env *env)
 {

@@ -67,8 +67,7 @@ PLN_API void pln_run_free(pln_run *run)
     pln_release(a, run);
 }
 
-/* ---- binding
- * --------------------------------------------------------------------------------- */
+/* ---- binding --------------------------------------------------------------------- */
 
 static bool find_io(const pln_session *s, pln_io io, const char *name, size_t *i)
 {
@@ -181,8 +180,7 @@ PLN_API pln_status pln_run_bind_output(pln_run *run, const char *name, pln_tenso
     return bind_tensor(run, PLN_OUTPUT, name, t, err);
 }
 
-/* ---- executing
- * ------------------------------------------------------------------------------- */
+/* ---- executing ------------------------------------------------------------------- */
 
 static pln_status set_inputs(pln_run *run, pln_error *err)
 {

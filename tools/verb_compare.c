@@ -46,7 +46,7 @@ static bool is_archive(const char *path)
     return n > 4 && (!strcmp(path + n - 4, ".npz") || !strcmp(path + n - 4, ".npy"));
 }
 
-/* ---- archives ----------------------------------------------------------------------------- */
+/* ---- archives -------------------------------------------------------------------- */
 
 /* "out:x" and "x" are the same array. */
 static const char *bare(const char *key)
@@ -107,7 +107,7 @@ static int compare_archives(const compare_args *a, pln_env *env, char **files, F
     return rc ? rc : common ? 0 : fail(3, "the archives have no array in common (%s)", files[1]);
 }
 
-/* ---- models -------------------------------------------------------------------------------- */
+/* ---- models ---------------------------------------------------------------------- */
 
 static int compare_layers(const compare_args *a, const pln_model *model, pln_run *ra,
                           pln_run *rb, FILE *out, json_t *rows)

@@ -616,7 +616,7 @@ PLN_API void pln_run_cancel(pln_run *run);
 /** Times of the last profiled run as JSON; freed with pln_free(NULL, ...). */
 PLN_API pln_status pln_run_profile(const pln_run *run, char **json, pln_error *err);
 
-/* ---- operators of the user's own ---------------------------------------------------- */
+/* ---- operators of the user's own ------------------------------------------------- */
 
 /** One call of a user's operator: inputs, outputs and attributes. */
 typedef struct pln_op_call pln_op_call;

@@ -164,7 +164,7 @@ pln_status prim_run(pln_call *c, pln_error *err)
     return p->rest.n ? run_rest(p, c, err) : PLN_OK;
 }
 
-/* ---- weights -------------------------------------------------------------------------- */
+/* ---- weights --------------------------------------------------------------------- */
 
 enum { SHARED_WEIGHTS = 100 };
 

@@ -117,7 +117,7 @@ pln_status pln_node_set_graph(pln_node *n, const char *name, pln_graph *g)
     return set(n, name, (pln_attr){ .type = PLN_ATTR_GRAPH, .g = g });
 }
 
-/* ---- the typed struct ------------------------------------------------------------------- */
+/* ---- the typed struct ------------------------------------------------------------ */
 
 static pln_status fail(const pln_node *n, pln_error *err, pln_status st, const char *attr,
                        const char *what)

@@ -280,7 +280,7 @@ static void known_contents(driver *d, pln_infer *inf, pln_tensor **cst)
     }
 }
 
-/* ---- attributes that refer to those of a function's call -------------------------------- */
+/* ---- attributes that refer to those of a function's call ------------------------- */
 
 static bool has_references(const pln_node *n)
 {

@@ -133,7 +133,7 @@ static inline bool pln_call_wants(const pln_call *c, uint32_t i)
 pln_status pln_call_fail(const pln_call *c, pln_error *err, pln_status st,
                          const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 
-/* ---- devices --------------------------------------------------------------------------------- */
+/* ---- devices --------------------------------------------------------------------- */
 
 /* A device gives implementations to operators. Its library, if it needs one, is loaded by
  * `open`, when a plan first wants it. */

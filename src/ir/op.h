@@ -90,7 +90,7 @@ typedef struct pln_attr_spec {
     { .name = #field, .type = PLN_ATTR_TYPE, .offset = offsetof(st, field) }
 #define PLN_A_END { .name = NULL }
 
-/* ---- versions ------------------------------------------------------------------------ */
+/* ---- versions -------------------------------------------------------------------- */
 
 /* What changed with version `since` of the operator. raise turns a node of the meaning
  * before it into the new one (attributes that became inputs, renamed operators), lower does
@@ -102,7 +102,7 @@ typedef struct pln_version_change {
     pln_status (*lower)(pln_node *n, pln_error *err);
 } pln_version_change;
 
-/* ---- the row --------------------------------------------------------------------------- */
+/* ---- the row --------------------------------------------------------------------- */
 
 typedef struct pln_cost {
     double flops; /* a multiply-add counts 2 */

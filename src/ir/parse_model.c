@@ -15,7 +15,7 @@ static pln_status sort(pln_graph *g, void *err)
     return pln_graph_sort(g, err);
 }
 
-/* ---- functions --------------------------------------------------------------------------------------------- */
+/* ---- functions ------------------------------------------------------------------- */
 
 static pln_status parse_opsets(parser *ps, pln_opset **out, size_t *n)
 {
@@ -139,7 +139,7 @@ static pln_status parse_function(parser *ps, pln_function **out)
     return PLN_OK;
 }
 
-/* ---- models -------------------------------------------------------------------------------------------------- */
+/* ---- models ---------------------------------------------------------------------- */
 
 static pln_status parse_metadata(parser *ps)
 {

@@ -6,7 +6,7 @@
 
 #define SMALL 16 /* elements of a constant that may hold sizes */
 
-/* ---- which sizes there are ---------------------------------------------------------- */
+/* ---- which sizes there are ------------------------------------------------------- */
 
 static void note(int64_t d, int64_t limit, int64_t *largest)
 {
@@ -27,7 +27,7 @@ int64_t pln_model_size_below(const pln_model *m, int64_t limit)
     return largest;
 }
 
-/* ---- values -------------------------------------------------------------------------- */
+/* ---- values ---------------------------------------------------------------------- */
 
 static pln_status shrink_type(pln_value *v, int64_t size, int64_t to)
 {

@@ -67,8 +67,7 @@ void rt_cache_clear(rt_cache *cache)
     cache->n = 0;
 }
 
-/* ---- making
- * --------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------- */
 
 static rt_plan *new_plan(pln_session *s, const pln_graph *g)
 {
@@ -274,8 +273,7 @@ pln_status rt_plan_make(pln_run *run, const pln_graph *g, rt_plan *from, bool co
     return st;
 }
 
-/* ---- finding
- * -------------------------------------------------------------------------------- */
+/* ---- finding --------------------------------------------------------------------- */
 
 static bool key_value(pln_run *run, size_t *len, const pln_tensor *t)
 {

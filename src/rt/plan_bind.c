@@ -7,8 +7,7 @@
 
 #define ANY_INPUT (-2)
 
-/* ---- which nodes are needed
- * --------------------------------------------------------------- */
+/* ---- which nodes are needed ------------------------------------------------------ */
 
 static void mark_inputs(rt_planner *p, const rt_item *it, uint8_t mark)
 {
@@ -46,8 +45,7 @@ static void mark_needed(rt_planner *p)
     }
 }
 
-/* ---- kernels
- * -------------------------------------------------------------------------------- */
+/* ---- kernels --------------------------------------------------------------------- */
 
 static double cost_of(const rt_item *it)
 {
@@ -257,8 +255,7 @@ static pln_status choose_kernel(rt_planner *p, const rt_item *it, binding *b,
     return PLN_OK;
 }
 
-/* ---- steps
- * ---------------------------------------------------------------------------------- */
+/* ---- steps ----------------------------------------------------------------------- */
 
 /* The step that owns a prepared state must exist before anything else can fail. */
 static pln_status add_step(rt_planner *p, const rt_item *it, const binding *b,
@@ -487,8 +484,7 @@ static pln_status bind_alias(rt_planner *p, const rt_item *it, pln_error *err)
     return add_alias(p, it, from, layout, err);
 }
 
-/* ---- results
- * ---------------------------------------------------------------------------------- */
+/* ---- results --------------------------------------------------------------------- */
 
 static pln_status add_export(rt_planner *p, uint32_t value, uint32_t slot, pln_error *err)
 {

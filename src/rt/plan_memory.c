@@ -97,8 +97,7 @@ static void take_over(rt_planner *p, const rt_step *st, uint32_t i)
     }
 }
 
-/* ---- places
- * ------------------------------------------------------------------------------- */
+/* ---- places ---------------------------------------------------------------------- */
 
 typedef struct block {
     size_t size, offset;

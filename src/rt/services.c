@@ -79,8 +79,7 @@ static pln_status service_set_output(pln_call *c, uint32_t i, pln_tensor *t,
     return PLN_OK;
 }
 
-/* ---- scratch
- * ------------------------------------------------------------------------------ */
+/* ---- scratch --------------------------------------------------------------------- */
 
 static rt_block *new_block(pln_run *run, size_t size)
 {
@@ -164,8 +163,7 @@ static void *service_scratch(pln_call *c, size_t size)
     return rt_scratch(((rt_exec *)c->driver)->run, size);
 }
 
-/* ---- bodies
- * --------------------------------------------------------------------------------- */
+/* ---- bodies ---------------------------------------------------------------------- */
 
 static rt_body *body_of(pln_session *s, rt_step *step, const pln_graph *g)
 {

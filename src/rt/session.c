@@ -9,8 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- constants of the session's own
- * ------------------------------------------------------- */
+/* ---- constants of the session's own ---------------------------------------------- */
 
 /* A tensor that shares the bytes of t but has its own state: materializing or dropping it
  * does not touch the model that the session was made from. */
@@ -77,8 +76,7 @@ static pln_status privatize_graph(pln_graph *g, void *user)
     return PLN_OK;
 }
 
-/* ---- what can't be run
- * --------------------------------------------------------------------- */
+/* ---- what can't be run ----------------------------------------------------------- */
 
 static pln_status check_node(pln_node *n, pln_error *err)
 {
@@ -106,8 +104,7 @@ static pln_status check_graph(pln_graph *g, void *user)
     return PLN_OK;
 }
 
-/* ---- inputs and outputs
- * --------------------------------------------------------------------- */
+/* ---- inputs and outputs ---------------------------------------------------------- */
 
 static const char *dim_name(pln_arena *arena, pln_dim d)
 {
@@ -187,8 +184,7 @@ static pln_status list_io(pln_session *s, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- making
- * --------------------------------------------------------------------------------- */
+/* ---- making ---------------------------------------------------------------------- */
 
 static pln_status take_options(pln_session *s, const pln_session_options *o,
                                pln_error *err)

@@ -18,8 +18,7 @@ typedef struct move_case {
     const char *want;   /* "type[dims] values..."; NULL: PLN_E_RUN */
 } move_case;
 
-/* ---- tensors as text
- * ----------------------------------------------------------------------- */
+/* ---- tensors as text ------------------------------------------------------------- */
 
 static pln_tensor *read_tensor(const char **s, char *name)
 {
@@ -131,8 +130,7 @@ static void run_case(const move_case *c)
     pln_error_free(err);
 }
 
-/* ---- cases
- * ------------------------------------------------------------------------------------ */
+/* ---- cases ----------------------------------------------------------------------- */
 
 #define X6  "x float[6] 0 1 2 3 4 5; "
 #define X23 "x float[2,3] 0 1 2 3 4 5; "
@@ -260,8 +258,7 @@ START_TEST(test_case)
 }
 END_TEST
 
-/* ---- regular expressions
- * --------------------------------------------------------------------------- */
+/* ---- regular expressions --------------------------------------------------------- */
 
 static const struct {
     const char *pattern, *text;

@@ -11,8 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- an allocator that counts and fails
- * ---------------------------------------------------- */
+/* ---- an allocator that counts and fails ------------------------------------------ */
 
 typedef struct counter {
     _Atomic long live, calls, fail_at; /* fail_at < 0: never */
@@ -46,8 +45,7 @@ static pln_env *counting_env(counter *c)
     return pln_env_new(&d, &env, NULL) == PLN_OK ? env : NULL;
 }
 
-/* ---- models
- * ---------------------------------------------------------------------------------- */
+/* ---- models ---------------------------------------------------------------------- */
 
 static pln_value *input(pln_model *m, const char *name, pln_dtype dt, int rank,
                         const int64_t *dims)
@@ -155,9 +153,7 @@ static void teardown(fixture *f)
     pln_error_free(f->err);
 }
 
-/* ---- tests
- * -------------------------------------------------------------------------------------
- */
+/* ---- tests ----------------------------------------------------------------------- */
 
 static void count_release(void *user, void *data)
 {

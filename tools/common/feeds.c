@@ -112,7 +112,7 @@ void feeds_free(feeds *f)
     *f = (feeds){ 0 };
 }
 
-/* ---- files ------------------------------------------------------------------------------------ */
+/* ---- files ----------------------------------------------------------------------- */
 
 static int put_array(pln_env *env, const pln_io_info *io, const npz_item *item,
                      const char *path, feeds *out)
@@ -200,7 +200,7 @@ static int from_file(pln_env *env, const pln_model *model, const char *arg,
     return rc ? rc : put(out, io.name, t);
 }
 
-/* ---- random ------------------------------------------------------------------------------------ */
+/* ---- random ---------------------------------------------------------------------- */
 
 /* SplitMix64 (Steele, Lea, Flood 2014). */
 static uint64_t next_random(uint64_t *state)

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- reading ---------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------- */
 
 /* The value after 'key': in the header's dict, or NULL. */
 static const char *value_of(const char *header, const char *key)
@@ -266,7 +266,7 @@ bool npy_to_tensor(pln_env *env, const npy_array *a, pln_dtype want, pln_tensor 
     return true;
 }
 
-/* ---- writing ------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------- */
 
 /* Next code point of valid-enough UTF-8; bytes that are not stand for themselves. */
 static uint32_t next_code(const char *s, size_t len, size_t *i)

@@ -11,7 +11,7 @@
 #include "tools/common/out_file.h"
 #include "tools/common/report.h"
 
-/* ---- the module ------------------------------------------------------------------------- */
+/* ---- the module ------------------------------------------------------------------ */
 
 /* The module lies beside the library. */
 static void *open_module(void)
@@ -42,7 +42,7 @@ static const archive_fns *archives(void)
     return fns;
 }
 
-/* ---- reading ---------------------------------------------------------------------------- */
+/* ---- reading --------------------------------------------------------------------- */
 
 /* Takes what the member owns. */
 static int take_member(archive_member *m, const char *path, npz_item *item)
@@ -141,7 +141,7 @@ const npz_item *npz_find(const npz *z, const char *key)
     return NULL;
 }
 
-/* ---- writing ------------------------------------------------------------------------------ */
+/* ---- writing --------------------------------------------------------------------- */
 
 struct npz_writer {
     archive_member *members; /* names with .npy */
