@@ -121,9 +121,12 @@ def quantized(rng):
         hidden, past = heads * dim, 3
         for weight_type in (np.uint8, np.int8):
             info = np.iinfo(weight_type)
+            # ONNX Runtime adds two products with int8 in 16 bits where there is no VNNI
+            reach = 64 if weight_type is np.int8 else 256
             feeds = {"x": rng.integers(0, 256, (batch, length, width)).astype(np.uint8),
-                     "w": rng.integers(info.min, info.max + 1, (width, 3 * hidden))
-                     .astype(weight_type), "b": normal(rng, 3 * hidden),
+                     "w": rng.integers(max(info.min, -reach), min(info.max + 1, reach),
+                                       (width, 3 * hidden)).astype(weight_type),
+                     "b": normal(rng, 3 * hidden),
                      "xs": np.array([0.02], np.float32), "ws": np.array([0.01], np.float32)}
             zeros = {"xz": np.array([131], np.uint8),
                      "wz": rng.integers(info.min, info.max + 1, 1).astype(weight_type)}
