@@ -230,7 +230,8 @@ pln_tensor *tk_tensor(pln_dtype dt, int rank, const int64_t *dims)
     t->kind = PLN_KIND_TENSOR;
     t->dtype = (uint8_t)dt;
     t->rank = rank;
-    memcpy(t->dims, dims, (size_t)rank * sizeof *dims);
+    if (rank)
+        memcpy(t->dims, dims, (size_t)rank * sizeof *dims);
     const size_t bytes = (size_t)pln_tensor_size(t) * pln_dtype_size(dt);
     t->data = pln_alloc_aligned(NULL, bytes ? bytes : 1, 64);
     if (!t->data)
