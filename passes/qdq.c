@@ -257,32 +257,48 @@ static pln_value *moved(pln_match *m, pln_patch *p, const pln_node *mv, pln_valu
     return n ? n->out[0] : NULL;
 }
 
-/* From the quantizer up: nodes that move, in this order, to a dequantizer. */
-static pln_status move(pln_match *m, pln_patch *p)
+/* From the quantizer up: nodes that move. */
+typedef struct path {
+    const pln_node *mv[MAX_MOVES];
+    int n;
+} path;
+
+/* The node that gives v goes on the path. */
+static pln_status take_move(pln_match *m, path *t, const pln_value *v)
 {
-    const pln_node *mv[MAX_MOVES], *d = m->root->in[0]->def;
-    const pln_dtype dt = m->root->out[0]->type.dtype;
-    int n = 0;
+    const pln_node *d = v->def, *q = m->root;
     double level, lo, hi;
-    for (; !pln_node_is(d, "DequantizeLinear"); d = d->in[0]->def) {
-        if (n == MAX_MOVES || d->n_in > MAX_IN || !moves_integers(m->ctx, d, dt) ||
-            !has_one_output(d) || !pln_value_is_single_use(d->out[0]) || !d->in[0] ||
-            !d->in[0]->def || d->graph != m->root->graph)
-            return pln_match_refuse(m, "something between does not move integers alone");
-        if ((pads_with_number(d) && !is_padded_with(d, m->root, &level)) ||
-            (is_clamp(d) && (!bounds_of(d, &lo, &hi) || !level_of(m->root, lo, &level))))
-            return pln_match_refuse(m, "'%s' has a bound that is not known", d->name);
-        mv[n++] = d;
-    }
-    if (!has_one_scale(d) || !has_one_scale(m->root) || !undoes(m->root, d))
-        return pln_match_refuse(m, "scales or zero points differ, or are not known");
-    pln_value *v = d->in[0];
-    while (n-- && v)
-        v = moved(m, p, mv[n], v);
+    if (!d || t->n == MAX_MOVES || d->n_in > MAX_IN || !d->in[0] ||
+        !moves_integers(m->ctx, d, q->out[0]->type.dtype) || !has_one_output(d) ||
+        !pln_value_is_single_use(v) || d->graph != q->graph)
+        return pln_match_refuse(m, "something between does not move integers alone");
+    if ((pads_with_number(d) && !is_padded_with(d, q, &level)) ||
+        (is_clamp(d) && (!bounds_of(d, &lo, &hi) || !level_of(q, lo, &level))))
+        return pln_match_refuse(m, "'%s' has a bound that is not known", d->name);
+    t->mv[t->n++] = d;
+    return PLN_OK;
+}
+
+/* The quantizer's result is integers v, moved along the path. */
+static pln_status move_along(pln_match *m, pln_patch *p, const path *t, pln_value *v)
+{
+    for (int i = t->n; i-- > 0 && v;)
+        v = moved(m, p, t->mv[i], v);
     if (!v)
         return PLN_E_NOMEM;
     pln_patch_replace(p, m->root->out[0], v);
     return PLN_OK;
+}
+
+static pln_status move(pln_match *m, pln_patch *p)
+{
+    path t = { .n = 0 };
+    const pln_value *v = m->root->in[0];
+    for (; !v->def || !pln_node_is(v->def, "DequantizeLinear"); v = v->def->in[0])
+        PLN_TRY(take_move(m, &t, v));
+    if (!has_one_scale(v->def) || !has_one_scale(m->root) || !undoes(m->root, v->def))
+        return pln_match_refuse(m, "scales or zero points differ, or are not known");
+    return move_along(m, p, &t, v->def->in[0]);
 }
 
 static pln_status concat(pln_match *m, pln_patch *p)
@@ -539,34 +555,15 @@ static pln_value *quantized(pln_patch *p, const pln_node *q, pln_value *x)
 /* Quantizing is monotonic and by element: it may as well be done before the moves. */
 static pln_status early(pln_match *m, pln_patch *p)
 {
-    const pln_node *mv[MAX_MOVES];
+    path t = { .n = 0 };
     pln_value *from = m->root->in[0];
-    double level, lo, hi;
-    int n = 0;
     if (!quantizes_to_bytes(m->root) || !are_harmless(scale_of(m->root), PLN_DT_U8))
         return pln_match_refuse(m, "its scale is not one known number");
-    while (!may_give_bytes(from)) {
-        const pln_node *d = from->def;
-        if (!d || n == MAX_MOVES || d->n_in > MAX_IN || !d->in[0] ||
-            !moves_integers(m->ctx, d, m->root->out[0]->type.dtype) ||
-            !has_one_output(d) || !pln_value_is_single_use(from) ||
-            d->graph != m->root->graph)
-            return pln_match_refuse(m, "something between does not move bytes alone");
-        if ((pads_with_number(d) && !is_padded_with(d, m->root, &level)) ||
-            (is_clamp(d) && (!bounds_of(d, &lo, &hi) || !level_of(m->root, lo, &level))))
-            return pln_match_refuse(m, "'%s' has a bound that is not known", d->name);
-        mv[n++] = d;
-        from = d->in[0];
-    }
-    if (!n)
+    for (; !may_give_bytes(from); from = from->def->in[0])
+        PLN_TRY(take_move(m, &t, from));
+    if (!t.n)
         return pln_match_refuse(m, "nothing is between");
-    pln_value *v = quantized(p, m->root, from);
-    while (n-- && v)
-        v = moved(m, p, mv[n], v);
-    if (!v)
-        return PLN_E_NOMEM;
-    pln_patch_replace(p, m->root->out[0], v);
-    return PLN_OK;
+    return move_along(m, p, &t, quantized(p, m->root, from));
 }
 
 static pln_status early_concat(pln_match *m, pln_patch *p)
