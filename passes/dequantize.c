@@ -10,7 +10,7 @@
  * off by 1%). So files for other runtimes get it for tables only, a few rows of which are
  * wanted.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/pass.h"
+#include "passes/known.h"
 
 #include <math.h>
 
@@ -55,14 +55,6 @@ static int axis_of(const pln_tensor *w, const pln_tensor *v)
         axis = at;
     }
     return axis;
-}
-
-static const pln_tensor *contents(const pln_value *v)
-{
-    return v->cst && v->cst->kind == PLN_KIND_TENSOR &&
-                   pln_tensor_materialize(v->cst, NULL) == PLN_OK
-               ? v->cst
-               : NULL;
 }
 
 static bool range_of(pln_dtype dt, double *lo, double *hi)
@@ -111,7 +103,7 @@ static pln_status check(pln_match *m)
     if (!needs || !pln_pass_allows_opset(m->ctx, needs))
         return pln_match_refuse(m,
                                 "no DequantizeLinear of these types in the file's set");
-    const pln_tensor *s = contents(sv), *z = zv ? contents(zv) : NULL;
+    const pln_tensor *s = pln_value_contents(sv), *z = zv ? pln_value_contents(zv) : NULL;
     if (!s || (zv && !z) || pln_tensor_size(w->cst) <= 1 || sv->type.dtype != to)
         return pln_match_refuse(m, "scale or zero point is no number");
     const int axis = axis_of(w->cst, s), other = z ? axis_of(w->cst, z) : -1;

@@ -1,16 +1,12 @@
 /* fuse-act: smooth activations that exporters spell out become one operator again.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/pass.h"
+#include "passes/known.h"
 
-/* Spelled-out forms may mix types through constants of their own; single operators don't.
- */
+/* Spelled-out forms may mix types through constants of their own. */
 static pln_status is_float(pln_match *m)
 {
+    PLN_TRY(pln_match_keeps_float(m));
     const pln_value *x = pln_match_val(m, "x");
-    if (!pln_dtype_is_float(x->type.dtype))
-        return pln_match_refuse(m, "not a float");
-    if (!pln_value_same_type(x, m->root->out[0]))
-        return pln_match_refuse(m, "a constant makes the result larger");
     if (m->ctx->options->target == PLN_TARGET_ORT && x->type.dtype != PLN_DT_F32 &&
         !pln_pass_allows_opset(m->ctx, m->ctx->rule->opset))
         return pln_match_refuse(m, "com.microsoft has it for float only");

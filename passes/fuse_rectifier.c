@@ -6,17 +6,7 @@
  *     Relu(x) + s (x - |x|)            => PRelu(x, 2 s)
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/pass.h"
-
-static pln_status is_float(pln_match *m)
-{
-    const pln_value *x = pln_match_val(m, "x");
-    if (!pln_dtype_is_float(x->type.dtype))
-        return pln_match_refuse(m, "not a float");
-    if (!pln_value_same_type(x, m->root->out[0]))
-        return pln_match_refuse(m, "a constant makes the result larger");
-    return PLN_OK;
-}
+#include "passes/known.h"
 
 /* What exp gives beyond x = 0 must not come through. */
 static pln_status is_float_above(pln_match *m)
@@ -27,7 +17,7 @@ static pln_status is_float_above(pln_match *m)
         return pln_match_refuse(m, "it is bounded below, too");
     if (v && (!pln_value_is_splat(v, &a) || !(a > 0)))
         return pln_match_refuse(m, "the factor is not above 0");
-    return is_float(m);
+    return pln_match_keeps_float(m);
 }
 
 /* A number that the pattern binds as `times`, or that `over` divides by; else 1. */
@@ -135,10 +125,10 @@ static pln_status clip(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-#define ACT(id, since, pattern, make)                                   \
-    {                                                                   \
-        .name = id, .match = pattern, .check = is_float, .build = make, \
-        .contract = PLN_REASSOC, .opset = since                         \
+#define ACT(id, since, pattern, make)                                                \
+    {                                                                                \
+        .name = id, .match = pattern, .check = pln_match_keeps_float, .build = make, \
+        .contract = PLN_REASSOC, .opset = since                                      \
     }
 #define ABOVE(id, since, pattern, make)                                       \
     {                                                                         \
@@ -147,7 +137,7 @@ static pln_status clip(pln_match *m, pln_patch *p)
     }
 #define TEXT(id, since, pattern, condition, text)                            \
     {                                                                        \
-        .name = id, .match = pattern, .check = is_float, .where = condition, \
+        .name = id, .match = pattern, .check = pln_match_keeps_float, .where = condition, \
         .replace = text, .contract = PLN_REASSOC, .opset = since             \
     }
 
@@ -218,13 +208,13 @@ static const pln_rule rules[] = {
          NULL, "ThresholdedRelu<alpha = value(a)>(x)"),
     { .name = "clip",
       .match = "Min~(Max~!(x, lo#), hi#)",
-      .check = is_float,
+      .check = pln_match_keeps_float,
       .build = clip,
       .contract = PLN_REASSOC /* zeros of the other sign */,
       .opset = 11 },
     { .name = "clip",
       .match = "Min~(Relu!(x), hi#)",
-      .check = is_float,
+      .check = pln_match_keeps_float,
       .build = clip,
       .contract = PLN_EXACT,
       .opset = 11 },

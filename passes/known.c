@@ -184,6 +184,24 @@ bool pln_value_shows_zero_sign(const pln_value *v)
     return shows_zero_sign(v, &steps);
 }
 
+const pln_tensor *pln_value_contents(const pln_value *v)
+{
+    return v && v->cst && v->cst->kind == PLN_KIND_TENSOR &&
+                   pln_tensor_materialize(v->cst, NULL) == PLN_OK
+               ? v->cst
+               : NULL;
+}
+
+pln_status pln_match_keeps_float(pln_match *m)
+{
+    const pln_value *x = pln_match_val(m, "x");
+    if (!pln_dtype_is_float(x->type.dtype))
+        return pln_match_refuse(m, "not a float");
+    if (!pln_value_same_type(x, m->root->out[0]))
+        return pln_match_refuse(m, "a constant makes the result larger");
+    return PLN_OK;
+}
+
 bool pln_node_has_other_outputs(const pln_node *n)
 {
     for (uint32_t i = 1; i < n->n_out; i++)

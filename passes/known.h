@@ -16,6 +16,11 @@ bool pln_value_is_not_negative(const pln_value *v);
 bool pln_value_is_integral(const pln_value *v);
 /* Could a change of -0 to 0 in v make more than a zero's sign different in a result? */
 bool pln_value_shows_zero_sign(const pln_value *v);
+/* The tensor of a constant, its data in memory. NULL: no constant, no tensor, or it can't be
+ * read. */
+const pln_tensor *pln_value_contents(const pln_value *v);
+/* A check: `x` is a float, and the result of its type and shape. */
+pln_status pln_match_keeps_float(pln_match *m);
 /* Somebody needs an output besides the first. */
 bool pln_node_has_other_outputs(const pln_node *n);
 

@@ -10,6 +10,7 @@
  * by less than half a step; that holds for scales that are constant, positive and neither
  * so large nor so small that the product leaves the range of floats.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/known.h"
 #include "passes/qdq_unit.h"
 #include "passes/same.h"
 
@@ -29,14 +30,6 @@ static pln_value *scale_of(const pln_node *n)
     return n->in[1];
 }
 
-static const pln_tensor *contents(const pln_value *v)
-{
-    return v && v->cst && v->cst->kind == PLN_KIND_TENSOR &&
-                   pln_tensor_materialize(v->cst, NULL) == PLN_OK
-               ? v->cst
-               : NULL;
-}
-
 static bool is_integer(pln_dtype dt)
 {
     return dt != PLN_DT_NONE && !pln_dtype_is_float(dt) && pln_dtype_bits(dt) <= 16;
@@ -52,7 +45,7 @@ static bool is_level(pln_dtype dt)
 /* All scales are such that every level comes back. */
 static bool are_harmless(const pln_value *scale, pln_dtype level)
 {
-    const pln_tensor *s = contents(scale);
+    const pln_tensor *s = pln_value_contents(scale);
     const bool wide = scale->type.dtype == PLN_DT_F32;
     const bool half = scale->type.dtype == PLN_DT_F16 && is_integer(level) &&
                       pln_dtype_bits(level) <= 8;
@@ -73,7 +66,7 @@ static bool same_numbers(const pln_value *a, const pln_value *b)
         return true;
     if (!a || !b)
         return pln_value_is_splat(a ? a : b, &zero) && zero == 0;
-    return contents(a) && contents(b) && pln_tensor_same_as(a->cst, b->cst);
+    return pln_value_contents(a) && pln_value_contents(b) && pln_tensor_same_as(a->cst, b->cst);
 }
 
 static int64_t axis_of(const pln_node *n)
@@ -188,14 +181,6 @@ static bool moves_integers(const pln_pass_ctx *ctx, const pln_node *n, pln_dtype
     return false;
 }
 
-static bool has_one_output(const pln_node *n)
-{
-    for (uint32_t i = 1; i < n->n_out; i++)
-        if (n->out[i] && n->out[i]->n_uses)
-            return false;
-    return true;
-}
-
 static bool is_padded_with(const pln_node *pad, const pln_node *q, double *level)
 {
     double v = 0;
@@ -269,7 +254,7 @@ static pln_status take_move(pln_match *m, path *t, const pln_value *v)
     const pln_node *d = v->def, *q = m->root;
     double level, lo, hi;
     if (!d || t->n == MAX_MOVES || d->n_in > MAX_IN || !d->in[0] ||
-        !moves_integers(m->ctx, d, q->out[0]->type.dtype) || !has_one_output(d) ||
+        !moves_integers(m->ctx, d, q->out[0]->type.dtype) || pln_node_has_other_outputs(d) ||
         !pln_value_is_single_use(v) || d->graph != q->graph)
         return pln_match_refuse(m, "something between does not move integers alone");
     if ((pads_with_number(d) && !is_padded_with(d, q, &level)) ||
@@ -406,7 +391,7 @@ static pln_value *gathered(pln_match *m, pln_patch *p, pln_value *table)
 /* A vector as a matrix of one column. */
 static pln_value *as_column(pln_patch *p, const pln_value *v)
 {
-    const pln_tensor *from = contents(v);
+    const pln_tensor *from = pln_value_contents(v);
     pln_tensor *t = NULL;
     const int64_t dims[2] = { from ? pln_tensor_size(from) : 0, 1 };
     if (!from || pln_tensor_make(p->graph->model->alloc, (pln_dtype)from->dtype, 2, dims,
@@ -614,7 +599,7 @@ static pln_status late(pln_match *m, pln_patch *p)
 {
     const pln_node *d = pln_match_node(m, "d"), *mv = m->root;
     if (!dequantizes_bytes(d) || pln_value_is_const(d->in[0]) || mv->n_in > MAX_IN ||
-        !moves_integers(m->ctx, mv, d->in[0]->type.dtype) || !has_one_output(mv) ||
+        !moves_integers(m->ctx, mv, d->in[0]->type.dtype) || pln_node_has_other_outputs(mv) ||
         !are_harmless(scale_of(d), PLN_DT_U8))
         return pln_match_refuse(m, "it does not move bytes alone");
     pln_value *in[3] = { moved(m, p, mv, d->in[0]), scale_of(d), pln_zero_point(d) };
