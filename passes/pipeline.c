@@ -11,17 +11,86 @@
 #define MAX_ROUNDS 8
 #define MAX_DEPTH  8
 
-#define BYTES "lower-bytes,lower-qdq,byte-table"
-
-#define CLEAN  "(noop,merge,reshape,pieces,picks,depth,upsample,labels,clamp,qdq,fold,shape,control,loops,inline,cse,dce)*"
-#define FOLD                                                                   \
-    "dequantize,uniform,fold-conv-bn,fold-made,fuse-norm,fuse-group-norm,fuse-softmax,fuse-attention,fuse-act,fuse-rectifier,fuse-rotary," \
-    "fold-input,fold-affine,fold-order"
-#define FUSE   "fuse-matmul,fuse-gemm,fuse-conv,fuse-skip,fuse-glu"
-#define TO_MS  "to-ms-attention,transpose,between,gemm,fuse-skip,to-ms-act,to-ms-quant,to-ms-product"
+/* What takes things away, or makes them smaller; until nothing changes. */
+#define CLEAN   \
+    "(noop,"    \
+    "merge,"    \
+    "reshape,"  \
+    "pieces,"   \
+    "picks,"    \
+    "depth,"    \
+    "upsample," \
+    "labels,"   \
+    "clamp,"    \
+    "qdq,"      \
+    "fold,"     \
+    "shape,"    \
+    "control,"  \
+    "loops,"    \
+    "inline,"   \
+    "cse,"      \
+    "dce)*"
+/* Constants into the nodes beside them, and what several nodes spell out into the
+   standard's operator for it. */
+#define FOLD           \
+    "dequantize,"      \
+    "uniform,"         \
+    "fold-conv-bn,"    \
+    "fold-made,"       \
+    "fuse-norm,"       \
+    "fuse-group-norm," \
+    "fuse-softmax,"    \
+    "fuse-attention,"  \
+    "fuse-act,"        \
+    "fuse-rectifier,"  \
+    "fuse-rotary,"     \
+    "fold-input,"      \
+    "fold-affine,"     \
+    "fold-order"
 /* Norms before Transposes: they are along the last axis, and found there. */
-#define SIMPLE CLEAN ",einsum,fuse-rnn,rnn,fuse-norm,fuse-group-norm,fuse-softmax,fuse-act,fuse-rectifier,transpose," FOLD
-#define REWRITE "(" SIMPLE ",fold-pad,reassoc,algebra,factors,between,channels,conv-sum,gemm)*"
+#define SIMPLE         \
+    CLEAN ","          \
+    "einsum,"          \
+    "fuse-rnn,"        \
+    "rnn,"             \
+    "fuse-norm,"       \
+    "fuse-group-norm," \
+    "fuse-softmax,"    \
+    "fuse-act,"        \
+    "fuse-rectifier,"  \
+    "transpose,"       \
+    FOLD
+#define REWRITE    \
+    "(" SIMPLE "," \
+    "fold-pad,"    \
+    "reassoc,"     \
+    "algebra,"     \
+    "factors,"     \
+    "between,"     \
+    "channels,"    \
+    "conv-sum,"    \
+    "gemm)*"
+/* Into operators of our own. */
+#define FUSE       \
+    "fuse-matmul," \
+    "fuse-gemm,"   \
+    "fuse-conv,"   \
+    "fuse-skip,"   \
+    "fuse-glu"
+#define BYTES      \
+    "lower-bytes," \
+    "lower-qdq,"   \
+    "byte-table"
+/* Into operators of com.microsoft. */
+#define TO_MS          \
+    "to-ms-attention," \
+    "transpose,"       \
+    "between,"         \
+    "gemm,"            \
+    "fuse-skip,"       \
+    "to-ms-act,"       \
+    "to-ms-quant,"     \
+    "to-ms-product"
 
 /* A file keeps the form in which its weights are stored; a session unpacks them. */
 const char *pln_pipeline_of_level(int level, pln_target target, bool session)
@@ -30,10 +99,12 @@ const char *pln_pipeline_of_level(int level, pln_target target, bool session)
     static const char *const fused[] = {
         [PLN_TARGET_ONNX] = REWRITE ",fuse-glu,cse,dce",
         [PLN_TARGET_ORT] = REWRITE "," TO_MS ",unstate,(" CLEAN ",transpose)*",
-        [PLN_TARGET_PLANISH] = REWRITE "," FUSE "," BYTES ",lower-narrow,cse,dce,state-fused,absorb-made",
+        [PLN_TARGET_PLANISH] = REWRITE "," FUSE "," BYTES ",lower-narrow,"
+                                       "cse,dce,state-fused,absorb-made",
     };
     if (session)
-        return "(" SIMPLE ")*," FUSE "," BYTES ",lower-narrow,unpack," FOLD "," FUSE ",cse,dce";
+        return "(" SIMPLE ")*," FUSE "," BYTES ",lower-narrow,unpack,"
+               FOLD "," FUSE ",cse,dce";
     return level > 2 ? fused[target] : file[level < 0 ? 0 : level];
 }
 
