@@ -298,12 +298,13 @@ SPEC(Shrink_spec, PLN_A_FLOAT(act_attrs, lambd, 0.5f), PLN_A_FLOAT(act_attrs, bi
     }
 
 /* Those of com.microsoft that are a standard function under another name. */
-#define ACT_MS(op, fn, spec)                                                            \
-    {                                                                                   \
-        .name = #op, .domain = "com.microsoft", .since = 1, .in = { 1, 1 },             \
-        .out = { 1, 1 }, .traits = TRAITS | PLN_OP_ACTIVATION, .types = "T:" PLN_TS_FLOAT, \
-        .sig = "T->T", .attrs = spec, .attrs_size = sizeof(act_attrs),                  \
-        .infer = pln_infer_same, .ref = fn##_ref, .cpu = &fn##_cpu                      \
+#define ACT_MS(op, fn, spec)                                                \
+    {                                                                       \
+        .name = #op, .domain = "com.microsoft", .since = 1, .in = { 1, 1 }, \
+        .out = { 1, 1 }, .traits = TRAITS | PLN_OP_ACTIVATION,              \
+        .types = "T:" PLN_TS_FLOAT,                                         \
+        .sig = "T->T", .attrs = spec, .attrs_size = sizeof(act_attrs),      \
+        .infer = pln_infer_same, .ref = fn##_ref, .cpu = &fn##_cpu          \
     }
 
 const pln_op_desc pln_ops_activation[] = {

@@ -170,8 +170,8 @@ static void fill_columns(const block *k, int64_t j0, int64_t n)
     bool same = true;
     for (int64_t c = 0; c < width; c++) {
         const int64_t u = c < k->n ? c : 0;
-        rows[c] =
-            f->p + k->b * f->batch + head_of(k, u) * f->head + query_of(k, u) * f->row + j0;
+        rows[c] = f->p + k->b * f->batch + head_of(k, u) * f->head +
+                  query_of(k, u) * f->row + j0;
         same &= rows[c] == rows[0];
     }
     for (int64_t i = 0; i < n; i++) {
@@ -233,8 +233,8 @@ static void one_keys(const block *k, int64_t j0, int64_t n, bool more)
     for (int64_t p = 0; p < y_dim / width; p++)
         for (int64_t c = 0; c < k->n; c += f->mr) {
             const int rows = k->n - c < f->mr ? (int)(k->n - c) : f->mr;
-            f->tile(n, k->s + c, width, k->values + p * k->v_panel + j0 * k->v_row, k->v_row,
-                    k->y + c * y_dim + p * width, y_dim, rows, f->nr, more);
+            f->tile(n, k->s + c, width, k->values + p * k->v_panel + j0 * k->v_row,
+                    k->v_row, k->y + c * y_dim + p * width, y_dim, rows, f->nr, more);
         }
 }
 

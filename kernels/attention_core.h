@@ -37,8 +37,8 @@ typedef struct pln_attn {
     /* Added to the scores: one float for each of the first `n` keys, by query head; -inf
      * for the keys after them. p NULL: nothing. */
     pln_attn_rows bias[2];
-    /* Where a flag says so (by `hides`: is not 0, else: is 0), the score, bias and all, becomes
-     * `fill`. p NULL: nowhere. */
+    /* Where a flag says so (by `hides`: is not 0, else: is 0), the score, bias and all,
+     * becomes `fill`. p NULL: nowhere. */
     pln_attn_flags flags;
     bool hides;
     float fill;

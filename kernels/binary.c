@@ -479,10 +479,14 @@ static const pln_version_change pow_versions[] = {
 };
 
 const pln_op_desc pln_ops_binary[] = {
-    { BINARY(Add, 14, PLN_OP_COMMUTATIVE, PLN_TS_NUM, Add_infer, &Add_cpu), .versions = pln_versions_broadcast },
-    { BINARY(Sub, 14, 0, PLN_TS_NUM, Sub_infer, &Sub_cpu), .versions = pln_versions_broadcast },
-    { BINARY(Mul, 14, PLN_OP_COMMUTATIVE, PLN_TS_NUM, Mul_infer, &Mul_cpu), .versions = pln_versions_broadcast },
-    { BINARY(Div, 14, 0, PLN_TS_NUM, Div_infer, &Div_cpu), .versions = pln_versions_broadcast },
+    { BINARY(Add, 14, PLN_OP_COMMUTATIVE, PLN_TS_NUM, Add_infer, &Add_cpu),
+      .versions = pln_versions_broadcast },
+    { BINARY(Sub, 14, 0, PLN_TS_NUM, Sub_infer, &Sub_cpu),
+      .versions = pln_versions_broadcast },
+    { BINARY(Mul, 14, PLN_OP_COMMUTATIVE, PLN_TS_NUM, Mul_infer, &Mul_cpu),
+      .versions = pln_versions_broadcast },
+    { BINARY(Div, 14, 0, PLN_TS_NUM, Div_infer, &Div_cpu),
+      .versions = pln_versions_broadcast },
     { BINARY(BitwiseAnd, 18, PLN_OP_COMMUTATIVE, PLN_TS_INT, pln_infer_elementwise,
              NULL), .versions = pln_versions_broadcast },
     { BINARY(BitwiseOr, 18, PLN_OP_COMMUTATIVE, PLN_TS_INT, pln_infer_elementwise,

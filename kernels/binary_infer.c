@@ -167,7 +167,9 @@ pln_status pln_lower_broadcast(pln_node *n, pln_error *err)
     return pln_node_set_int(n, "broadcast", 1);
 }
 
-const pln_version_change pln_versions_broadcast[] = { { 7, pln_raise_broadcast, pln_lower_broadcast }, { 0 } };
+const pln_version_change pln_versions_broadcast[] = {
+    { 7, pln_raise_broadcast, pln_lower_broadcast }, { 0 }
+};
 
 pln_status pln_raise_consumed(pln_node *n, pln_error *err)
 {
@@ -176,4 +178,5 @@ pln_status pln_raise_consumed(pln_node *n, pln_error *err)
     return PLN_OK;
 }
 
-const pln_version_change pln_versions_consumed[] = { { 6, pln_raise_consumed, NULL }, { 0 } };
+const pln_version_change pln_versions_consumed[] = { { 6, pln_raise_consumed, NULL },
+                                                     { 0 } };

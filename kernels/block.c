@@ -259,7 +259,8 @@ static void convert_middle(const conversions *d, void *dst, size_t dst_size,
     }
 }
 
-/* Bytes to short floats, and short floats to double: exact in float, which has vectors. */
+/* Bytes to short floats, and short floats to double: exact in float, which has
+ * vectors. */
 static bool short_through_float(pln_dtype dst, pln_dtype src)
 {
     const bool to_half = dst == PLN_DT_F16 || dst == PLN_DT_BF16;
@@ -267,8 +268,8 @@ static bool short_through_float(pln_dtype dst, pln_dtype src)
            (dst == PLN_DT_F64 && (src == PLN_DT_F16 || src == PLN_DT_BF16));
 }
 
-static void through_float(const conversions *d, void *dst, size_t dst_size, pln_dtype src_dt,
-                          const void *src, size_t src_size, int64_t n)
+static void through_float(const conversions *d, void *dst, size_t dst_size,
+                          pln_dtype src_dt, const void *src, size_t src_size, int64_t n)
 {
     const convert_fn typed = pln_typed()->convert[PLN_DT_F32][src_dt];
     const convert_fn to_f32 = typed ? typed : table[src_dt].to_f32;

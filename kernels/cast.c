@@ -78,20 +78,21 @@ static void convert_f8(void *py, const void *const *px, const int64_t *sx, int64
 
 static long double power_of_ten(int n)
 {
-    static const long double by_bit[] = { 1e1L, 1e2L, 1e4L, 1e8L, 1e16L, 1e32L, 1e64L, 1e128L,
-                                          1e256L };
+    static const long double by_bit[] = { 1e1L,  1e2L,  1e4L,   1e8L,  1e16L,
+                                          1e32L, 1e64L, 1e128L, 1e256L };
     long double p = 1;
     for (int i = 0, left = abs(n); left; i++, left >>= 1)
         p *= left & 1 ? by_bit[i] : 1;
     return n < 0 ? 1 / p : p;
 }
 
-/* A number of digits with which no shorter text reads back as v, mostly that of the shortest:
- * one with fewer lies farther from v than half a step of the type. */
+/* A number of digits with which no shorter text reads back as v, mostly that of the
+ * shortest: one with fewer lies farther from v than half a step of the type. */
 static int fewest_digits(double v, bool is_double)
 {
     const double a = fabs(v);
-    const double next = is_double ? nextafter(a, INFINITY) : nextafterf((float)a, INFINITY);
+    const double next =
+        is_double ? nextafter(a, INFINITY) : nextafterf((float)a, INFINITY);
     const long double half = ((long double)next - a) / 2 * 1.05L;
     if (a == 0)
         return 1;

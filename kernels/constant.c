@@ -382,7 +382,8 @@ static double range_at(double start, double delta, int64_t i, pln_dtype stash)
     return step;
 }
 
-static void range_fill(pln_tensor *y, const pln_tensor *const *in, int64_t n, pln_dtype stash)
+static void range_fill(pln_tensor *y, const pln_tensor *const *in, int64_t n,
+                       pln_dtype stash)
 {
     if (pln_dtype_is_integer((pln_dtype)y->dtype)) {
         const uint64_t start = (uint64_t)pln_tensor_get_i64(in[0], 0);

@@ -12,8 +12,8 @@
 #define PLN_TMPL "kernels/conv_tmpl.h"
 #include "kernels/each_float.h"
 
-typedef void (*planes_fn)(const pln_conv_geom *g, const void *x, const void *w, const void *b,
-                          void *y, int64_t p0, int64_t p1);
+typedef void (*planes_fn)(const pln_conv_geom *g, const void *x, const void *w,
+                          const void *b, void *y, int64_t p0, int64_t p1);
 
 static const planes_fn planes_fns[PLN_DT_COUNT] = {
     [PLN_DT_F32] = conv_planes_f32, [PLN_DT_F64] = conv_planes_f64,
@@ -105,11 +105,13 @@ const pln_op_desc pln_ops_conv[] = {
     { .name = "Conv", .domain = "", .since = 22, .in = { 2, 3 }, .out = { 1, 1 },
       .types = "T:" PLN_FLOAT_TYPES, .sig = "T,T,T?->T",
       .attrs = conv_spec, .attrs_size = sizeof(pln_conv_attrs), .check = pln_conv_check,
-      .infer = conv_infer, .ref = conv_ref, .cpu = &pln_impl_conv_f32, .cost = conv_cost },
+      .infer = conv_infer, .ref = conv_ref, .cpu = &pln_impl_conv_f32,
+      .cost = conv_cost },
     { .name = "ConvTranspose", .domain = "", .since = 22, .in = { 2, 3 }, .out = { 1, 1 },
       .types = "T:" PLN_FLOAT_TYPES, .sig = "T,T,T?->T",
       .attrs = conv_transpose_spec, .attrs_size = sizeof(pln_conv_attrs),
-      .check = pln_conv_check, .infer = conv_transpose_infer, .ref = conv_transpose_ref, .cpu = &pln_impl_conv_f32,
+      .check = pln_conv_check, .infer = conv_transpose_infer, .ref = conv_transpose_ref,
+      .cpu = &pln_impl_conv_f32,
       .cost = conv_transpose_cost },
     { .name = NULL },
 };

@@ -1,5 +1,5 @@
-/* Geometry of convolutions: what Conv, ConvTranspose, their integer forms and every faster kernel
- * share.
+/* Geometry of convolutions: what Conv, ConvTranspose, their integer forms and every
+ * faster kernel share.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLN_KERNELS_CONV_H
 #define PLN_KERNELS_CONV_H
@@ -18,13 +18,14 @@ typedef struct pln_conv_attrs {
     pln_postop_attrs post;                 /* of the fused ops */
 } pln_conv_attrs;
 
-#define PLN_CONV_SPEC                                                                       \
-    PLN_A_ENUM(pln_conv_attrs, auto_pad, "NOTSET|SAME_UPPER|SAME_LOWER|VALID", "NOTSET"),   \
-    PLN_A_INT(pln_conv_attrs, group, 1), PLN_A_INTS(pln_conv_attrs, dilations),             \
-    PLN_A_INTS(pln_conv_attrs, kernel_shape), PLN_A_INTS(pln_conv_attrs, pads),             \
+#define PLN_CONV_SPEC                                                           \
+    PLN_A_ENUM(pln_conv_attrs, auto_pad, "NOTSET|SAME_UPPER|SAME_LOWER|VALID",  \
+               "NOTSET"),                                                       \
+    PLN_A_INT(pln_conv_attrs, group, 1), PLN_A_INTS(pln_conv_attrs, dilations), \
+    PLN_A_INTS(pln_conv_attrs, kernel_shape), PLN_A_INTS(pln_conv_attrs, pads), \
     PLN_A_INTS(pln_conv_attrs, strides)
-#define PLN_CONV_TRANSPOSE_SPEC                                                             \
-    PLN_CONV_SPEC, PLN_A_INTS(pln_conv_attrs, output_padding),                              \
+#define PLN_CONV_TRANSPOSE_SPEC                                \
+    PLN_CONV_SPEC, PLN_A_INTS(pln_conv_attrs, output_padding), \
     PLN_A_INTS(pln_conv_attrs, output_shape)
 
 typedef struct pln_conv_geom {
@@ -42,20 +43,21 @@ typedef struct pln_conv_geom {
 /* Row's check: values that no shape makes right. */
 pln_status pln_conv_check(pln_node *n, void *attrs, pln_error *err);
 /* What follows the convolution of this node: none, the post-ops of planish's, or those of
- * com.microsoft's, where PLN_E_UNSUPPORTED with err untouched means that none express it. */
+ * com.microsoft's, where PLN_E_UNSUPPORTED with err untouched means that none express
+ * it. */
 pln_status pln_conv_posts(const pln_node *n, const void *attrs, pln_postop_list *out,
                           pln_error *err);
 /* Output 0 from input x and weights w (indices). */
 pln_status pln_conv_infer(pln_infer *inf, uint32_t x, uint32_t w, bool transposed,
                           pln_dtype out, pln_error *err);
-/* From shapes that inference has accepted. Dimensions below 0 stand for unknown ones, and make
- * it false. */
+/* From shapes that inference has accepted. Dimensions below 0 stand for unknown ones, and
+ * make it false. */
 bool pln_conv_geom_set(pln_conv_geom *g, const pln_conv_attrs *at, bool transposed,
                        const pln_tensor *x, const pln_tensor *w, const pln_tensor *y);
 void pln_conv_cost(const pln_infer *inf, uint32_t x, uint32_t w, bool transposed,
                    pln_cost *cost);
-/* Position in the input (offset in one channel) that meets tap `tap` at output `out`, both by
- * coordinates; -1: padding, or between the strides of a transposed one. */
+/* Position in the input (offset in one channel) that meets tap `tap` at output `out`,
+ * both by coordinates; -1: padding, or between the strides of a transposed one. */
 static inline int64_t pln_conv_tap(const pln_conv_geom *g, const int64_t *out,
                                    const int64_t *tap)
 {
@@ -94,10 +96,10 @@ static inline void pln_conv_coords(int nd, int64_t flat, const int64_t *dims, in
     }
 }
 
-/* Where each of `cols` outputs from `first` on reads for one tap: an offset in a channel that fits
- * in 32 bits, or -1. Returns true where they follow each other. */
-bool pln_conv_tap_offsets(const pln_conv_geom *g, const int64_t *tap, int64_t first, int cols,
-                          int32_t *off);
+/* Where each of `cols` outputs from `first` on reads for one tap: an offset in a channel
+ * that fits in 32 bits, or -1. Returns true where they follow each other. */
+bool pln_conv_tap_offsets(const pln_conv_geom *g, const int64_t *tap, int64_t first,
+                          int cols, int32_t *off);
 
 /* y = conv(x, w) + bias, any floating-point type, plain layout. */
 pln_status pln_conv_ref(const pln_call *c, const pln_conv_geom *g, const pln_tensor *x,

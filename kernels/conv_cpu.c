@@ -1,5 +1,6 @@
-/* Our own float convolutions: weights times columns of the input, gathered a panel at a time;
- * transposed ones the other way round, products scattered; and a direct loop for depthwise ones.
+/* Our own float convolutions: weights times columns of the input, gathered a panel at a
+ * time; transposed ones the other way round, products scattered; and a direct loop for
+ * depthwise ones.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/conv_cpu.h"
 #include "kernels/conv.h"
@@ -164,7 +165,8 @@ static pln_status make_turned(pln_prep *p, void **out, pln_error *err)
 /* A panel of columns would be mostly empty. */
 static bool wants_turned(const pln_conv_geom *g, const pln_gemm_fns *f)
 {
-    return !g->transposed && !is_depthwise(g) && g->out_size * 4 <= f->nr && g->mg >= f->nr / 4;
+    return !g->transposed && !is_depthwise(g) && g->out_size * 4 <= f->nr &&
+           g->mg >= f->nr / 4;
 }
 
 static bool takes(const pln_prep *p)
@@ -184,8 +186,8 @@ typedef struct stretch {
 
 #define SIDE 4 /* panels of the input side by side */
 
-/* Workspace of a slot of a transposed one: panels of the input, a tile of products, and for each
- * tap its stretches of the panels, and their number. */
+/* Workspace of a slot of a transposed one: panels of the input, a tile of products, and
+ * for each tap its stretches of the panels, and their number. */
 static bool set_scatter_workspace(state *s, pln_prep *p)
 {
     const pln_conv_geom *g = &s->g;
@@ -211,7 +213,8 @@ static bool set_depthwise_workspace(state *s, pln_prep *p)
     const int64_t rows = g->nd == 2 ? g->in[0] : 1;
     size_t floats;
     s->slots = p->n_threads > 1 && 2.0 * p->flops > 4e5 ? p->n_threads : 1;
-    const int64_t part = g->out[d] + (g->kernel[d] - 1) * g->dilation[d] / g->stride[d] + 1;
+    const int64_t part =
+        g->out[d] + (g->kernel[d] - 1) * g->dilation[d] / g->stride[d] + 1;
     s->width = g->stride[d] * part;
     s->tap_at = pln_calloc(p->alloc, (size_t)g->kernel[d], sizeof *s->tap_at);
     if (!s->tap_at || !pln_size_mul(&floats, (size_t)rows, (size_t)s->width) ||
@@ -225,15 +228,18 @@ static bool set_depthwise_workspace(state *s, pln_prep *p)
     return pln_size_mul(&p->scratch, s->each, (size_t)s->slots);
 }
 
-/* Workspace of a slot: a panel of columns, and the input offset of each of its columns. */
+/* Workspace of a slot: a panel of columns, and the input offset of each of its
+ * columns. */
 static bool set_workspace(state *s, pln_prep *p)
 {
     const pln_conv_geom *g = &s->g;
-    const int64_t panels = round_up(g->out_size, s->fns->nr) / s->fns->nr * g->n * g->group;
+    const int64_t panels =
+        round_up(g->out_size, s->fns->nr) / s->fns->nr * g->n * g->group;
     size_t floats, all;
     if (s->turned) {
         s->slots = p->n_threads;
-        return pln_size_mul(&floats, (size_t)(g->cg * g->taps + g->mg), (size_t)g->out_size) &&
+        return pln_size_mul(&floats, (size_t)(g->cg * g->taps + g->mg),
+                            (size_t)g->out_size) &&
                pln_size_mul(&p->scratch, floats, sizeof(float));
     }
     s->slots = p->n_threads > 1 && panels > 1 && 2.0 * p->flops > 4e5 ? p->n_threads : 1;
@@ -296,8 +302,8 @@ typedef struct job {
     int64_t panels; /* of one image and group */
 } job;
 
-static void gather(const pln_conv_geom *g, const float *x, int64_t first, int cols, int nr,
-                   float *out, int32_t *off)
+static void gather(const pln_conv_geom *g, const float *x, int64_t first, int cols,
+                   int nr, float *out, int32_t *off)
 {
     int64_t tap[PLN_CONV_MAX + 1] = { 0 };
     for (int64_t t = 0; t < g->taps; t++, pln_conv_next(g->nd, tap, g->kernel)) {
@@ -320,7 +326,8 @@ static void run_panel(const job *j, int64_t item, float *columns)
     const state *s = j->s;
     const pln_conv_geom *g = &s->g;
     const int nr = s->fns->nr, mr = s->fns->mr;
-    const int64_t image = item / (j->panels * g->group), grp = item / j->panels % g->group;
+    const int64_t image = item / (j->panels * g->group),
+                  grp = item / j->panels % g->group;
     const int64_t first = item % j->panels * nr, k = g->cg * g->taps;
     const int cols = g->out_size - first < nr ? (int)(g->out_size - first) : nr;
     gather(g, j->x + (image * g->c + grp * g->cg) * g->in_size, first, cols, nr, columns,
@@ -330,8 +337,8 @@ static void run_panel(const job *j, int64_t item, float *columns)
     const float *w = s->w->data + grp * s->w->each;
     for (int64_t m = 0; m < g->mg; m += mr) {
         const int rows = g->mg - m < mr ? (int)(g->mg - m) : mr;
-        s->fns->tile(k, w + m * k, mr, columns, nr, y + m * g->out_size, g->out_size, rows,
-                     cols, false);
+        s->fns->tile(k, w + m * k, mr, columns, nr, y + m * g->out_size, g->out_size,
+                     rows, cols, false);
         for (int r = 0; j->e->n && r < rows; r++)
             pln_epilogue_row(j->e, y + (m + r) * g->out_size, plane + m + r, first, cols);
     }
@@ -345,7 +352,8 @@ static void run_slots(void *arg, int64_t begin, int64_t end)
     for (int64_t slot = begin; slot < end; slot++) {
         float *columns = (float *)(j->scratch + (size_t)slot * j->s->each);
         memset(columns, 0, j->s->each);
-        for (int64_t i = items * slot / j->s->slots; i < items * (slot + 1) / j->s->slots; i++)
+        for (int64_t i = items * slot / j->s->slots; i < items * (slot + 1) / j->s->slots;
+             i++)
             run_panel(j, i, columns);
     }
 }
@@ -378,8 +386,8 @@ static void run_turned(const job *j, int n_threads)
         float *y = j->y + plane * g->out_size;
         const float *x = j->x + (i / g->group * g->c + grp * g->cg) * g->in_size;
         /* A kernel that covers its whole input needs no gathering. */
-        const bool whole = g->out_size == 1 && g->taps == g->in_size && g->pad_lo[0] == 0 &&
-                           g->nd == 1;
+        const bool whole =
+            g->out_size == 1 && g->taps == g->in_size && g->pad_lo[0] == 0 && g->nd == 1;
         if (!whole)
             gather_rows(g, x, rows);
         const pln_gemm_job p = { .fns = s->fns, .m = g->out_size, .n = g->mg, .k = k,
@@ -396,9 +404,10 @@ static void run_turned(const job *j, int n_threads)
 
 /* ---- transposed: weights times inputs, added where each tap lies ----------------- */
 
-/* Where one tap adds columns [first, first + cols) of the input to a plane of the output. */
-static int64_t tap_stretches(const pln_conv_geom *g, const int64_t *tap, int64_t first, int cols,
-                             stretch *out)
+/* Where one tap adds columns [first, first + cols) of the input to a plane of the
+ * output. */
+static int64_t tap_stretches(const pln_conv_geom *g, const int64_t *tap, int64_t first,
+                             int cols, stretch *out)
 {
     const int d = g->nd - 1;
     int64_t at[PLN_CONV_MAX + 1] = { 0 }, n = 0;
@@ -409,16 +418,19 @@ static int64_t tap_stretches(const pln_conv_geom *g, const int64_t *tap, int64_t
         int64_t row = 0;
         bool inside = true;
         for (int i = 0; i < d; i++) {
-            const int64_t o = at[i] * g->stride[i] + tap[i] * g->dilation[i] - g->pad_lo[i];
+            const int64_t o =
+                at[i] * g->stride[i] + tap[i] * g->dilation[i] - g->pad_lo[i];
             inside &= o >= 0 && o < g->out[i];
             row = row * g->out[i] + o;
         }
-        int64_t lo = at[d], hi = g->out[d] > shift ? (g->out[d] - 1 - shift) / g->stride[d] + 1 : 0;
+        int64_t lo = at[d],
+                hi = g->out[d] > shift ? (g->out[d] - 1 - shift) / g->stride[d] + 1 : 0;
         if (lo * g->stride[d] + shift < 0)
             lo = (-shift + g->stride[d] - 1) / g->stride[d];
         hi = hi < at[d] + len ? hi : at[d] + len;
         if (inside && lo < hi)
-            out[n++] = (stretch){ .from = (int32_t)(j + lo - at[d]), .n = (int32_t)(hi - lo),
+            out[n++] = (stretch){ .from = (int32_t)(j + lo - at[d]),
+                                  .n = (int32_t)(hi - lo),
                                   .to = row * g->out[d] + lo * g->stride[d] + shift };
         j += (int)len;
         at[d] = g->in[d] - 1;
@@ -441,8 +453,8 @@ static void add_strided(float *y, const float *x, int64_t step, int64_t n)
 }
 
 /* Output channels [m0, m1) of one image and group; m0 begins a panel of weights. */
-static void scatter_channels(const job *j, int64_t image, int64_t grp, int64_t m0, int64_t m1,
-                             unsigned char *work)
+static void scatter_channels(const job *j, int64_t image, int64_t grp, int64_t m0,
+                             int64_t m1, unsigned char *work)
 {
     const state *s = j->s;
     const pln_conv_geom *g = &s->g;
@@ -467,14 +479,14 @@ static void scatter_channels(const job *j, int64_t image, int64_t grp, int64_t m
         for (int64_t r = m0 * g->taps; r < m1 * g->taps; r += mr) {
             const int rows = m1 * g->taps - r < mr ? (int)(m1 * g->taps - r) : mr;
             for (int at = 0; at < cols; at += nr)
-                s->fns->tile(g->cg, w + r * g->cg, mr, panels + g->cg * at, nr, tile + at, wide,
-                             rows, cols - at < nr ? cols - at : nr, false);
+                s->fns->tile(g->cg, w + r * g->cg, mr, panels + g->cg * at, nr, tile + at,
+                             wide, rows, cols - at < nr ? cols - at : nr, false);
             for (int i = 0; i < rows; i++) {
                 float *plane = y + (r + i) / g->taps * g->out_size;
                 const int64_t t = (r + i) % g->taps;
                 for (const stretch *e = all + t * wide; e < all + t * wide + n[t]; e++)
-                    add_strided(plane + e->to, tile + i * wide + e->from, g->stride[g->nd - 1],
-                                e->n);
+                    add_strided(plane + e->to, tile + i * wide + e->from,
+                                g->stride[g->nd - 1], e->n);
             }
         }
     }
@@ -504,7 +516,8 @@ static void run_scatter(void *arg, int64_t begin, int64_t end)
             scatter_channels(j, part / g->group, part % g->group, b0 * block, m1,
                              j->scratch + (size_t)slot * j->s->each);
             for (int64_t m = b0 * block; j->e->n && m < m1; m++) {
-                const int64_t plane = part / g->group * g->m + part % g->group * g->mg + m;
+                const int64_t plane =
+                    part / g->group * g->m + part % g->group * g->mg + m;
                 pln_epilogue_row(j->e, j->y + plane * g->out_size, plane, 0, g->out_size);
             }
             i += b1 - b0;
@@ -515,7 +528,8 @@ static void run_scatter(void *arg, int64_t begin, int64_t end)
 /* ---- depthwise ------------------------------------------------------------------- */
 
 /* Taps [*lo, *hi) of n, `step` apart, lie inside if the first lies at `at`. */
-static void inside(int64_t in, int64_t n, int64_t step, int64_t at, int64_t *lo, int64_t *hi)
+static void inside(int64_t in, int64_t n, int64_t step, int64_t at, int64_t *lo,
+                   int64_t *hi)
 {
     *lo = at < 0 ? (-at + step - 1) / step : 0;
     *hi = at >= in ? 0 : (in - 1 - at) / step + 1;
@@ -523,12 +537,13 @@ static void inside(int64_t in, int64_t n, int64_t step, int64_t at, int64_t *lo,
     *lo = *lo < *hi ? *lo : *hi;
 }
 
-/* Rows of the input with their padding, the columns that outputs side by side read for one tap
- * side by side, too: those of one rest by the stride after each other. */
+/* Rows of the input with their padding, the columns that outputs side by side read for
+ * one tap side by side, too: those of one rest by the stride after each other. */
 static void spread_rows(const pln_conv_geom *g, const float *x, int64_t width, float *out)
 {
     const int d = g->nd - 1;
-    const int64_t rows = g->nd == 2 ? g->in[0] : 1, step = g->stride[d], part = width / step;
+    const int64_t rows = g->nd == 2 ? g->in[0] : 1, step = g->stride[d],
+                  part = width / step;
     for (int64_t r = 0; r < rows; r++, x += g->in[d], out += width)
         for (int64_t rest = 0; rest < step; rest++) {
             const int64_t at = rest - g->pad_lo[d]; /* the first one's column in x */
@@ -545,20 +560,23 @@ static void spread_rows(const pln_conv_geom *g, const float *x, int64_t width, f
         }
 }
 
-static void plane_depthwise(const state *s, const float *x, const float *w, float *y, float *work)
+static void plane_depthwise(const state *s, const float *x, const float *w, float *y,
+                            float *work)
 {
     const pln_conv_geom *g = &s->g;
     const bool two = g->nd == 2;
     const int d = g->nd - 1;
     const int64_t kw = g->kernel[d], step = two ? g->dilation[0] : 1;
-    const int64_t ih = two ? g->in[0] : 1, oh = two ? g->out[0] : 1, kh = two ? g->kernel[0] : 1;
+    const int64_t ih = two ? g->in[0] : 1, oh = two ? g->out[0] : 1,
+                  kh = two ? g->kernel[0] : 1;
     spread_rows(g, x, s->width, work);
     for (int64_t r = 0; r < oh; r++) {
         const int64_t top = two ? r * g->stride[0] - g->pad_lo[0] : 0;
         int64_t lo, hi;
         inside(ih, kh, step, top, &lo, &hi);
         s->fns->correlate(y + r * g->out[d], work + (top + lo * step) * s->width,
-                          step * s->width, hi - lo, w + lo * kw, s->tap_at, kw, g->out[d]);
+                          step * s->width, hi - lo, w + lo * kw, s->tap_at, kw,
+                          g->out[d]);
     }
 }
 
@@ -568,7 +586,8 @@ static void run_depthwise(void *arg, int64_t begin, int64_t end)
     const pln_conv_geom *g = &j->s->g;
     const int64_t planes = g->n * g->m;
     for (int64_t slot = begin; slot < end; slot++)
-        for (int64_t p = planes * slot / j->s->slots; p < planes * (slot + 1) / j->s->slots; p++) {
+        for (int64_t p = planes * slot / j->s->slots;
+             p < planes * (slot + 1) / j->s->slots; p++) {
             float *y = j->y + p * g->out_size;
             plane_depthwise(j->s, j->x + p * g->in_size, j->w + p % g->m * g->taps, y,
                             (float *)(void *)(j->scratch + (size_t)slot * j->s->each));
@@ -586,8 +605,8 @@ static pln_status run(pln_call *c, pln_error *err)
         return PLN_OK;
     /* The result as planes of its spatial dimensions in one row. */
     pln_epilogue e;
-    PLN_TRY(pln_epilogue_set(&e, c, &s->post, pln_call_has(c, 2) ? c->in[2] : NULL, 1, 1.0f, y,
-                             err));
+    PLN_TRY(pln_epilogue_set(&e, c, &s->post, pln_call_has(c, 2) ? c->in[2] : NULL, 1,
+                             1.0f, y, err));
     /* Few outputs: all channels of an image in one row, where the operands allow it. */
     if (s->turned)
         pln_epilogue_flatten(&e, 1);

@@ -45,7 +45,8 @@ static int64_t item(pln_ints list, int i, int64_t absent)
 }
 
 /* Kernel sizes: the weights' own shape, else kernel_shape. */
-static pln_dim kernel_dim(const pln_infer *inf, const pln_conv_attrs *at, uint32_t w, int d)
+static pln_dim kernel_dim(const pln_infer *inf, const pln_conv_attrs *at, uint32_t w,
+                          int d)
 {
     const int rank = pln_infer_rank(inf, w);
     pln_dim k = pln_dim_unknown();
@@ -60,11 +61,12 @@ static pln_dim kernel_dim(const pln_infer *inf, const pln_conv_attrs *at, uint32
 static pln_dim reach(pln_syms *s, pln_dim k, int64_t dilation)
 {
     const pln_dim one = pln_dim_of(1);
-    return pln_dim_add(s, pln_dim_mul(s, pln_dim_sub(s, k, one), pln_dim_of(dilation)), one);
+    return pln_dim_add(s, pln_dim_mul(s, pln_dim_sub(s, k, one), pln_dim_of(dilation)),
+                       one);
 }
 
-static pln_dim out_dim(const pln_infer *inf, const pln_conv_attrs *at, pln_dim in, pln_dim k,
-                       int nd, int d)
+static pln_dim out_dim(const pln_infer *inf, const pln_conv_attrs *at, pln_dim in,
+                       pln_dim k, int nd, int d)
 {
     pln_syms *s = inf->syms;
     const pln_dim stride = pln_dim_of(item(at->strides, d, 1));
@@ -77,8 +79,8 @@ static pln_dim out_dim(const pln_infer *inf, const pln_conv_attrs *at, pln_dim i
     return pln_dim_add(s, pln_dim_div(s, room, stride), pln_dim_of(1));
 }
 
-static pln_dim out_dim_transposed(const pln_infer *inf, const pln_conv_attrs *at, pln_dim in,
-                                  pln_dim k, int nd, int d)
+static pln_dim out_dim_transposed(const pln_infer *inf, const pln_conv_attrs *at,
+                                  pln_dim in, pln_dim k, int nd, int d)
 {
     pln_syms *s = inf->syms;
     /* output_shape may name batch and channels too. */
@@ -92,11 +94,13 @@ static pln_dim out_dim_transposed(const pln_infer *inf, const pln_conv_attrs *at
     o = pln_dim_add(s, o, reach(s, k, item(at->dilations, d, 1)));
     o = pln_dim_add(s, o, pln_dim_of(item(at->output_padding, d, 0)));
     if (at->auto_pad == PLN_PAD_NOTSET)
-        o = pln_dim_sub(s, o, pln_dim_of(item(at->pads, d, 0) + item(at->pads, nd + d, 0)));
+        o = pln_dim_sub(s, o,
+                        pln_dim_of(item(at->pads, d, 0) + item(at->pads, nd + d, 0)));
     return o;
 }
 
-static pln_status check_lists(pln_infer *inf, const pln_conv_attrs *at, int nd, pln_error *err)
+static pln_status check_lists(pln_infer *inf, const pln_conv_attrs *at, int nd,
+                              pln_error *err)
 {
     const struct {
         const char *name;
@@ -133,8 +137,9 @@ static pln_status check_channels(pln_infer *inf, const pln_conv_attrs *at, uint3
     for (int d = 0; d < (int)at->kernel_shape.n; d++) {
         const pln_dim k = pln_infer_dim(inf, w, d + 2);
         if (pln_dim_is_known(k) && k.value != at->kernel_shape.v[d])
-            return pln_infer_fail(inf, err, "kernel_shape[%d] is %lld, the weights have %lld",
-                                  d, (long long)at->kernel_shape.v[d], (long long)k.value);
+            return pln_infer_fail(inf, err,
+                                  "kernel_shape[%d] is %lld, the weights have %lld", d,
+                                  (long long)at->kernel_shape.v[d], (long long)k.value);
     }
     return PLN_OK;
 }
@@ -150,7 +155,8 @@ pln_status pln_conv_infer(pln_infer *inf, uint32_t x, uint32_t w, bool transpose
         return PLN_OK;
     }
     if (rank < 2 || (rx >= 0 && rw >= 0 && rx != rw))
-        return pln_infer_fail(inf, err, "input %u has rank %d, the weights %d", x, rx, rw);
+        return pln_infer_fail(inf, err, "input %u has rank %d, the weights %d", x, rx,
+                              rw);
     const int nd = rank - 2;
     PLN_TRY(check_lists(inf, at, nd, err));
     if (rx >= 0 && rw >= 0)
@@ -169,7 +175,8 @@ pln_status pln_conv_infer(pln_infer *inf, uint32_t x, uint32_t w, bool transpose
                                    : out_dim(inf, at, in, k, nd, d);
         const pln_dim o = s.dims[d + 2];
         if (pln_dim_is_known(o) && (o.value < 0 || o.value > SIZE_LIMIT))
-            return pln_infer_fail(inf, err, "the kernel does not fit in dimension %d", d + 2);
+            return pln_infer_fail(inf, err, "the kernel does not fit in dimension %d",
+                                  d + 2);
     }
     pln_infer_set(inf, 0, out, s);
     return PLN_OK;
@@ -178,7 +185,8 @@ pln_status pln_conv_infer(pln_infer *inf, uint32_t x, uint32_t w, bool transpose
 /* Pads of dimension d that make the shapes meet. */
 static void set_pads(pln_conv_geom *g, const pln_conv_attrs *at, int d)
 {
-    const bool same = at->auto_pad == PLN_PAD_SAME_UPPER || at->auto_pad == PLN_PAD_SAME_LOWER;
+    const bool same =
+        at->auto_pad == PLN_PAD_SAME_UPPER || at->auto_pad == PLN_PAD_SAME_LOWER;
     const int64_t span = (g->kernel[d] - 1) * g->dilation[d] + 1;
     if (at->auto_pad == PLN_PAD_NOTSET && !(g->transposed && at->output_shape.n)) {
         g->pad_lo[d] = item(at->pads, d, 0);
@@ -196,8 +204,8 @@ static void set_pads(pln_conv_geom *g, const pln_conv_attrs *at, int d)
                         : (g->out[d] - 1) * g->stride[d] + span - g->in[d];
     if (total < 0)
         total = 0;
-    /* The odd one goes to the end for SAME_UPPER; a transposed one has it at the start for
-     * every other mode. */
+    /* The odd one goes to the end for SAME_UPPER; a transposed one has it at the start
+     * for every other mode. */
     const bool upper = at->auto_pad == PLN_PAD_SAME_UPPER;
     g->pad_lo[d] = upper ? total / 2 : total - total / 2;
     g->pad_hi[d] = total - g->pad_lo[d];
@@ -217,7 +225,8 @@ bool pln_conv_geom_set(pln_conv_geom *g, const pln_conv_attrs *at, bool transpos
         return false;
     g->cg = g->c / g->group;
     g->mg = g->m / g->group;
-    if (w->dims[0] != (transposed ? g->c : g->m) || w->dims[1] != (transposed ? g->mg : g->cg))
+    if (w->dims[0] != (transposed ? g->c : g->m) ||
+        w->dims[1] != (transposed ? g->mg : g->cg))
         return false;
     for (int d = 0; d < nd; d++) {
         g->in[d] = x->dims[d + 2];
@@ -249,7 +258,8 @@ void pln_conv_cost(const pln_infer *inf, uint32_t x, uint32_t w, bool transposed
     cost->flops = 2 * pln_product_dims(inf->in[x], 0) * pln_product_dims(inf->in[w], 1);
 }
 
-/* Offset of the row of the input that meets tap `tap` at these outer coordinates; -1: padding. */
+/* Offset of the row of the input that meets tap `tap` at these outer coordinates; -1:
+ * padding. */
 static int64_t tap_row(const pln_conv_geom *g, const int64_t *at, const int64_t *tap)
 {
     int64_t row = 0;
@@ -263,8 +273,8 @@ static int64_t tap_row(const pln_conv_geom *g, const int64_t *at, const int64_t 
 }
 
 /* The same for a plain convolution, a row of outputs at a time. */
-static bool tap_offsets_by_row(const pln_conv_geom *g, const int64_t *tap, int64_t first, int cols,
-                               int32_t *off)
+static bool tap_offsets_by_row(const pln_conv_geom *g, const int64_t *tap, int64_t first,
+                               int cols, int32_t *off)
 {
     const int last = g->nd - 1;
     const int64_t width = g->in[last], stride = g->stride[last];
@@ -287,8 +297,8 @@ static bool tap_offsets_by_row(const pln_conv_geom *g, const int64_t *tap, int64
     return run;
 }
 
-bool pln_conv_tap_offsets(const pln_conv_geom *g, const int64_t *tap, int64_t first, int cols,
-                          int32_t *off)
+bool pln_conv_tap_offsets(const pln_conv_geom *g, const int64_t *tap, int64_t first,
+                          int cols, int32_t *off)
 {
     if (!g->transposed && g->nd > 0)
         return tap_offsets_by_row(g, tap, first, cols, off);

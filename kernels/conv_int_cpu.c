@@ -1,5 +1,5 @@
-/* ConvInteger, QLinearConv and planish.QConv on our own integer product: weights times columns of the input,
- * gathered a panel at a time.
+/* ConvInteger, QLinearConv and planish.QConv on our own integer product: weights times
+ * columns of the input, gathered a panel at a time.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/epilogue.h"
 #include "kernels/gemm_int.h"
@@ -54,8 +54,8 @@ static bool is_depthwise(const pln_conv_geom *g)
     return g->cg == 1 && g->mg == 1 && (g->nd == 1 || g->nd == 2);
 }
 
-static void pack_weights(const pln_conv_geom *g, const pln_igemm_fns *f, const pln_tensor *w,
-                         packed *out)
+static void pack_weights(const pln_conv_geom *g, const pln_igemm_fns *f,
+                         const pln_tensor *w, packed *out)
 {
     const int64_t k = g->cg * g->taps;
     const int flip = pln_byte_flip((pln_dtype)w->dtype);
@@ -64,8 +64,8 @@ static void pack_weights(const pln_conv_geom *g, const pln_igemm_fns *f, const p
         for (int64_t m = 0; m < g->mg; m += f->mr, to += out->panel) {
             const int64_t at = grp * g->mg + m;
             const int rows = g->mg - m < f->mr ? (int)(g->mg - m) : f->mr;
-            f->pack_a(to, out->sums + at, PLN_DATA(const uint8_t, w) + at * k, k, 1, k, rows,
-                      flip);
+            f->pack_a(to, out->sums + at, PLN_DATA(const uint8_t, w) + at * k, k, 1, k,
+                      rows, flip);
         }
     }
 }
@@ -129,7 +129,8 @@ static bool takes(const pln_prep *p, const pln_q_inputs *q, pln_conv_geom *g)
            (double)(g->cg * g->taps + g->mg) * 1024.0 < 1e10;
 }
 
-/* Operands advance by plane and by pixel alone: spatial dimensions all broadcast, or none. */
+/* Operands advance by plane and by pixel alone: spatial dimensions all broadcast, or
+ * none. */
 static bool operands_flatten(const pln_prep *p, const pln_postop_list *post)
 {
     const pln_tensor *y = p->out[0];
@@ -165,7 +166,9 @@ static pln_status prepare(pln_prep *p, pln_error *err)
     state *s = pln_calloc(p->alloc, 1, sizeof *s);
     if (!s)
         return pln_oom(err);
-    *s = (state){ .alloc = p->alloc, .fns = pln_igemm(), .w = w, .q = q, .g = g, .post = post };
+    *s = (state){
+        .alloc = p->alloc, .fns = pln_igemm(), .w = w, .q = q, .g = g, .post = post
+    };
     const int64_t items = (w ? parts(g.out_size, s->fns->nr) : 1) * g.n * g.group;
     s->slots = p->n_threads > 1 && items > 1 && p->flops > 8e5 ? p->n_threads : 1;
     s->each = w ? work_size(s, NULL, NULL)
@@ -218,11 +221,12 @@ static int find_segments(const int32_t *off, int cols, segment *out)
     return n;
 }
 
-static void gather_tap(const pln_conv_geom *g, const uint8_t *x, const int32_t *off, int cols,
-                       int nr, uint8_t pad, uint8_t *o)
+static void gather_tap(const pln_conv_geom *g, const uint8_t *x, const int32_t *off,
+                       int cols, int nr, uint8_t pad, uint8_t *o)
 {
     segment s[SEGMENTS];
-    /* With strides there are no runs; for few channels they are not worth being looked for. */
+    /* With strides there are no runs; for few channels they are not worth being looked
+       for. */
     const bool runs = g->nd > 0 && g->stride[g->nd - 1] == 1 && g->cg > 4;
     const int n = runs ? find_segments(off, cols, s) : 0;
     const int64_t step = g->taps * nr;
@@ -241,8 +245,8 @@ static void gather_tap(const pln_conv_geom *g, const uint8_t *x, const int32_t *
     }
 }
 
-static void gather(const pln_conv_geom *g, const uint8_t *x, int64_t first, int cols, int nr,
-                   uint8_t pad, const work *w)
+static void gather(const pln_conv_geom *g, const uint8_t *x, int64_t first, int cols,
+                   int nr, uint8_t pad, const work *w)
 {
     int64_t tap[PLN_CONV_MAX + 1] = { 0 };
     for (int64_t t = 0; t < g->taps; t++, pln_conv_next(g->nd, tap, g->kernel)) {
@@ -251,8 +255,8 @@ static void gather(const pln_conv_geom *g, const uint8_t *x, int64_t first, int 
     }
 }
 
-/* One channel's sums become what the node gives, once `fixed` and `az` of the columns' sums are
- * taken from them. */
+/* One channel's sums become what the node gives, once `fixed` and `az` of the columns'
+ * sums are taken from them. */
 static void finish(const job *j, int32_t *row, int64_t plane, int64_t m, int64_t first,
                    int64_t cols, const int32_t *column_sums, uint32_t fixed, uint32_t az)
 {
@@ -261,8 +265,8 @@ static void finish(const job *j, int32_t *row, int64_t plane, int64_t m, int64_t
     fixed -= j->d.bias_int ? (uint32_t)j->d.bias_int[m * j->d.bias_step] : 0;
     float scale = j->to_float ? j->d.a_scale * j->d.b_scale[m * j->d.b_step] : 0;
     if (s->q->once && j->bytes) {
-        s->fns->requant(j->bytes + plane * g->out_size + first, row, column_sums, fixed, az,
-                        scale / j->y_scale, j->zero, j->is_signed ? 0x80 : 0, cols);
+        s->fns->requant(j->bytes + plane * g->out_size + first, row, column_sums, fixed,
+                        az, scale / j->y_scale, j->zero, j->is_signed ? 0x80 : 0, cols);
         return;
     }
     s->fns->correct(row, column_sums, fixed, az, cols);
@@ -279,10 +283,11 @@ static void finish(const job *j, int32_t *row, int64_t plane, int64_t m, int64_t
     if (j->y)
         memcpy(j->y + plane * g->out_size + first, f, (size_t)cols * sizeof *f);
     else if (j->is_signed)
-        pln_vec()->quant_s8((int8_t *)j->bytes + plane * g->out_size + first, f, cols, j->scale,
-                            j->zero);
+        pln_vec()->quant_s8((int8_t *)j->bytes + plane * g->out_size + first, f, cols,
+                            j->scale, j->zero);
     else
-        pln_vec()->quant_u8(j->bytes + plane * g->out_size + first, f, cols, j->scale, j->zero);
+        pln_vec()->quant_u8(j->bytes + plane * g->out_size + first, f, cols, j->scale,
+                            j->zero);
 }
 
 /* What the zero points take from the sums of packed values of channel m. */
@@ -291,7 +296,8 @@ static uint32_t zero_points(const job *j, int64_t m, uint32_t *az)
     const state *s = j->s;
     const uint32_t k = (uint32_t)(s->g.cg * s->g.taps);
     const uint32_t bz = (uint32_t)(j->x_zero + (j->x_flip ? s->fns->b_offset_s8 : 0));
-    *az = (uint32_t)(pln_zero_at(&j->w_zero, 0, m) - (j->w_flip ? 0 : s->fns->a_offset_u8));
+    *az =
+        (uint32_t)(pln_zero_at(&j->w_zero, 0, m) - (j->w_flip ? 0 : s->fns->a_offset_u8));
     return bz * ((uint32_t)s->w->sums[m] - *az * k);
 }
 
@@ -309,20 +315,24 @@ static void run_panel(const job *j, int64_t item, const work *w)
     const state *s = j->s;
     const pln_conv_geom *g = &s->g;
     const pln_igemm_fns *f = s->fns;
-    const int64_t image = item / (j->panels * g->group), grp = item / j->panels % g->group;
+    const int64_t image = item / (j->panels * g->group),
+                  grp = item / j->panels % g->group;
     const int64_t first = item % j->panels * f->nr, k = g->cg * g->taps;
     const int cols = g->out_size - first < f->nr ? (int)(g->out_size - first) : f->nr;
     const uint8_t *x = j->x + (image * g->c + grp * g->cg) * g->in_size;
     if (cols == f->nr && is_pointwise(g)) {
-        f->pack_b(w->panel, w->column_sums, x + first, g->in_size, 1, k, f->nr, j->x_flip);
+        f->pack_b(w->panel, w->column_sums, x + first, g->in_size, 1, k, f->nr,
+                  j->x_flip);
     } else {
         gather(g, x, first, cols, f->nr, j->x_pad, w);
         f->pack_b(w->panel, w->column_sums, w->bytes, f->nr, 1, k, f->nr, j->x_flip);
     }
-    const unsigned char *a = s->w->data + (size_t)(grp * parts(g->mg, f->mr)) * s->w->panel;
+    const unsigned char *a =
+        s->w->data + (size_t)(grp * parts(g->mg, f->mr)) * s->w->panel;
     for (int64_t m = 0; m < g->mg; m += f->mr, a += s->w->panel) {
         const int rows = g->mg - m < f->mr ? (int)(g->mg - m) : f->mr;
-        f->tile(parts(k, f->group), a, w->panel, w->sums + m * f->nr, f->nr, rows, f->nr, false);
+        f->tile(parts(k, f->group), a, w->panel, w->sums + m * f->nr, f->nr, rows, f->nr,
+                false);
     }
     for (int64_t m = 0; m < g->mg; m++) {
         const int64_t channel = grp * g->mg + m;
@@ -341,7 +351,8 @@ static void run_slots(void *arg, int64_t begin, int64_t end)
         work w;
         work_size(j->s, &w, j->scratch + (size_t)slot * j->s->each);
         memset(w.bytes, 0, (size_t)(j->s->g.cg * j->s->g.taps * j->s->fns->nr));
-        for (int64_t i = items * slot / j->s->slots; i < items * (slot + 1) / j->s->slots; i++)
+        for (int64_t i = items * slot / j->s->slots; i < items * (slot + 1) / j->s->slots;
+             i++)
             run_panel(j, i, &w);
     }
 }
@@ -359,7 +370,8 @@ static void add_tap(const job *j, const uint8_t *row, int64_t at, int32_t w, int
     if (stride == 1) { /* the ends of a row */
         for (int64_t o = from > -at ? from : -at; o < to && o + at < iw; o++)
             acc[o] = (int32_t)((uint32_t)acc[o] +
-                               (uint32_t)(w * (pln_byte_value(row[o + at], j->x_flip) - j->x_zero)));
+                               (uint32_t)(w * (pln_byte_value(row[o + at], j->x_flip) -
+                                               j->x_zero)));
         return;
     }
     int64_t lo = at < 0 ? (-at + stride - 1) / stride : 0;
@@ -371,7 +383,8 @@ static void add_tap(const job *j, const uint8_t *row, int64_t at, int32_t w, int
                         hi - lo);
 }
 
-/* Outputs [*lo, *hi) of a row meet no padding at its ends, and the taps can go in one go. */
+/* Outputs [*lo, *hi) of a row meet no padding at its ends, and the taps can go in one
+ * go. */
 static void inner_columns(const pln_conv_geom *g, int64_t *lo, int64_t *hi)
 {
     const int d = g->nd - 1;
@@ -398,7 +411,8 @@ static void depthwise_row(const job *j, const uint8_t *x, const uint8_t *w, int3
     inner_columns(g, &lo, &hi);
     memset(acc, 0, (size_t)ow * sizeof *acc);
     for (int64_t i = 0; i < (two ? g->kernel[0] : 1); i++) {
-        const int64_t row = two ? r * g->stride[0] - g->pad_lo[0] + i * g->dilation[0] : 0;
+        const int64_t row =
+            two ? r * g->stride[0] - g->pad_lo[0] + i * g->dilation[0] : 0;
         if (row < 0 || row >= (two ? g->in[0] : 1))
             continue;
         for (int64_t q = 0; q < kw; q++) {
@@ -424,7 +438,8 @@ static void run_depthwise(void *arg, int64_t begin, int64_t end)
     const int64_t items = g->n * g->m;
     for (int64_t slot = begin; slot < end; slot++) {
         int32_t *acc = (int32_t *)(void *)(j->scratch + (size_t)slot * j->s->each);
-        for (int64_t p = items * slot / j->s->slots; p < items * (slot + 1) / j->s->slots; p++) {
+        for (int64_t p = items * slot / j->s->slots; p < items * (slot + 1) / j->s->slots;
+             p++) {
             const int64_t m = p % g->m;
             const int32_t wz = pln_zero_at(&j->w_zero, 0, m);
             for (int64_t r = 0; r < rows; r++) {
@@ -439,8 +454,10 @@ static pln_status set_zeros(pln_call *c, const state *s, job *j, pln_error *err)
 {
     pln_zero xz;
     if (!pln_zero_set(&xz, pln_q_get(c, s->q->a_zero), 1) || xz.batch != 1 ||
-        !pln_zero_set(&j->w_zero, pln_q_get(c, s->q->b_zero), s->g.m) || j->w_zero.batch != 1)
-        return pln_call_fail(c, err, PLN_E_RUN, "a zero point has a size that fits nothing");
+        !pln_zero_set(&j->w_zero, pln_q_get(c, s->q->b_zero), s->g.m) ||
+        j->w_zero.batch != 1)
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "a zero point has a size that fits nothing");
     j->x_zero = pln_zero_at(&xz, 0, 0);
     j->x_pad = (uint8_t)j->x_zero;
     return PLN_OK;
@@ -457,12 +474,14 @@ static pln_status set_ending(pln_call *c, const state *s, job *j, pln_error *err
     y.borrowed = true;
     PLN_TRY(pln_epilogue_set(&j->e, c, &s->post, NULL, 0, 1.0f, &y, err));
     if (!pln_epilogue_flatten(&j->e, 2))
-        return pln_call_fail(c, err, PLN_E_RUN, "an operand does not broadcast by channel");
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "an operand does not broadcast by channel");
     const pln_tensor *ys = pln_q_get(c, s->q->y_scale), *yz = pln_q_get(c, s->q->y_zero);
     if (!ys)
         return PLN_OK;
     if (pln_tensor_size(ys) != 1 || (yz && pln_tensor_size(yz) != 1))
-        return pln_call_fail(c, err, PLN_E_RUN, "the result's scale or zero point is no scalar");
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "the result's scale or zero point is no scalar");
     j->y = NULL;
     j->bytes = c->out[0]->data;
     j->is_signed = c->out[0]->dtype == PLN_DT_S8;
@@ -475,7 +494,10 @@ static pln_status set_ending(pln_call *c, const state *s, job *j, pln_error *err
 static pln_status run(pln_call *c, pln_error *err)
 {
     const state *s = c->state;
-    job j = { .s = s, .x = c->in[0]->data, .w = c->in[s->q->b]->data, .scratch = c->scratch,
+    job j = { .s = s,
+              .x = c->in[0]->data,
+              .w = c->in[s->q->b]->data,
+              .scratch = c->scratch,
               .x_flip = pln_byte_flip((pln_dtype)c->in[0]->dtype),
               .w_flip = pln_byte_flip((pln_dtype)c->in[s->q->b]->dtype),
               .panels = parts(s->g.out_size, s->fns->nr) };

@@ -1,14 +1,15 @@
 /* Planes [p0, p1) of all (image, output channel) pairs of a convolution, for one type.
  * SPDX-License-Identifier: Apache-2.0 */
 static void PLN_PASTE(conv_planes, SUFFIX)(const pln_conv_geom *g, const void *px,
-                                           const void *pw, const void *pb, void *py, int64_t p0,
-                                           int64_t p1)
+                                           const void *pw, const void *pb, void *py,
+                                           int64_t p0, int64_t p1)
 {
     const T *b = pb;
     for (int64_t p = p0; p < p1; p++) {
         const int64_t m = p % g->m, grp = m / g->mg;
         const T *x = (const T *)px + (p / g->m * g->c + grp * g->cg) * g->in_size;
-        const T *w = (const T *)pw + (g->transposed ? grp * g->cg * g->w_c : grp * g->mg * g->w_m) +
+        const T *w = (const T *)pw +
+                     (g->transposed ? grp * g->cg * g->w_c : grp * g->mg * g->w_m) +
                      m % g->mg * g->w_m;
         T *y = (T *)py + p * g->out_size;
         int64_t at[PLN_CONV_MAX + 1] = { 0 };

@@ -162,7 +162,8 @@ static pln_status CumSum_run(pln_call *c, pln_error *err)
         return CumSum_ref(c, err);
     j.blocks = (j.a.inner + COLUMNS - 1) / COLUMNS;
     if (j.a.n > 0)
-        pln_parallel_for(c->n_threads, j.a.outer * j.blocks, 1 + 128 / j.a.n, cum_blocks, &j);
+        pln_parallel_for(c->n_threads, j.a.outer * j.blocks, 1 + 128 / j.a.n, cum_blocks,
+                         &j);
     return PLN_OK;
 }
 
@@ -265,8 +266,8 @@ static pln_status arg_ref(pln_call *c, bool max, pln_error *err)
     arg_job j;
     PLN_TRY(arg_job_of(c, max, &j, err));
     if (j.a.outer * j.a.inner > 0)
-        pln_parallel_for(c->n_threads, j.a.outer * j.a.inner, 1 + 32768 / j.a.n, arg_lines,
-                         &j);
+        pln_parallel_for(c->n_threads, j.a.outer * j.a.inner, 1 + 32768 / j.a.n,
+                         arg_lines, &j);
     return PLN_OK;
 }
 
@@ -296,10 +297,9 @@ static void arg_blocks(void *arg, int64_t begin, int64_t end)
         const int64_t w = inner - first < COLUMNS ? inner - first : COLUMNS;
         int64_t *y = PLN_DATA(int64_t, j->c->out[0]) + o * inner + first;
         for (int64_t i = 0; i < j->a.n; i++)
-            pln_typed()->arg_rows[x->dtype]((const char *)x->data +
-                                                ((o * j->a.n + i) * inner + first) * size,
-                                            i, w, j->max, attrs->select_last_index != 0, best,
-                                            at);
+            pln_typed()->arg_rows[x->dtype](
+                (const char *)x->data + ((o * j->a.n + i) * inner + first) * size, i, w,
+                j->max, attrs->select_last_index != 0, best, at);
         if (size == 8)
             memcpy(y, at, (size_t)w * sizeof *y);
         for (int64_t i = 0; size < 8 && i < w; i++)

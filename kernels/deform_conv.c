@@ -14,13 +14,16 @@ typedef struct deform_attrs {
 } deform_attrs;
 
 static const pln_attr_spec deform_spec[] = {
-    { .name = "group", .type = PLN_ATTR_INT, .offset = offsetof(deform_attrs, conv.group), .i = 1 },
+    { .name = "group", .type = PLN_ATTR_INT, .offset = offsetof(deform_attrs, conv.group),
+      .i = 1 },
     { .name = "dilations", .type = PLN_ATTR_INTS,
       .offset = offsetof(deform_attrs, conv.dilations) },
     { .name = "kernel_shape", .type = PLN_ATTR_INTS,
       .offset = offsetof(deform_attrs, conv.kernel_shape) },
-    { .name = "pads", .type = PLN_ATTR_INTS, .offset = offsetof(deform_attrs, conv.pads) },
-    { .name = "strides", .type = PLN_ATTR_INTS, .offset = offsetof(deform_attrs, conv.strides) },
+    { .name = "pads", .type = PLN_ATTR_INTS, .offset = offsetof(deform_attrs,
+                                                                conv.pads) },
+    { .name = "strides", .type = PLN_ATTR_INTS, .offset = offsetof(deform_attrs,
+                                                                   conv.strides) },
     PLN_A_INT(deform_attrs, offset_group, 1),
     PLN_A_END,
 };
@@ -63,8 +66,8 @@ static pln_status deform_infer(pln_infer *inf, pln_error *err)
 {
     const int rank = pln_infer_rank(inf, 0);
     if (rank >= 0 && rank != 4)
-        return pln_infer_fail(inf, err, "input 0 has rank %d; only images of rank 4 are there",
-                              rank);
+        return pln_infer_fail(
+            inf, err, "input 0 has rank %d; only images of rank 4 are there", rank);
     return pln_conv_infer(inf, 0, 1, false, pln_infer_dtype(inf, 0), err);
 }
 
@@ -87,12 +90,16 @@ static pln_status deform_of(const pln_call *c, deform *s, pln_error *err)
     const deform_attrs *at = c->attrs;
     const pln_tensor *bias = pln_call_has(c, 3) ? c->in[3] : NULL;
     const pln_tensor *mask = pln_call_has(c, 4) ? c->in[4] : NULL;
-    *s = (deform){ .offset_group = at->offset_group, .x = c->in[0]->data, .w = c->in[1]->data,
-                   .offset = c->in[2]->data, .bias = bias ? bias->data : NULL,
-                   .mask = mask ? mask->data : NULL, .y = c->out[0]->data };
+    *s = (deform){ .offset_group = at->offset_group,
+                   .x = c->in[0]->data,
+                   .w = c->in[1]->data,
+                   .offset = c->in[2]->data,
+                   .bias = bias ? bias->data : NULL,
+                   .mask = mask ? mask->data : NULL,
+                   .y = c->out[0]->data };
     if (!pln_conv_geom_set(&s->g, &at->conv, false, c->in[0], c->in[1], c->out[0]) ||
-        s->g.nd != 2 || s->g.c % s->offset_group || !fits(s, c->in[2], 2) || !fits(s, mask, 1) ||
-        (bias && pln_tensor_size(bias) != s->g.m))
+        s->g.nd != 2 || s->g.c % s->offset_group || !fits(s, c->in[2], 2) ||
+        !fits(s, mask, 1) || (bias && pln_tensor_size(bias) != s->g.m))
         return pln_call_fail(c, err, PLN_E_RUN, "shapes do not fit");
     return PLN_OK;
 }
@@ -105,7 +112,8 @@ static pln_status deform_ref(pln_call *c, pln_error *err)
     if (!j.fn)
         return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "no convolution of %s",
                              pln_dtype_name((pln_dtype)c->in[0]->dtype));
-    pln_parallel_for(c->n_threads, s.g.out_size ? s.g.n * s.g.m : 0, 1, run_planes, (void *)&j);
+    pln_parallel_for(c->n_threads, s.g.out_size ? s.g.n * s.g.m : 0, 1, run_planes,
+                     (void *)&j);
     return PLN_OK;
 }
 
@@ -125,7 +133,8 @@ static pln_status deform_prepare(pln_prep *p, pln_error *err)
     return PLN_OK;
 }
 
-static const pln_impl deform_cpu = { "deform_conv_f32", deform_prepare, deform_run, NULL };
+static const pln_impl deform_cpu = { "deform_conv_f32", deform_prepare, deform_run,
+                                     NULL };
 
 const pln_op_desc pln_ops_deform_conv[] = {
     { .name = "DeformConv", .domain = "", .since = 22, .in = { 3, 5 }, .out = { 1, 1 },

@@ -12,7 +12,8 @@ typedef struct pln_deform {
     void *y;
 } pln_deform;
 
-/* In float: columns of sampled pixels, once for all output channels, times the weights. */
+/* In float: columns of sampled pixels, once for all output channels, times the
+ * weights. */
 pln_status pln_deform_f32(pln_call *c, const pln_deform *s, pln_error *err);
 
 #endif

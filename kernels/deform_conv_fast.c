@@ -1,5 +1,5 @@
-/* Deformable convolution in float: where each tap samples is found once for all channels of
- * an offset group, the samples become columns, and the weights multiply these.
+/* Deformable convolution in float: where each tap samples is found once for all channels
+ * of an offset group, the samples become columns, and the weights multiply these.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/deform_conv.h"
 #include "kernels/gemm_f32.h"
@@ -56,8 +56,8 @@ static void find_spots(void *arg, int64_t begin, int64_t end)
             const int64_t x = o % ow * g->stride[1] - g->pad_lo[1] +
                               t % g->kernel[1] * g->dilation[1];
             j->spots[i * g->out_size + o] =
-                spot_of(g, (double)y + (double)off[o], (double)x + (double)off[g->out_size + o],
-                        mask ? mask[o] : 1.0f);
+                spot_of(g, (double)y + (double)off[o],
+                        (double)x + (double)off[g->out_size + o], mask ? mask[o] : 1.0f);
         }
     }
 }
@@ -86,7 +86,8 @@ static void multiply(const job *j, float *packed, int n_threads)
     const int64_t k = g->cg * g->taps, n = g->out_size;
     for (int64_t grp = 0; grp < g->group; grp++) {
         float *y = (float *)j->s->y + (j->image * g->m + grp * g->mg) * n;
-        pln_gemm_pack(f, packed, j->cols + grp * k * n, n, 1, k, n, 0, (n + f->nr - 1) / f->nr);
+        pln_gemm_pack(f, packed, j->cols + grp * k * n, n, 1, k, n, 0,
+                      (n + f->nr - 1) / f->nr);
         const pln_gemm_job p = { .fns = f,
                                  .m = g->mg,
                                  .n = n,

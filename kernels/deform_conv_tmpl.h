@@ -1,8 +1,10 @@
-/* Planes [p0, p1) of all (image, output channel) pairs of a deformable convolution, for one type.
+/* Planes [p0, p1) of all (image, output channel) pairs of a deformable convolution, for
+ * one type.
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* The value between pixels, zero outside; positions that no number is give zero too. */
-static ACC PLN_PASTE(sample, SUFFIX)(const T *x, int64_t h, int64_t w, double fy, double fx)
+static ACC PLN_PASTE(sample, SUFFIX)(const T *x, int64_t h, int64_t w, double fy,
+                                     double fx)
 {
     if (!(fy > -1 && fy < (double)h && fx > -1 && fx < (double)w))
         return 0;
@@ -27,16 +29,19 @@ static void PLN_PASTE(deform, SUFFIX)(const deform *s, int64_t p0, int64_t p1)
         for (int64_t o = 0; o < g->out_size; o++) {
             ACC sum = 0;
             for (int64_t t = 0; t < g->taps; t++) {
-                const int64_t y = o / ow * g->stride[0] - g->pad_lo[0] + t / kw * g->dilation[0];
-                const int64_t x = o % ow * g->stride[1] - g->pad_lo[1] + t % kw * g->dilation[1];
+                const int64_t y =
+                    o / ow * g->stride[0] - g->pad_lo[0] + t / kw * g->dilation[0];
+                const int64_t x =
+                    o % ow * g->stride[1] - g->pad_lo[1] + t % kw * g->dilation[1];
                 for (int64_t c = 0; c < g->cg; c++) {
                     const int64_t ch = m / g->mg * g->cg + c, og = ch / per_offset;
-                    const int64_t at = ((n * s->offset_group + og) * kh * kw + t) * g->out_size;
+                    const int64_t at =
+                        ((n * s->offset_group + og) * kh * kw + t) * g->out_size;
                     /* Offsets are (y, x) pairs: two planes for each tap. */
                     const T *off = (const T *)s->offset + at * 2 + o;
                     ACC v = PLN_PASTE(sample, SUFFIX)(
-                        (const T *)s->x + (n * g->c + ch) * g->in_size, g->in[0], g->in[1],
-                        (double)y + (double)LOAD(off[0]),
+                        (const T *)s->x + (n * g->c + ch) * g->in_size, g->in[0],
+                        g->in[1], (double)y + (double)LOAD(off[0]),
                         (double)x + (double)LOAD(off[g->out_size]));
                     if (s->mask)
                         v *= LOAD(((const T *)s->mask)[at + o]);

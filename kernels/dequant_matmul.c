@@ -3,9 +3,10 @@
  *     DequantMatMul(X, B, b_scale?, b_zero?, bias?, operand...)
  *     y = post-ops(X x W + bias),  W = float(B - b_zero) b_scale
  *
- * B is one matrix of integers of 8 or 4 bits, or of float16 or bfloat16 (then there may be no
- * scale), transposed with transB. Scale and zero point are one number, or one for each column
- * of W, or with block_size those of DequantizeLinear's blocks along the rows of W.
+ * B is one matrix of integers of 8 or 4 bits, or of float16 or bfloat16 (then there may
+ * be no scale), transposed with transB. Scale and zero point are one number, or one for
+ * each column of W, or with block_size those of DequantizeLinear's blocks along the rows
+ * of W.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/gemm_narrow.h"
 #include "src/ir/numeric.h"
@@ -48,7 +49,8 @@ static void cost(const pln_infer *inf, pln_cost *c)
     pln_product_cost(inf, pln_dim_is_known(k) ? (double)k.value : 1, c);
 }
 
-static pln_narrow_source source_of(const attrs *at, const pln_tensor *const *in, uint32_t n_in)
+static pln_narrow_source source_of(const attrs *at, const pln_tensor *const *in,
+                                   uint32_t n_in)
 {
     return (pln_narrow_source){ .b = in[B],
                                 .scale = n_in > SCALE ? in[SCALE] : NULL,
@@ -67,7 +69,8 @@ static double number_at(const pln_narrow_source *s, const pln_tensor *t, int64_t
     if (!s->block)
         return pln_tensor_get_f64(t, col);
     const int64_t g = row / s->block;
-    return pln_tensor_get_f64(t, s->transposed ? col * t->dims[1] + g : g * t->dims[1] + col);
+    return pln_tensor_get_f64(t, s->transposed ? col * t->dims[1] + g
+                                               : g * t->dims[1] + col);
 }
 
 static void widen(const pln_narrow_source *s, float *out)
@@ -83,7 +86,8 @@ static void widen(const pln_narrow_source *s, float *out)
     }
 }
 
-static pln_status set_shapes(pln_call *c, const pln_narrow_source *s, pln_mm *g, pln_error *err)
+static pln_status set_shapes(pln_call *c, const pln_narrow_source *s, pln_mm *g,
+                             pln_error *err)
 {
     if (!pln_narrow_fits(s))
         return pln_call_fail(c, err, PLN_E_RUN, "scales do not fit the weights");

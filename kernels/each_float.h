@@ -1,6 +1,6 @@
-/* Includes PLN_TMPL once for each floating-point type of products: T the element, ACC what sums
- * are kept in, SUFFIX for names, LOAD and STORE between them, SCALE for alpha and beta.
- * No include guard: it is meant to be included again with another template.
+/* Includes PLN_TMPL once for each floating-point type of products: T the element, ACC
+ * what sums are kept in, SUFFIX for names, LOAD and STORE between them, SCALE for alpha
+ * and beta. No include guard: it is meant to be included again with another template.
  * SPDX-License-Identifier: Apache-2.0 */
 #define SCALE(f, x) ((ACC)(f) * (x))
 

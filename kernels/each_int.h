@@ -1,5 +1,5 @@
-/* Includes PLN_TMPL once for each integer type of MatMul and Gemm, like each_float.h. Sums are
- * unsigned so that they wrap.
+/* Includes PLN_TMPL once for each integer type of MatMul and Gemm, like each_float.h.
+ * Sums are unsigned so that they wrap.
  * SPDX-License-Identifier: Apache-2.0 */
 #define T         uint32_t
 #define ACC       uint32_t

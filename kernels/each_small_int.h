@@ -1,5 +1,5 @@
-/* Includes PLN_TMPL once for each 8-bit and 16-bit integer type, like each_float.h. Sums are
- * unsigned so that they wrap.
+/* Includes PLN_TMPL once for each 8-bit and 16-bit integer type, like each_float.h. Sums
+ * are unsigned so that they wrap.
  * SPDX-License-Identifier: Apache-2.0 */
 #define T         uint8_t
 #define ACC       uint32_t

@@ -67,7 +67,8 @@ static const char *parse_term(const char **text, term *t)
     }
 }
 
-/* Without "->", the result has the labels that occur once, in the order of the alphabet. */
+/* Without "->", the result has the labels that occur once, in the order of the
+ * alphabet. */
 static void imply_output(equation *e)
 {
     int count[52] = { 0 };
@@ -125,7 +126,8 @@ static pln_status check(pln_node *n, void *attrs, pln_error *err)
 
 /* ---- inference ------------------------------------------------------------------- */
 
-/* Label of dimension d of a term that has this rank; ellipsis dimensions count from the last. */
+/* Label of dimension d of a term that has this rank; ellipsis dimensions count from the
+ * last. */
 static int dim_label(const term *t, int rank, int d)
 {
     const int extra = rank - t->n;
@@ -163,8 +165,8 @@ static pln_status einsum_infer(pln_infer *inf, pln_error *err)
         }
         const term *t = &e.in[i];
         if (rank[i] < t->n || (t->ellipsis < 0 && rank[i] != t->n))
-            return pln_infer_fail(inf, err, "input %d has rank %d, its term %d labels", i, rank[i],
-                                  t->n);
+            return pln_infer_fail(inf, err, "input %d has rank %d, its term %d labels", i,
+                                  rank[i], t->n);
         for (int d = 0; d < rank[i]; d++) {
             const int l = dim_label(t, rank[i], d);
             const pln_dim v = pln_infer_dim(inf, (uint32_t)i, d);
@@ -220,7 +222,8 @@ static void run_range(void *arg, int64_t begin, int64_t end)
 }
 
 /* Sizes and steps by loop; a dimension of 1 broadcasts. */
-static void add_input(einsum *s, const term *t, const pln_tensor *x, int i, const uint8_t *loop)
+static void add_input(einsum *s, const term *t, const pln_tensor *x, int i,
+                      const uint8_t *loop)
 {
     int64_t step = 1;
     for (int d = x->rank - 1; d >= 0; d--) {
@@ -267,8 +270,10 @@ static pln_status einsum_of(pln_call *c, einsum *s, pln_error *err)
     equation e;
     parse(at->equation, &e);
     if (!set_loops(s, &e, c))
-        return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "equation '%s': a label occurs twice in "
-                             "the result", at->equation);
+        return pln_call_fail(c, err, PLN_E_UNSUPPORTED,
+                             "equation '%s': a label occurs twice in "
+                             "the result",
+                             at->equation);
     s->out = c->out[0]->data;
     s->unit = pln_dtype_size((pln_dtype)c->out[0]->dtype);
     s->n_elements = pln_tensor_size(c->out[0]);
@@ -339,7 +344,8 @@ static void einsum_cost(const pln_infer *inf, pln_cost *cost)
 }
 
 const pln_op_desc pln_ops_einsum[] = {
-    { .name = "Einsum", .domain = "", .since = 28, .in = { 1, PLN_VARIADIC }, .out = { 1, 1 },
+    { .name = "Einsum", .domain = "", .since = 28, .in = { 1, PLN_VARIADIC },
+      .out = { 1, 1 },
       .types = "T:" PLN_PRODUCT_TYPES ",uint8,int8,uint16,int16", .sig = "T*->T",
       .attrs = einsum_spec, .attrs_size = sizeof(einsum_attrs), .check = check,
       .infer = einsum_infer, .ref = einsum_ref, .cpu = &einsum_cpu, .cost = einsum_cost,

@@ -19,7 +19,8 @@ typedef struct pln_einsum {
     size_t unit; /* bytes of an element */
 } pln_einsum;
 
-/* In float or double, two inputs at a time by matrix products; the result has elements. */
+/* In float or double, two inputs at a time by matrix products; the result has
+ * elements. */
 pln_status pln_einsum_fast(pln_call *c, const pln_einsum *s, pln_error *err);
 
 #endif

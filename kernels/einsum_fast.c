@@ -1,9 +1,9 @@
 /* Einsum in float and double: each pair of inputs becomes a batch of matrix products.
  *
- * Of the loops, those in both inputs and in the result are the batch; those in one of them
- * and in the result are rows or columns; the others are summed. Where such a group of
- * loops has one stride in memory, its elements stay where they are; else they are copied
- * into order first.
+ * Of the loops, those in both inputs and in the result are the batch; those in one of
+ * them and in the result are rows or columns; the others are summed. Where such a group
+ * of loops has one stride in memory, its elements stay where they are; else they are
+ * copied into order first.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/einsum.h"
 #include "kernels/gemm_f32.h"
@@ -44,7 +44,8 @@ static bool merged(const pln_einsum *s, const group *g, const int64_t *step, int
 }
 
 /* Row-major steps of the groups one behind the other; their number of elements. */
-static int64_t dense_steps(const pln_einsum *s, const group *const *g, int n, int64_t *step)
+static int64_t dense_steps(const pln_einsum *s, const group *const *g, int n,
+                           int64_t *step)
 {
     int64_t at = 1;
     memset(step, 0, LOOPS * sizeof *step);
@@ -81,9 +82,9 @@ static pln_status room(pln_call *c, int64_t n, size_t unit, char **out, pln_erro
 }
 
 /* The operand with its outer and inner loops each at one stride. */
-static pln_status in_order(pln_call *c, const pln_einsum *s, operand *o, const group *batch,
-                           const group *outer, const group *inner, int64_t *outer_step,
-                           int64_t *inner_step, pln_error *err)
+static pln_status in_order(pln_call *c, const pln_einsum *s, operand *o,
+                           const group *batch, const group *outer, const group *inner,
+                           int64_t *outer_step, int64_t *inner_step, pln_error *err)
 {
     if (merged(s, outer, o->step, outer_step) && merged(s, inner, o->step, inner_step))
         return PLN_OK;
@@ -162,8 +163,14 @@ static void run_slots(void *arg, int64_t begin, int64_t end)
 static pln_status run_doubles(pln_call *c, const products *t, pln_error *err)
 {
     const pln_gemm_job *g = &t->job;
-    pln_gemm64_job j = { .m = g->m, .n = g->n, .k = g->k, .a_rs = g->a_rs, .a_cs = g->a_cs,
-                         .b_rs = t->b_rs, .b_cs = t->b_cs, .ldc = g->ldc };
+    pln_gemm64_job j = { .m = g->m,
+                         .n = g->n,
+                         .k = g->k,
+                         .a_rs = g->a_rs,
+                         .a_cs = g->a_cs,
+                         .b_rs = t->b_rs,
+                         .b_cs = t->b_cs,
+                         .ldc = g->ldc };
     for (int64_t i = 0; i < t->batch->size; i++) {
         const void *a, *b;
         void *y;
@@ -224,7 +231,8 @@ static pln_status contract(pln_call *c, const pln_einsum *s, operand *a, operand
     return PLN_OK;
 }
 
-/* Rows and columns trade places where the result has the rows innermost, or no columns. */
+/* Rows and columns trade places where the result has the rows innermost, or no
+ * columns. */
 static bool better_swapped(const group *rows, const group *cols, const int64_t *step)
 {
     if (cols->size == 1)
@@ -239,7 +247,12 @@ static pln_status multiply(pln_call *c, const pln_einsum *s, operand *a, operand
     for (int l = 0; l < s->n_out + s->n_sum; l++) {
         if (!a->step[l] && !b->step[l])
             continue;
-        add_loop(s, !kept[l] ? &sum : !b->step[l] ? &rows : !a->step[l] ? &cols : &batch, l);
+        add_loop(s,
+                 !kept[l]      ? &sum
+                 : !b->step[l] ? &rows
+                 : !a->step[l] ? &cols
+                               : &batch,
+                 l);
     }
     if (better_swapped(&rows, &cols, step))
         return contract(c, s, b, a, &batch, &cols, &rows, &sum, y, step, err);
@@ -267,7 +280,8 @@ static void sum_double_rows(void *arg, int64_t begin, int64_t end)
     for (int64_t i = begin; i < end; i++) {
         double *y = (double *)r->y + i;
         *y = 0;
-        pln_typed()->fold_row[PLN_FOLD_SUM][PLN_DT_F64](y, (const double *)r->x + i * r->n, r->n);
+        pln_typed()->fold_row[PLN_FOLD_SUM][PLN_DT_F64](
+            y, (const double *)r->x + i * r->n, r->n);
     }
 }
 

@@ -52,8 +52,8 @@ static bool set_steps(pln_epilogue_step *s, const pln_tensor *o, const pln_tenso
     return true;
 }
 
-static pln_status add_bias(pln_epilogue *e, const pln_call *c, const pln_tensor *bias, int axis,
-                           const pln_tensor *out, pln_error *err)
+static pln_status add_bias(pln_epilogue *e, const pln_call *c, const pln_tensor *bias,
+                           int axis, const pln_tensor *out, pln_error *err)
 {
     pln_epilogue_step *s = &e->step[e->n++];
     *s = (pln_epilogue_step){ .op = { .kind = PLN_POST_ADD, .operand = 2 } };
@@ -68,9 +68,10 @@ static pln_status add_bias(pln_epilogue *e, const pln_call *c, const pln_tensor 
     return pln_call_fail(c, err, PLN_E_RUN, "the bias does not fit the result");
 }
 
-pln_status pln_epilogue_set(pln_epilogue *e, const pln_call *c, const pln_postop_list *list,
-                            const pln_tensor *bias, int bias_axis, float scale,
-                            const pln_tensor *out, pln_error *err)
+pln_status pln_epilogue_set(pln_epilogue *e, const pln_call *c,
+                            const pln_postop_list *list, const pln_tensor *bias,
+                            int bias_axis, float scale, const pln_tensor *out,
+                            pln_error *err)
 {
     e->n = 0;
     e->rank = out->rank;
@@ -98,8 +99,8 @@ pln_status pln_epilogue_set(pln_epilogue *e, const pln_call *c, const pln_postop
     return PLN_OK;
 }
 
-static const float *operand_at(const pln_epilogue *e, const pln_epilogue_step *s, int64_t row,
-                               int64_t col)
+static const float *operand_at(const pln_epilogue *e, const pln_epilogue_step *s,
+                               int64_t row, int64_t col)
 {
     int64_t at = e->rank ? col * s->step[e->rank - 1] : 0;
     for (int d = e->rank - 2; d >= 0; d--) {
@@ -124,7 +125,8 @@ static void binary_row(const pln_epilogue_step *s, const pln_vec_fns *v, float *
     }
 }
 
-void pln_epilogue_row(const pln_epilogue *e, float *y, int64_t row, int64_t col, int64_t cols)
+void pln_epilogue_row(const pln_epilogue *e, float *y, int64_t row, int64_t col,
+                      int64_t cols)
 {
     const pln_vec_fns *v = pln_vec();
     for (int i = 0; i < e->n; i++) {

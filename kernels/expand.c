@@ -159,7 +159,8 @@ pln_value *pln_expand_concat(pln_expander *x, int64_t axis, pln_value *const *in
     return pln_expand_set(x, pln_expand_many(x, "Concat", in, n), "axis", axis);
 }
 
-pln_value *pln_expand_reshape(pln_expander *x, pln_value *v, const int64_t *dims, size_t n)
+pln_value *pln_expand_reshape(pln_expander *x, pln_value *v, const int64_t *dims,
+                              size_t n)
 {
     return pln_expand_2(x, "Reshape", v, pln_expand_ints(x, dims, n));
 }

@@ -49,7 +49,8 @@ pln_value *pln_expand_many(pln_expander *x, const char *op, pln_value *const *in
 pln_value *pln_expand_set(pln_expander *x, pln_value *v, const char *attr, int64_t i);
 pln_value *pln_expand_concat(pln_expander *x, int64_t axis, pln_value *const *in,
                              uint32_t n);
-pln_value *pln_expand_reshape(pln_expander *x, pln_value *v, const int64_t *dims, size_t n);
+pln_value *pln_expand_reshape(pln_expander *x, pln_value *v, const int64_t *dims,
+                              size_t n);
 pln_value *pln_expand_unsqueeze(pln_expander *x, pln_value *v, const int64_t *axes,
                                 size_t n);
 /* Dimensions [from, from + n) of v, which is a value of the file, as an int64 vector: a

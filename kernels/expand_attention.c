@@ -127,9 +127,10 @@ static pln_value *index_mask(attention *a)
     pln_value *at =
         pln_expand_unsqueeze(&a->x, pln_expand_count(&a->x, a->q_len), behind, 1);
     if (past)
-        at = pln_expand_2(&a->x, "Add", at,
-                          pln_expand_2(&a->x, "Gather", pln_expand_1(&a->x, "Shape", past),
-                                       pln_expand_ints(&a->x, length, 1)));
+        at =
+            pln_expand_2(&a->x, "Add", at,
+                         pln_expand_2(&a->x, "Gather", pln_expand_1(&a->x, "Shape", past),
+                                      pln_expand_ints(&a->x, length, 1)));
     else if (valid)
         at = pln_expand_2(&a->x, "Add", at, pln_expand_2(&a->x, "Sub", valid, a->q_len));
     if (causal)
@@ -154,7 +155,8 @@ static pln_value *to_all_keys(attention *a, pln_value *bias, const pln_value *ma
     int64_t zeros[2 * PLN_MAX_RANK] = { 0 };
     if (rank < 1)
         pln_expand_refuse(&a->x, "the rank of its mask is not known");
-    if (a->x.st != PLN_OK || (have >= 0 && len >= 0 && before >= 0 && have == len + before))
+    if (a->x.st != PLN_OK ||
+        (have >= 0 && len >= 0 && before >= 0 && have == len + before))
         return bias;
     if (!past && rank > 0 && k->type.shape.rank > 2 &&
         pln_dim_equal(mask->type.shape.dims[rank - 1],
@@ -197,7 +199,8 @@ static pln_value *probabilities(attention *a, pln_value *s)
     if (!a->may_be_empty)
         return p;
     pln_value *wide = a->x.dt == PLN_DT_F32 ? s : pln_expand_cast(&a->x, s, PLN_DT_F32);
-    pln_value *top = pln_expand_2(&a->x, "ReduceMax", wide, pln_expand_ints(&a->x, last, 1));
+    pln_value *top =
+        pln_expand_2(&a->x, "ReduceMax", wide, pln_expand_ints(&a->x, last, 1));
     pln_value *empty =
         pln_expand_2(&a->x, "Less", top, pln_expand_scalar(&a->x, PLN_DT_F32, LEAST));
     return pln_expand_3(&a->x, "Where", empty, pln_expand_scalar(&a->x, a->x.dt, 0), p);
@@ -212,10 +215,11 @@ static attention begin(pln_node *n, int64_t version, pln_error *err)
     a.flat = rank == 3;
     if (rank != 3 && rank != 4)
         pln_expand_refuse(&a.x, "its rank is neither 3 nor 4");
-    if (a.x.st == PLN_OK &&
-        (rank_of(n->in[1]) != rank || n->in[2]->type.dtype != a.x.dt || rank_of(n->in[2]) != rank))
+    if (a.x.st == PLN_OK && (rank_of(n->in[1]) != rank ||
+                             n->in[2]->type.dtype != a.x.dt || rank_of(n->in[2]) != rank))
         pln_expand_refuse(&a.x, "K and V are unlike Q");
-    a.heads = a.flat ? pln_expand_int(&a.x, "q_num_heads", 0) : pln_expand_size(n->in[0], 1);
+    a.heads =
+        a.flat ? pln_expand_int(&a.x, "q_num_heads", 0) : pln_expand_size(n->in[0], 1);
     a.kv_heads =
         a.flat ? pln_expand_int(&a.x, "kv_num_heads", 0) : pln_expand_size(n->in[1], 1);
     return a;
@@ -260,8 +264,8 @@ pln_status pln_expand_attention(pln_node *n, int64_t version, pln_error *err)
     pln_value *raw = s, *capped;
     const double cap = (double)pln_expand_float(x, "softcap", 0);
     if (cap > 0)
-        s = pln_expand_by(x, "Mul", pln_expand_1(x, "Tanh", pln_expand_by(x, "Div", s, cap)),
-                          cap);
+        s = pln_expand_by(x, "Mul",
+                          pln_expand_1(x, "Tanh", pln_expand_by(x, "Div", s, cap)), cap);
     capped = s;
     s = with_bias(&a, s);
     pln_value *p = probabilities(&a, s), *y = pln_expand_2(x, "MatMul", p, v);
@@ -271,7 +275,8 @@ pln_status pln_expand_attention(pln_node *n, int64_t version, pln_error *err)
     for (uint32_t i = 1; i <= 2; i++) {
         pln_value *now = i == 1 ? a.k : a.v;
         if (pln_expand_wants(x, i))
-            pln_expand_give(x, i, now == n->in[i] ? pln_expand_1(x, "Identity", now) : now);
+            pln_expand_give(x, i,
+                            now == n->in[i] ? pln_expand_1(x, "Identity", now) : now);
     }
     give_scores(&a, 0, raw);
     give_scores(&a, 1, capped);
@@ -326,8 +331,10 @@ static pln_value *turned(rotary *r, pln_value *v)
     }
     pln_value *c = angles(r, 1), *s = angles(r, 2);
     pln_value *parts[] = {
-        pln_expand_2(x, "Sub", pln_expand_2(x, "Mul", a, c), pln_expand_2(x, "Mul", b, s)),
-        pln_expand_2(x, "Add", pln_expand_2(x, "Mul", a, s), pln_expand_2(x, "Mul", b, c)),
+        pln_expand_2(x, "Sub", pln_expand_2(x, "Mul", a, c),
+                     pln_expand_2(x, "Mul", b, s)),
+        pln_expand_2(x, "Add", pln_expand_2(x, "Mul", a, s),
+                     pln_expand_2(x, "Mul", b, c)),
     };
     if (!r->interleaved)
         return pln_expand_concat(x, 3, parts, 2);

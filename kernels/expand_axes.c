@@ -1,5 +1,5 @@
-/* Operators with a list of axes, or sizes that they find for themselves, in terms of older
- * versions of them. SPDX-License-Identifier: Apache-2.0 */
+/* Operators with a list of axes, or sizes that they find for themselves, in terms of
+ * older versions of them. SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
 #include "kernels/expand.h"
@@ -32,8 +32,10 @@ static int read_axes(pln_expander *x, const pln_tensor *t, int rank, int64_t *ax
     return (int)n;
 }
 
-/* Element axes[k] of the result is element k of v, the others are 0 (from a vector of one). */
-static pln_value *spread(pln_expander *x, pln_value *v, const int64_t *axes, int n, int rank)
+/* Element axes[k] of the result is element k of v, the others are 0 (from a vector of
+ * one). */
+static pln_value *spread(pln_expander *x, pln_value *v, const int64_t *axes, int n,
+                         int rank)
 {
     static const int64_t zero[] = { 0 };
     int64_t at[PLN_MAX_RANK] = { 0 };
@@ -80,7 +82,8 @@ pln_status pln_expand_pad(pln_node *n, int64_t version, pln_error *err)
         pln_expand_refuse(&x, "its axes are not known");
     if (x.st != PLN_OK)
         return pln_expand_end(&x);
-    pln_value *in[] = { n->in[0], all_pads(&x, axes, n_axes, rank), pln_expand_in(&x, 2) };
+    pln_value *in[] = { n->in[0], all_pads(&x, axes, n_axes, rank),
+                        pln_expand_in(&x, 2) };
     pln_value *y = pln_expand_many(&x, "Pad", in, in[2] ? 3 : 2);
     copy_attrs(&x, y, "");
     pln_expand_give(&x, 0, y);
@@ -97,7 +100,8 @@ static pln_value *half(pln_expander *x, pln_value *v)
 static int crop_axes(pln_expander *x, int rank, int64_t *axes)
 {
     const pln_attr *a = pln_node_find_attr(x->n, "axes");
-    const int n = a && a->type == PLN_ATTR_INTS && a->n <= (size_t)rank ? (int)a->n : rank;
+    const int n =
+        a && a->type == PLN_ATTR_INTS && a->n <= (size_t)rank ? (int)a->n : rank;
     for (int i = 0; i < n; i++) {
         axes[i] = a ? a->ints[i] : i;
         axes[i] += axes[i] < 0 ? rank : 0;
@@ -129,8 +133,8 @@ pln_status pln_expand_crop_pad(pln_node *n, int64_t version, pln_error *err)
         pln_expand_2(&x, "Max", pln_expand_2(&x, "Sub", want, have), zero);
     pln_value *before = half(&x, missing);
     pln_value *pads[] = { spread(&x, before, axes, n_axes, rank),
-                          spread(&x, pln_expand_2(&x, "Sub", missing, before), axes, n_axes,
-                                 rank) };
+                          spread(&x, pln_expand_2(&x, "Sub", missing, before), axes,
+                                 n_axes, rank) };
     pln_expand_give(&x, 0,
                     pln_expand_2(&x, "Pad", cut, pln_expand_concat(&x, 0, pads, 2)));
     return pln_expand_end(&x);
@@ -182,7 +186,8 @@ pln_status pln_expand_batch_norm_each(pln_node *n, int64_t version, pln_error *e
     pln_expander x = pln_expand_begin(n, version, err);
     const double eps = (double)pln_expand_float(&x, "epsilon", 1e-5f);
     pln_value *dev = pln_expand_1(&x, "Sqrt", pln_expand_by(&x, "Add", n->in[4], eps));
-    pln_value *y = pln_expand_2(&x, "Div", pln_expand_2(&x, "Sub", n->in[0], n->in[3]), dev);
+    pln_value *y =
+        pln_expand_2(&x, "Div", pln_expand_2(&x, "Sub", n->in[0], n->in[3]), dev);
     y = pln_expand_2(&x, "Add", pln_expand_2(&x, "Mul", y, n->in[1]), n->in[2]);
     pln_expand_give(&x, 0, y);
     return pln_expand_end(&x);
@@ -199,8 +204,8 @@ pln_status pln_expand_reduce(pln_node *n, int64_t version, pln_error *err)
         pln_expand_refuse(&x, "its axes are no constant");
     if (!pln_expand_int(&x, "noop_with_empty_axes", 0) || (axes && pln_tensor_size(axes)))
         pln_expand_refuse(&x, NULL);
-    static const char *const plain[] = { "ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin",
-                                         "ReduceProd" };
+    static const char *const plain[] = { "ReduceSum", "ReduceMean", "ReduceMax",
+                                         "ReduceMin", "ReduceProd" };
     bool same = false;
     for (size_t i = 0; i < sizeof plain / sizeof plain[0]; i++)
         same |= !strcmp(plain[i], n->op_type);

@@ -1,11 +1,12 @@
-/* Einsum in terms of older operators: operands are joined from left to right, each pair by
- * MatMul where labels are summed, by Mul where none is.
+/* Einsum in terms of older operators: operands are joined from left to right, each pair
+ * by MatMul where labels are summed, by Mul where none is.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
 #include "kernels/expand.h"
 
-#define LABELS (52 + PLN_MAX_RANK) /* letters, then the dimensions of "...", from behind */
+#define LABELS \
+    (52 + PLN_MAX_RANK) /* letters, then the dimensions of "...", from behind */
 #define TERMS  8
 
 /* A value and the label of each of its dimensions. */
@@ -223,7 +224,8 @@ static void sum_alone(sum *e, term *t, const term *other, int i)
     if (!n)
         return;
     t->n = left;
-    t->v = pln_expand_2(&e->x, "ReduceSum", t->v, pln_expand_ints(&e->x, axes, (size_t)n));
+    t->v =
+        pln_expand_2(&e->x, "ReduceSum", t->v, pln_expand_ints(&e->x, axes, (size_t)n));
     pln_expand_set(&e->x, t->v, "keepdims", 0);
 }
 
@@ -286,7 +288,8 @@ static pln_value *product(sum *e, const uint8_t *labels, int n)
 {
     pln_value *v = NULL;
     for (int i = 0; i < n; i++)
-        v = v ? pln_expand_2(&e->x, "Mul", v, size_of(e, labels[i])) : size_of(e, labels[i]);
+        v = v ? pln_expand_2(&e->x, "Mul", v, size_of(e, labels[i]))
+              : size_of(e, labels[i]);
     return v;
 }
 

@@ -23,8 +23,8 @@ pln_status pln_expand_trilu(pln_node *n, int64_t version, pln_error *err)
     if (pln_expand_in(&x, 1))
         rows = pln_expand_2(&x, "Add", rows, n->in[1]);
     pln_value *out = pln_expand_2(&x, upper ? "Less" : "Greater", columns, rows);
-    pln_expand_give(&x, 0,
-                    pln_expand_3(&x, "Where", out, pln_expand_scalar(&x, x.dt, 0), n->in[0]));
+    pln_expand_give(
+        &x, 0, pln_expand_3(&x, "Where", out, pln_expand_scalar(&x, x.dt, 0), n->in[0]));
     return pln_expand_end(&x);
 }
 
@@ -38,7 +38,8 @@ pln_status pln_expand_range(pln_node *n, int64_t version, pln_error *err)
     pln_value *in[3];
     for (uint32_t i = 0; i < 3; i++)
         in[i] = x.dt == dt ? n->in[i] : pln_expand_cast(&x, n->in[i], dt);
-    pln_value *steps = pln_expand_2(&x, "Div", pln_expand_2(&x, "Sub", in[1], in[0]), in[2]);
+    pln_value *steps =
+        pln_expand_2(&x, "Div", pln_expand_2(&x, "Sub", in[1], in[0]), in[2]);
     steps = pln_expand_1(&x, "Ceil", steps);
     steps = pln_expand_2(&x, "Max", steps, pln_expand_scalar(&x, dt, 0));
     steps = pln_expand_reshape(&x, pln_expand_cast(&x, steps, PLN_DT_S64), one, 1);
@@ -87,7 +88,8 @@ static void build_step(pln_expander *x, pln_node *scan, const char *op, int axis
     }
     g->name = pln_model_name(x->n->graph->model, "step");
     pln_value *next = body_node(x, g, op, in, 2);
-    pln_value *out = next ? body_node(x, g, "Identity", exclusive ? &in[0] : &next, 1) : NULL;
+    pln_value *out =
+        next ? body_node(x, g, "Identity", exclusive ? &in[0] : &next, 1) : NULL;
     if (!out || pln_graph_add_output(g, next, NULL) != PLN_OK ||
         pln_graph_add_output(g, out, NULL) != PLN_OK ||
         pln_node_set_graph(scan, "body", g) != PLN_OK)
@@ -171,8 +173,9 @@ pln_status pln_expand_arg(pln_node *n, int64_t version, pln_error *err)
     pln_value *at = pln_expand_1(&x, n->op_type, pln_expand_many(&x, "Slice", in, 5));
     pln_expand_set(&x, at, "axis", axis);
     pln_expand_set(&x, at, "keepdims", pln_expand_int(&x, "keepdims", 1));
-    pln_value *size = pln_expand_2(&x, "Squeeze", pln_expand_dims(&x, n->in[0], (int)axis, 1),
-                                   pln_expand_ints(&x, front, 1));
+    pln_value *size =
+        pln_expand_2(&x, "Squeeze", pln_expand_dims(&x, n->in[0], (int)axis, 1),
+                     pln_expand_ints(&x, front, 1));
     size = pln_expand_2(&x, "Sub", size, pln_expand_scalar(&x, PLN_DT_S64, 1));
     pln_expand_give(&x, 0, pln_expand_2(&x, "Sub", size, at));
     return pln_expand_end(&x);

@@ -6,7 +6,7 @@
 
 typedef struct loss {
     pln_expander x;
-    pln_value *target, *ignored; /* places of classes, in range; where none is meant: NULL, all */
+    pln_value *target, *ignored; /* places of classes, in range; none meant: NULL, all */
     pln_value *weight;           /* of each place; NULL: 1 */
 } loss;
 
@@ -35,7 +35,8 @@ static void find_weight(loss *l)
 {
     pln_value *each = pln_expand_in(&l->x, 2);
     if (each)
-        l->weight = zero_where(l, l->ignored, pln_expand_2(&l->x, "Gather", each, l->target));
+        l->weight =
+            zero_where(l, l->ignored, pln_expand_2(&l->x, "Gather", each, l->target));
     else if (l->ignored)
         l->weight = pln_expand_3(&l->x, "Where", l->ignored,
                                  pln_expand_scalar(&l->x, l->x.dt, 0),

@@ -76,8 +76,8 @@ pln_status pln_expand_min_max(pln_node *n, int64_t version, pln_error *err)
         pln_expand_give(&x, 0, summed(&x, !strcmp(n->op_type, "Mean")));
         return pln_expand_end(&x);
     }
-    if (pln_dtype_is_float(x.dt) && n->n_in == 2 && bound && pln_tensor_size(bound) == 1 &&
-        bound->rank <= v->type.shape.rank) {
+    if (pln_dtype_is_float(x.dt) && n->n_in == 2 && bound &&
+        pln_tensor_size(bound) == 1 && bound->rank <= v->type.shape.rank) {
         pln_expand_give(&x, 0, clipped(&x, min ? 2 : 1));
         return pln_expand_end(&x);
     }
@@ -225,8 +225,10 @@ pln_status pln_expand_mod(pln_node *n, int64_t version, pln_error *err)
     pln_value *r = rest(&x, n->in[0], n->in[1]), *b = n->in[1];
     if (!pln_expand_int(&x, "fmod", 0) && is_signed) {
         pln_value *below = pln_expand_by(&x, "Less", r, 0);
-        pln_value *other = pln_expand_2(&x, "Xor", below, pln_expand_by(&x, "Less", b, 0));
-        pln_value *some = pln_expand_2(&x, "Or", below, pln_expand_by(&x, "Greater", r, 0));
+        pln_value *other =
+            pln_expand_2(&x, "Xor", below, pln_expand_by(&x, "Less", b, 0));
+        pln_value *some =
+            pln_expand_2(&x, "Or", below, pln_expand_by(&x, "Greater", r, 0));
         pln_value *wrong = pln_expand_2(&x, "And", other, some);
         pln_value *moved = pln_expand_2(&x, "Add", r, b);
         r = version >= 9 ? pln_expand_3(&x, "Where", wrong, moved, r)

@@ -13,7 +13,8 @@ static pln_value *along(pln_expander *x, pln_value *v)
     int64_t axis = pln_expand_int(x, "axis", 1);
     axis += axis < 0 ? rank : 0;
     if (s.rank != 1 || axis < 0 || axis >= rank || pln_expand_int(x, "block_size", 0))
-        pln_expand_refuse(x, "its scales are neither one nor one for each place of an axis");
+        pln_expand_refuse(x,
+                          "its scales are neither one nor one for each place of an axis");
     for (int i = 0; i < rank; i++)
         dims[i] = i == axis ? -1 : 1;
     return x->st == PLN_OK ? pln_expand_reshape(x, v, dims, (size_t)rank) : NULL;

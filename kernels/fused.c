@@ -1,4 +1,5 @@
-/* planish.FusedMatMul, FusedGemm, FusedConv, FusedConvTranspose: a product and what follows it.
+/* planish.FusedMatMul, FusedGemm, FusedConv, FusedConvTranspose: a product and what
+ * follows it.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/fused.h"
 #include "kernels/conv_cpu.h"
@@ -123,8 +124,8 @@ static pln_status conv_transpose_ref(pln_call *c, pln_error *err)
     return run_conv(c, true, err);
 }
 
-#define FUSED                                                                               \
-    .domain = "planish", .since = 1, .in = { 2, PLN_VARIADIC }, .out = { 1, 1 },            \
+#define FUSED                                                                    \
+    .domain = "planish", .since = 1, .in = { 2, PLN_VARIADIC }, .out = { 1, 1 }, \
     .types = "T:float", .sig = "T,T,T*->T"
 
 const pln_op_desc pln_ops_fused[] = {
@@ -134,8 +135,10 @@ const pln_op_desc pln_ops_fused[] = {
     { .name = "FusedGemm", FUSED, .attrs = mm_spec,
       .attrs_size = sizeof(pln_fused_mm_attrs), .check = check_mm, .infer = gemm_infer,
       .ref = mm_ref, .cpu = &pln_impl_matmul_f32, .cost = mm_cost },
-    { .name = "FusedConv", FUSED, .attrs = conv_spec, .attrs_size = sizeof(pln_conv_attrs),
-      .check = check_conv, .infer = conv_infer, .ref = conv_ref, .cpu = &pln_impl_conv_f32, .cost = conv_cost },
+    { .name = "FusedConv", FUSED, .attrs = conv_spec,
+      .attrs_size = sizeof(pln_conv_attrs),
+      .check = check_conv, .infer = conv_infer, .ref = conv_ref,
+      .cpu = &pln_impl_conv_f32, .cost = conv_cost },
     { .name = "FusedConvTranspose", FUSED, .attrs = conv_transpose_spec,
       .attrs_size = sizeof(pln_conv_attrs), .check = check_conv,
       .infer = conv_transpose_infer, .ref = conv_transpose_ref, .cpu = &pln_impl_conv_f32,

@@ -7,8 +7,8 @@
 #include "kernels/product.h"
 
 /* planish.FusedMatMul and FusedGemm: post(alpha A' x B' + beta C), where A' is A, or with
- * transA its last two dimensions swapped. The bias of a FusedMatMul broadcasts to the last two
- * dimensions like a Gemm's C. */
+ * transA its last two dimensions swapped. The bias of a FusedMatMul broadcasts to the
+ * last two dimensions like a Gemm's C. */
 typedef struct pln_fused_mm_attrs {
     float alpha, beta;
     int64_t transA, transB;

@@ -1,10 +1,11 @@
 /* planish.FusedAttention: softmax(mask(cap tanh(scale q k^T / cap) + bias)) v.
  *
- * Every size broadcasts as it would in the operators one by one. An operand is [batch, heads,
- * len, dim], or [batch, len, heads x dim] where q_num_heads tells the number of heads; without
- * that, of rank 2 or 3, [.., len, dim]. k and v may have fewer heads, each for a group of those
- * of q. bias is added; where keep is false (with `hide`: true), the score becomes `fill`. With
- * `zero_nan`, probabilities that are NaN become 0. With `merge`, y is [batch, len, heads x dim].
+ * Every size broadcasts as it would in the operators one by one. An operand is [batch,
+ * heads, len, dim], or [batch, len, heads x dim] where q_num_heads tells the number of
+ * heads; without that, of rank 2 or 3, [.., len, dim]. k and v may have fewer heads, each
+ * for a group of those of q. bias is added; where keep is false (with `hide`: true), the
+ * score becomes `fill`. With `zero_nan`, probabilities that are NaN become 0. With
+ * `merge`, y is [batch, len, heads x dim].
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/attention_core.h"
 #include "src/ir/op.h"
@@ -128,7 +129,8 @@ typedef struct view {
     int64_t n[4], stride[4];
 } view;
 
-static bool view_of(const pln_tensor *t, int64_t heads, bool headless, bool operand, view *v)
+static bool view_of(const pln_tensor *t, int64_t heads, bool headless, bool operand,
+                    view *v)
 {
     if (t->rank > 4 || (operand && t->rank < 2))
         return false;
@@ -219,7 +221,8 @@ static pln_attn_rows rows_of(const pln_tensor *t, const view *v, int64_t n)
                             .n = n };
 }
 
-/* A last dimension of 1 stands for all keys: written out. `size` is that of an element. */
+/* A last dimension of 1 stands for all keys: written out. `size` is that of an
+ * element. */
 static pln_status spread(pln_call *c, const pln_tensor *t, view *v, int64_t keys,
                          size_t size, const void **out, pln_error *err)
 {
@@ -236,8 +239,8 @@ static pln_status spread(pln_call *c, const pln_tensor *t, view *v, int64_t keys
         return pln_oom(err);
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < keys; j++)
-            memcpy(p + (size_t)(i * keys + j) * size, (const char *)t->data + (size_t)i * size,
-                   size);
+            memcpy(p + (size_t)(i * keys + j) * size,
+                   (const char *)t->data + (size_t)i * size, size);
     for (int i = 0; i < 3; i++)
         v->stride[i] *= keys;
     *out = p;

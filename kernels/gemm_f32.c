@@ -29,7 +29,9 @@
 static const pln_gemm_fns gemm_c = { .mr = MR, .nr = NV * VL, .tile = tile,
                                       .correlate = correlate };
 
-static const pln_narrow_fns narrow_c = { .gemm = &gemm_c, .few = FEW, .loops = NARROW_LOOPS };
+static const pln_narrow_fns narrow_c = { .gemm = &gemm_c,
+                                         .few = FEW,
+                                         .loops = NARROW_LOOPS };
 
 const pln_narrow_fns *pln_narrow_for(int isa)
 {
@@ -73,7 +75,8 @@ int64_t pln_gemm_packed_size(const pln_gemm_fns *f, int64_t k, int64_t n)
 }
 
 /* Four columns at a time keep the reads of a transposed B within a few lines. */
-static void pack_transposed(float *out, const float *b, int64_t cs, int64_t k, int cols, int nr)
+static void pack_transposed(float *out, const float *b, int64_t cs, int64_t k, int cols,
+                            int nr)
 {
     for (int64_t p0 = 0; p0 < k; p0 += 16) {
         const int64_t p1 = p0 + 16 < k ? p0 + 16 : k;
@@ -84,8 +87,8 @@ static void pack_transposed(float *out, const float *b, int64_t cs, int64_t k, i
     }
 }
 
-void pln_gemm_pack(const pln_gemm_fns *f, float *out, const float *b, int64_t rs, int64_t cs,
-                   int64_t k, int64_t n, int64_t p0, int64_t p1)
+void pln_gemm_pack(const pln_gemm_fns *f, float *out, const float *b, int64_t rs,
+                   int64_t cs, int64_t k, int64_t n, int64_t p0, int64_t p1)
 {
     const int nr = f->nr;
     for (int64_t p = p0; p < p1; p++) {
@@ -167,8 +170,8 @@ void pln_gemm_pack_rows(float *out, int64_t width, const float *const *rows, int
 }
 
 /* rows x k of A as [k][mr]; missing rows stay as they are: their sums are not stored. */
-static void pack_a(float *out, const float *a, int64_t rs, int64_t cs, int64_t k, int rows,
-                   int mr)
+static void pack_a(float *out, const float *a, int64_t rs, int64_t cs, int64_t k,
+                   int rows, int mr)
 {
     if (cs == 1) {
         for (int r = 0; r < rows; r++) {
@@ -184,16 +187,16 @@ static void pack_a(float *out, const float *a, int64_t rs, int64_t cs, int64_t k
 }
 
 /* One packed panel of A against columns [j0, j1). */
-static void run_panel(const pln_gemm_job *g, const float *a, int64_t i, int rows, int64_t k0,
-                      int64_t kn, int64_t j0, int64_t j1)
+static void run_panel(const pln_gemm_job *g, const float *a, int64_t i, int rows,
+                      int64_t k0, int64_t kn, int64_t j0, int64_t j1)
 {
     const pln_gemm_fns *f = g->fns;
     for (int64_t j = j0; j < j1; j += f->nr) {
         const int cols = j1 - j < f->nr ? (int)(j1 - j) : f->nr;
         float *c = g->c + i * g->ldc + j;
         if (!g->b_ld) {
-            f->tile(kn, a, f->mr, g->b + j * g->k + k0 * f->nr, f->nr, c, g->ldc, rows, cols,
-                    k0 > 0);
+            f->tile(kn, a, f->mr, g->b + j * g->k + k0 * f->nr, f->nr, c, g->ldc, rows,
+                    cols, k0 > 0);
             continue;
         }
         const float *b = g->b + k0 * g->b_ld + j;
@@ -211,10 +214,12 @@ static void run_panel(const pln_gemm_job *g, const float *a, int64_t i, int rows
     }
 }
 
-static void finish_rows(const pln_gemm_job *g, int64_t i, int rows, int64_t j0, int64_t j1)
+static void finish_rows(const pln_gemm_job *g, int64_t i, int rows, int64_t j0,
+                        int64_t j1)
 {
     for (int r = 0; g->epilogue && g->epilogue->n && r < rows; r++)
-        pln_epilogue_row(g->epilogue, g->c + (i + r) * g->ldc + j0, g->row0 + i + r, j0, j1 - j0);
+        pln_epilogue_row(g->epilogue, g->c + (i + r) * g->ldc + j0, g->row0 + i + r, j0,
+                         j1 - j0);
 }
 
 void pln_gemm_run(const pln_gemm_job *g, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
@@ -267,7 +272,8 @@ void pln_gemm_parallel(const pln_gemm_job *g, int n_threads)
         pln_gemm_run(g, 0, g->m, 0, g->n);
         return;
     }
-    /* Each element is summed alone, so the split is free: rows, unless there are too few. */
+    /* Each element is summed alone, so the split is free: rows, unless there are too
+       few. */
     const int64_t rows = parts(g->m, g->fns->mr), cols = parts(g->n, g->fns->nr);
     if (rows >= 2 * n_threads || rows >= cols) {
         part p = { g, g->fns->mr };

@@ -1,5 +1,5 @@
-/* The tile of a float product, for vectors of VL floats, NV of them across, MR rows. FMA(a, b, c)
- * is a * b + c, SET1(x) x in all lanes.
+/* The tile of a float product, for vectors of VL floats, NV of them across, MR rows.
+ * FMA(a, b, c) is a * b + c, SET1(x) x in all lanes.
  * SPDX-License-Identifier: Apache-2.0 */
 typedef float vec __attribute__((vector_size(VL * 4)));
 /* Sums stay in registers only where all loops over them are unrolled. */
@@ -11,10 +11,9 @@ typedef float vec __attribute__((vector_size(VL * 4)));
 typedef float vec_u __attribute__((vector_size(VL * 4), aligned(4)));
 
 /* R is a constant where this is expanded: the sums stay in registers. */
-static inline __attribute__((always_inline)) void tile_rows(const int R, int64_t k,
-                                                            const float *a, int64_t lda,
-                                                            const float *b, int64_t ldb,
-                                                            float *c, int64_t ldc, bool add)
+static inline __attribute__((always_inline)) void
+tile_rows(const int R, int64_t k, const float *a, int64_t lda, const float *b,
+          int64_t ldb, float *c, int64_t ldc, bool add)
 {
     vec sum[MR][NV];
     UNROLL
@@ -57,8 +56,8 @@ static void tile_full(int64_t k, const float *a, int64_t lda, const float *b, in
     }
 }
 
-static void tile(int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float *c,
-                 int64_t ldc, int rows, int cols, bool add)
+static void tile(int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb,
+                 float *c, int64_t ldc, int rows, int cols, bool add)
 {
     if (cols == NV * VL) {
         tile_full(k, a, lda, b, ldb, c, ldc, rows, add);
@@ -78,8 +77,8 @@ static void tile(int64_t k, const float *a, int64_t lda, const float *b, int64_t
 
 /* B vectors side by side. */
 static inline __attribute__((always_inline)) void
-correlate_block(const int B, float *y, const float *x, int64_t ld, int64_t rows, const float *w,
-                const int64_t *at, int64_t taps)
+correlate_block(const int B, float *y, const float *x, int64_t ld, int64_t rows,
+                const float *w, const int64_t *at, int64_t taps)
 {
     vec sum[4];
     UNROLL

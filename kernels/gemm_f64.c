@@ -46,8 +46,8 @@ typedef struct work {
 } work;
 
 /* out[k][width] from `rows` <= width rows at a distance rs. */
-static void pack(double *out, const double *x, int64_t rs, int64_t cs, int64_t rows, int width,
-                 int64_t k)
+static void pack(double *out, const double *x, int64_t rs, int64_t cs, int64_t rows,
+                 int width, int64_t k)
 {
     const int n = rows < width ? (int)rows : width;
     if (n < width)
@@ -68,8 +68,8 @@ static void pack_a(void *arg, int64_t begin, int64_t end)
     const pln_gemm64_job *j = w->j;
     const int mr = w->f->mr;
     for (int64_t i = begin; i < end; i++)
-        pack(w->a + i * mr * j->k, j->a + i * mr * j->a_rs, j->a_rs, j->a_cs, j->m - i * mr, mr,
-             j->k);
+        pack(w->a + i * mr * j->k, j->a + i * mr * j->a_rs, j->a_rs, j->a_cs,
+             j->m - i * mr, mr, j->k);
 }
 
 static void pack_b(void *arg, int64_t begin, int64_t end)
@@ -78,8 +78,8 @@ static void pack_b(void *arg, int64_t begin, int64_t end)
     const pln_gemm64_job *j = w->j;
     const int nr = w->f->nr;
     for (int64_t i = begin; i < end; i++)
-        pack(w->b + i * nr * j->k, j->b + i * nr * j->b_cs, j->b_cs, j->b_rs, j->n - i * nr, nr,
-             j->k);
+        pack(w->b + i * nr * j->k, j->b + i * nr * j->b_cs, j->b_cs, j->b_rs,
+             j->n - i * nr, nr, j->k);
 }
 
 /* One tile over `k` steps; at the edges by way of a whole one. */
@@ -160,13 +160,16 @@ pln_status pln_gemm64_run(pln_call *c, pln_gemm64_job *j, pln_error *err)
     if (run_few(c, j))
         return PLN_OK;
     work w = { .j = j, .f = pln_gemm64() };
-    const int64_t rows = (j->m + w.f->mr - 1) / w.f->mr, cols = (j->n + w.f->nr - 1) / w.f->nr;
+    const int64_t rows = (j->m + w.f->mr - 1) / w.f->mr,
+                  cols = (j->n + w.f->nr - 1) / w.f->nr;
     int64_t na, nb;
     size_t sa, sb;
-    if (!pln_i64_mul(&na, rows * w.f->mr, j->k) || !pln_i64_mul(&nb, cols * w.f->nr, j->k) ||
+    if (!pln_i64_mul(&na, rows * w.f->mr, j->k) ||
+        !pln_i64_mul(&nb, cols * w.f->nr, j->k) ||
         !pln_size_mul(&sa, (size_t)na, sizeof(double)) ||
         !pln_size_mul(&sb, (size_t)nb, sizeof(double)) || sa > SIZE_MAX / 4 ||
-        sb > SIZE_MAX / 4 || !(j->room = j->room ? j->room : pln_call_scratch(c, sa + sb + 64)))
+        sb > SIZE_MAX / 4 ||
+        !(j->room = j->room ? j->room : pln_call_scratch(c, sa + sb + 64)))
         return pln_oom(err);
     w.a = j->room;
     w.b = w.a + na;

@@ -16,9 +16,9 @@
 #define A_OF(byte, flip) pln_byte_value((byte), (flip))
 #define B_OF(byte, flip) pln_byte_value((byte), (flip))
 /* Both halves of each lane, sign-extended. */
-#define DOT(sum, b, a)                                                                    \
-    ((ivec)((uvec)(sum) +                                                                 \
-            (uvec)(((ivec)((uvec)(b) << 16) >> 16) * (int32_t)(int16_t)(a)) +             \
+#define DOT(sum, b, a)                                                        \
+    ((ivec)((uvec)(sum) +                                                     \
+            (uvec)(((ivec)((uvec)(b) << 16) >> 16) * (int32_t)(int16_t)(a)) + \
             (uvec)(((b) >> 16) * ((a) >> 16))))
 #define CASES CASE(1) CASE(2) CASE(3) CASE(4)
 #include "kernels/gemm_int_tmpl.h"
@@ -73,22 +73,23 @@ size_t pln_igemm_packed_size(const pln_igemm_fns *f, int64_t k, int64_t n)
     return pln_align_up((size_t)all + 1, 64);
 }
 
-pln_igemm_b pln_igemm_view(const pln_igemm_fns *f, const void *packed, int64_t k, int64_t n)
+pln_igemm_b pln_igemm_view(const pln_igemm_fns *f, const void *packed, int64_t k,
+                           int64_t n)
 {
     const unsigned char *p = packed;
     return (pln_igemm_b){ p, (const int32_t *)(const void *)(p + panel_size(f, k) *
                                                                     parts(n, f->nr)) };
 }
 
-void pln_igemm_pack(const pln_igemm_fns *f, void *out, const uint8_t *b, int64_t rs, int64_t cs,
-                    int64_t k, int64_t n, int flip)
+void pln_igemm_pack(const pln_igemm_fns *f, void *out, const uint8_t *b, int64_t rs,
+                    int64_t cs, int64_t k, int64_t n, int flip)
 {
     const int64_t size = panel_size(f, k), panels = parts(n, f->nr);
     int32_t *sums = (int32_t *)(void *)((unsigned char *)out + size * panels);
     for (int64_t p = 0; p < panels; p++) {
         const int64_t left = n - p * f->nr;
-        f->pack_b((unsigned char *)out + p * size, sums + p * f->nr, b + p * f->nr * cs, rs, cs,
-                  k, left < f->nr ? (int)left : f->nr, flip);
+        f->pack_b((unsigned char *)out + p * size, sums + p * f->nr, b + p * f->nr * cs,
+                  rs, cs, k, left < f->nr ? (int)left : f->nr, flip);
     }
 }
 
@@ -103,7 +104,8 @@ static void correct_row(const pln_igemm_job *g, int32_t *row, int64_t i, int32_t
     const uint32_t bz0 = (uint32_t)(pln_zero_at(g->b_zero, g->batch, 0) + b_off);
     const uint32_t fixed = az * (uint32_t)g->k;
     if (one) {
-        g->fns->correct(row, g->b.sums + j0, bz0 * ((uint32_t)a_sum - fixed), az, j1 - j0);
+        g->fns->correct(row, g->b.sums + j0, bz0 * ((uint32_t)a_sum - fixed), az,
+                        j1 - j0);
         return;
     }
     for (int64_t j = j0; j < j1; j++) {
@@ -113,7 +115,8 @@ static void correct_row(const pln_igemm_job *g, int32_t *row, int64_t i, int32_t
     }
 }
 
-static void run_panel(const pln_igemm_job *g, int64_t i, int64_t i1, int64_t j0, int64_t j1)
+static void run_panel(const pln_igemm_job *g, int64_t i, int64_t i1, int64_t j0,
+                      int64_t j1)
 {
     const pln_igemm_fns *f = g->fns;
     const int rows = i1 - i < f->mr ? (int)(i1 - i) : f->mr;

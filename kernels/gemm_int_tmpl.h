@@ -1,10 +1,12 @@
-/* Packing and the tile of an integer product, for vectors of VL sums, NV of them across, MR rows.
- * A_T and B_T are the packed elements, GROUP of them in 4 bytes; A_OF and B_OF make them from a
- * byte and its flip; DOT(sum, b, a) adds the products of the groups, a in all lanes.
+/* Packing and the tile of an integer product, for vectors of VL sums, NV of them across,
+ * MR rows. A_T and B_T are the packed elements, GROUP of them in 4 bytes; A_OF and B_OF
+ * make them from a byte and its flip; DOT(sum, b, a) adds the products of the groups, a
+ * in all lanes.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
-/* One row whose bytes follow each other, whole groups only: the form that has to be quick. */
+/* One row whose bytes follow each other, whole groups only: the form that has to be
+ * quick. */
 static void pack_row(A_T *o, const uint8_t *row, int64_t k, int flip)
 {
 #if GROUP == 4
@@ -36,8 +38,8 @@ static int32_t sum_row(const uint8_t *row, int64_t cs, int64_t k, int flip)
     return sum;
 }
 
-static void pack_a(void *out, int32_t *sums, const uint8_t *a, int64_t rs, int64_t cs, int64_t k,
-                   int rows, int flip)
+static void pack_a(void *out, int32_t *sums, const uint8_t *a, int64_t rs, int64_t cs,
+                   int64_t k, int rows, int flip)
 {
     for (int r = 0; r < rows; r++) {
         A_T *o = (A_T *)out + r * GROUP;
@@ -56,8 +58,8 @@ static void pack_a(void *out, int32_t *sums, const uint8_t *a, int64_t rs, int64
 }
 
 /* A full panel whose rows are dense, whole groups only; returns the rows done. */
-static int64_t pack_b_dense(uint32_t *o, int32_t *sums, const uint8_t *b, int64_t rs, int64_t k,
-                            int flip)
+static int64_t pack_b_dense(uint32_t *o, int32_t *sums, const uint8_t *b, int64_t rs,
+                            int64_t k, int flip)
 {
     int64_t p = 0;
     for (; p + GROUP <= k; p += GROUP, o += NV * VL) {
@@ -81,8 +83,8 @@ static int64_t pack_b_dense(uint32_t *o, int32_t *sums, const uint8_t *b, int64_
     return p;
 }
 
-static void pack_b(void *out, int32_t *sums, const uint8_t *b, int64_t rs, int64_t cs, int64_t k,
-                   int cols, int flip)
+static void pack_b(void *out, int32_t *sums, const uint8_t *b, int64_t rs, int64_t cs,
+                   int64_t k, int cols, int flip)
 {
     memset(sums, 0, NV * VL * sizeof *sums);
     int64_t p = 0;
@@ -107,8 +109,9 @@ typedef uint32_t uvec __attribute__((vector_size(VL * 4)));
 typedef int32_t ivec_u __attribute__((vector_size(VL * 4), aligned(4)));
 
 static inline __attribute__((always_inline)) void tile_rows(const int R, int64_t groups,
-                                                            const int32_t *a, const int32_t *b,
-                                                            int32_t *c, int64_t ldc, bool add)
+                                                            const int32_t *a,
+                                                            const int32_t *b, int32_t *c,
+                                                            int64_t ldc, bool add)
 {
     ivec sum[MR][NV];
     for (int r = 0; r < R; r++) {
@@ -141,16 +144,16 @@ static inline __attribute__((always_inline)) void tile_rows(const int R, int64_t
         tile_rows(R, groups, a, b, c, ldc, add); \
         break;
 
-static void tile_full(int64_t groups, const int32_t *a, const int32_t *b, int32_t *c, int64_t ldc,
-                      int rows, bool add)
+static void tile_full(int64_t groups, const int32_t *a, const int32_t *b, int32_t *c,
+                      int64_t ldc, int rows, bool add)
 {
     switch (rows) {
         CASES
     }
 }
 
-static void tile(int64_t groups, const void *a, const void *b, int32_t *c, int64_t ldc, int rows,
-                 int cols, bool add)
+static void tile(int64_t groups, const void *a, const void *b, int32_t *c, int64_t ldc,
+                 int rows, int cols, bool add)
 {
     if (cols == NV * VL) {
         tile_full(groups, a, b, c, ldc, rows, add);
@@ -168,7 +171,8 @@ static void tile(int64_t groups, const void *a, const void *b, int32_t *c, int64
     }
 }
 
-static void correct(int32_t *row, const int32_t *sums, uint32_t fixed, uint32_t az, int64_t n)
+static void correct(int32_t *row, const int32_t *sums, uint32_t fixed, uint32_t az,
+                    int64_t n)
 {
     int64_t j = 0;
     for (; j + VL <= n; j += VL) {
@@ -183,8 +187,8 @@ static void correct(int32_t *row, const int32_t *sums, uint32_t fixed, uint32_t 
 typedef float fvec __attribute__((vector_size(VL * 4)));
 typedef uint8_t bvec_u __attribute__((vector_size(VL), aligned(1)));
 
-/* The number is rounded by adding 1.5 x 2^23 to it, whose last bit is worth 1: it has been brought
- * between lo and hi by then. */
+/* The number is rounded by adding 1.5 x 2^23 to it, whose last bit is worth 1: it has
+ * been brought between lo and hi by then. */
 static void requant(uint8_t *y, const int32_t *row, const int32_t *sums, uint32_t fixed,
                     uint32_t az, float scale, int32_t zero, int flip, int64_t n)
 {
@@ -210,12 +214,13 @@ static void requant(uint8_t *y, const int32_t *row, const int32_t *sums, uint32_
     }
 }
 
-static void axpy(int32_t *restrict acc, const uint8_t *restrict x, int64_t step, int32_t w,
-                 int32_t zero, int flip, int64_t n)
+static void axpy(int32_t *restrict acc, const uint8_t *restrict x, int64_t step,
+                 int32_t w, int32_t zero, int flip, int64_t n)
 {
     if (step == 1) {
         for (int64_t j = 0; j < n; j++)
-            acc[j] = (int32_t)((uint32_t)acc[j] + (uint32_t)(w * (((x[j] ^ flip) - flip) - zero)));
+            acc[j] = (int32_t)((uint32_t)acc[j] +
+                               (uint32_t)(w * (((x[j] ^ flip) - flip) - zero)));
         return;
     }
     for (int64_t j = 0; j < n; j++)
@@ -248,9 +253,9 @@ static void taps(int32_t *acc, const uint8_t *const *x, const int32_t *w, int n_
     }
 }
 
-#define IGEMM_FNS                                                                          \
-    {                                                                                      \
-        .mr = MR, .nr = NV * VL, .group = GROUP, .a_offset_u8 = A_OFFSET,                  \
-        .b_offset_s8 = B_OFFSET, .pack_a = pack_a, .pack_b = pack_b, .tile = tile,         \
-        .correct = correct, .requant = requant, .axpy = axpy, .taps = taps                 \
+#define IGEMM_FNS                                                                  \
+    {                                                                              \
+        .mr = MR, .nr = NV * VL, .group = GROUP, .a_offset_u8 = A_OFFSET,          \
+        .b_offset_s8 = B_OFFSET, .pack_a = pack_a, .pack_b = pack_b, .tile = tile, \
+        .correct = correct, .requant = requant, .axpy = axpy, .taps = taps         \
     }

@@ -66,7 +66,8 @@ static bool has_place(const pln_narrow_source *s, const pln_tensor *t)
     if (!s->block)
         return size == 1 || (t->rank == 1 && size == n);
     const int64_t blocks = (rows_of(s) + s->block - 1) / s->block;
-    return t->rank == 2 && t->dims[s->transposed] == blocks && t->dims[!s->transposed] == n;
+    return t->rank == 2 && t->dims[s->transposed] == blocks &&
+           t->dims[!s->transposed] == n;
 }
 
 bool pln_narrow_fits(const pln_narrow_source *s)
@@ -78,7 +79,8 @@ bool pln_narrow_fits(const pln_narrow_source *s)
 /* ---- packing -------------------------------------------------------------------- */
 
 /* The number that column j of group g has. */
-static float number_at(const pln_narrow_source *s, const pln_tensor *t, int64_t g, int64_t j)
+static float number_at(const pln_narrow_source *s, const pln_tensor *t, int64_t g,
+                       int64_t j)
 {
     const int64_t n = columns_of(s);
     int64_t at = pln_tensor_size(t) == 1 ? 0 : j;
@@ -90,7 +92,8 @@ static float number_at(const pln_narrow_source *s, const pln_tensor *t, int64_t 
 static bool pack_numbers(const pln_narrow_b *b, int nr, const pln_narrow_source *s,
                          const pln_tensor *t, float **out)
 {
-    const int64_t groups = (b->k + b->group - 1) / b->group, panels = (b->n + nr - 1) / nr;
+    const int64_t groups = (b->k + b->group - 1) / b->group,
+                  panels = (b->n + nr - 1) / nr;
     size_t bytes;
     if (!pln_size_mul(&bytes, (size_t)(groups * panels), sizeof(float) * (size_t)nr))
         return false;
@@ -115,22 +118,23 @@ static uint8_t *spread(const pln_allocator *a, const pln_tensor *t)
     return out;
 }
 
-#define PACK(T)                                                                              \
-    static void pack_##T(T *out, const T *b, int64_t rs, int64_t cs, int64_t k, int64_t n,   \
-                         int nr)                                                             \
-    {                                                                                        \
-        for (int64_t j0 = 0; j0 < n; j0 += nr, out += k * nr) {                              \
-            const int64_t cols = n - j0 < nr ? n - j0 : nr;                                  \
-            for (int64_t p0 = 0; p0 < k; p0 += 64) {                                         \
-                const int64_t p1 = p0 + 64 < k ? p0 + 64 : k;                                \
-                for (int64_t j = 0; rs == 1 && j < cols; j++)                                \
-                    for (int64_t p = p0; p < p1; p++)                                        \
-                        out[p * nr + j] = b[p + (j0 + j) * cs];                              \
-                for (int64_t p = p0; rs != 1 && p < p1; p++)                                 \
-                    for (int64_t j = 0; j < cols; j++)                                       \
-                        out[p * nr + j] = b[p * rs + (j0 + j) * cs];                         \
-            }                                                                                \
-        }                                                                                    \
+#define PACK(T)                                                                 \
+    static void pack_##T(T *out, const T *b, int64_t rs, int64_t cs, int64_t k, \
+                         int64_t n,                                             \
+                         int nr)                                                \
+    {                                                                           \
+        for (int64_t j0 = 0; j0 < n; j0 += nr, out += k * nr) {                 \
+            const int64_t cols = n - j0 < nr ? n - j0 : nr;                     \
+            for (int64_t p0 = 0; p0 < k; p0 += 64) {                            \
+                const int64_t p1 = p0 + 64 < k ? p0 + 64 : k;                   \
+                for (int64_t j = 0; rs == 1 && j < cols; j++)                   \
+                    for (int64_t p = p0; p < p1; p++)                           \
+                        out[p * nr + j] = b[p + (j0 + j) * cs];                 \
+                for (int64_t p = p0; rs != 1 && p < p1; p++)                    \
+                    for (int64_t j = 0; j < cols; j++)                          \
+                        out[p * nr + j] = b[p * rs + (j0 + j) * cs];            \
+            }                                                                   \
+        }                                                                       \
     }
 PACK(uint8_t)
 PACK(uint16_t)
@@ -151,16 +155,16 @@ static pln_status pack_data(pln_narrow_b *b, int nr, const pln_narrow_source *s,
     if (b->n % nr)
         memset(b->data, 0, bytes);
     if (size == 2) {
-        pack_uint16_t((uint16_t *)b->data, PLN_DATA(const uint16_t, s->b), rs, cs, b->k, b->n,
-                      nr);
+        pack_uint16_t((uint16_t *)b->data, PLN_DATA(const uint16_t, s->b), rs, cs, b->k,
+                      b->n, nr);
         return PLN_OK;
     }
     const bool small = pln_dtype_bits((pln_dtype)s->b->dtype) < 8;
     uint8_t *bytes_of = small ? spread(b->alloc, s->b) : NULL;
     if (small && !bytes_of)
         return pln_oom(err);
-    pack_uint8_t(b->data, small ? bytes_of : PLN_DATA(const uint8_t, s->b), rs, cs, b->k, b->n,
-                 nr);
+    pack_uint8_t(b->data, small ? bytes_of : PLN_DATA(const uint8_t, s->b), rs, cs, b->k,
+                 b->n, nr);
     pln_release(b->alloc, bytes_of);
     return PLN_OK;
 }
@@ -208,7 +212,8 @@ void pln_narrow_free(void *p)
 /* ---- the product ---------------------------------------------------------------- */
 
 /* rows x k of A in panels of [k][mr]. */
-static void pack_a(float *out, const float *a, int64_t rs, int64_t k, int64_t rows, int mr)
+static void pack_a(float *out, const float *a, int64_t rs, int64_t k, int64_t rows,
+                   int mr)
 {
     for (int64_t i = 0; i < rows; i++) {
         float *o = out + i / mr * mr * k + i % mr;
@@ -227,16 +232,19 @@ typedef struct segment {
 static segment segment_at(const pln_narrow_b *b, int nr, int64_t panel, int64_t k0,
                           int64_t k1)
 {
-    const int64_t g = k0 / b->group, end = (g + 1) * b->group < k1 ? (g + 1) * b->group : k1;
+    const int64_t g = k0 / b->group,
+                  end = (g + 1) * b->group < k1 ? (g + 1) * b->group : k1;
     const int64_t groups = (b->k + b->group - 1) / b->group;
     const int64_t at = (panel * groups + g) * nr;
     return (segment){ k0, end - k0,
-                      b->data + (size_t)((panel * b->k + k0) * nr) * element_size(b->type),
+                      b->data +
+                          (size_t)((panel * b->k + k0) * nr) * element_size(b->type),
                       b->scale ? b->scale + at : NULL, b->zero ? b->zero + at : NULL };
 }
 
 /* A few rows x columns [j0, j1): B is read once, from its beginning to its end. */
-static void few_rows(const pln_narrow_job *t, int64_t i0, int rows, int64_t j0, int64_t j1)
+static void few_rows(const pln_narrow_job *t, int64_t i0, int rows, int64_t j0,
+                     int64_t j1)
 {
     const pln_narrow_b *b = t->b;
     const int nr = t->fns->gemm->nr;
@@ -245,15 +253,17 @@ static void few_rows(const pln_narrow_job *t, int64_t i0, int rows, int64_t j0, 
         int64_t k = 0;
         do {
             const segment s = segment_at(b, nr, j / nr, k, b->k);
-            t->fns->loops[b->type].tile(s.k, t->a + i0 * t->a_rs + k, t->a_rs, s.b, s.scale,
-                                        s.zero, t->c + i0 * b->n + j, b->n, rows, cols, k > 0);
+            t->fns->loops[b->type].tile(s.k, t->a + i0 * t->a_rs + k, t->a_rs, s.b,
+                                        s.scale, s.zero, t->c + i0 * b->n + j, b->n, rows,
+                                        cols, k > 0);
             k += s.k;
         } while (k < b->k);
     }
 }
 
 /* The block that comes next lies elsewhere: the processor can't foresee it. */
-static void fetch_next(const pln_narrow_b *b, int nr, int64_t panel, int64_t k0, int64_t k1)
+static void fetch_next(const pln_narrow_b *b, int nr, int64_t panel, int64_t k0,
+                       int64_t k1)
 {
     const size_t size = element_size(b->type);
     if (panel * nr >= b->n)
@@ -270,7 +280,8 @@ static void many_rows(const pln_narrow_job *t, const float *a, int64_t i0, int64
     float wide[PLN_NARROW_KC * PLN_GEMM_NR_MAX] __attribute__((aligned(64)));
     for (int64_t k = k0; k < k1;) {
         const segment s = segment_at(t->b, f->nr, j / f->nr, k, k1);
-        t->fns->loops[t->b->type].widen(wide + (k - k0) * f->nr, s.b, s.k, s.scale, s.zero);
+        t->fns->loops[t->b->type].widen(wide + (k - k0) * f->nr, s.b, s.k, s.scale,
+                                        s.zero);
         k += s.k;
     }
     fetch_next(t->b, f->nr, j / f->nr + 1, k0, k1);
@@ -281,18 +292,21 @@ static void many_rows(const pln_narrow_job *t, const float *a, int64_t i0, int64
     }
 }
 
-static void finish(const pln_narrow_job *t, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
+static void finish(const pln_narrow_job *t, int64_t i0, int64_t i1, int64_t j0,
+                   int64_t j1)
 {
     for (int64_t i = i0; t->epilogue->n && i < i1; i++)
         pln_epilogue_row(t->epilogue, t->c + i * t->b->n + j0, i, j0, j1 - j0);
 }
 
 /* Rows [i0, i1), at most PLN_NARROW_ROWS of them, x columns [j0, j1). */
-static void wide_rows(const pln_narrow_job *t, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
+static void wide_rows(const pln_narrow_job *t, int64_t i0, int64_t i1, int64_t j0,
+                      int64_t j1)
 {
     const pln_gemm_fns *f = t->fns->gemm;
     const int64_t depth = t->b->k;
-    float a[PLN_NARROW_KC * (PLN_NARROW_ROWS + PLN_GEMM_MR_MAX)] __attribute__((aligned(64)));
+    float a[PLN_NARROW_KC * (PLN_NARROW_ROWS + PLN_GEMM_MR_MAX)]
+        __attribute__((aligned(64)));
     for (int64_t k0 = 0; k0 == 0 || k0 < depth; k0 += PLN_NARROW_KC) {
         const int64_t k1 = k0 + PLN_NARROW_KC < depth ? k0 + PLN_NARROW_KC : depth;
         pack_a(a, t->a + i0 * t->a_rs + k0, t->a_rs, k1 - k0, i1 - i0, f->mr);
@@ -303,7 +317,8 @@ static void wide_rows(const pln_narrow_job *t, int64_t i0, int64_t i1, int64_t j
     }
 }
 
-static void run_part(const pln_narrow_job *t, int64_t i0, int64_t i1, int64_t j0, int64_t j1)
+static void run_part(const pln_narrow_job *t, int64_t i0, int64_t i1, int64_t j0,
+                     int64_t j1)
 {
     const int64_t mr = t->fns->gemm->mr, most = PLN_NARROW_ROWS / mr * mr;
     const int64_t blocks = (i1 - i0 + most - 1) / most;

@@ -7,8 +7,8 @@
 
 #include "kernels/gemm_f32.h"
 
-#define PLN_NARROW_KC   128 /* depth of a block: widened, it leaves room for a panel of A */
-#define PLN_NARROW_ROWS 252 /* rows of A that share a widened block; a multiple of each mr */
+#define PLN_NARROW_KC   128 /* depth of a block: it leaves room for a panel of A */
+#define PLN_NARROW_ROWS 252 /* rows of A on a widened block; a multiple of each mr */
 
 typedef enum pln_narrow_type {
     PLN_NARROW_S8,
@@ -24,8 +24,9 @@ typedef struct pln_narrow_loops {
     void (*widen)(float *out, const void *b, int64_t k, const float *scale,
                   const float *zero);
     /* c[rows][cols] (+)= a x b for rows <= few, a as it is in rows lda apart */
-    void (*tile)(int64_t k, const float *a, int64_t lda, const void *b, const float *scale,
-                 const float *zero, float *c, int64_t ldc, int rows, int cols, bool add);
+    void (*tile)(int64_t k, const float *a, int64_t lda, const void *b,
+                 const float *scale, const float *zero, float *c, int64_t ldc, int rows,
+                 int cols, bool add);
 } pln_narrow_loops;
 
 typedef struct pln_narrow_fns {
@@ -63,7 +64,8 @@ bool pln_narrow_type_of(pln_dtype dt, pln_narrow_type *out);
 bool pln_narrow_fits(const pln_narrow_source *s);
 /* PLN_E_NOMEM or PLN_E_LIMIT. */
 pln_status pln_narrow_pack(const pln_allocator *a, const pln_narrow_fns *f,
-                           const pln_narrow_source *s, pln_narrow_b **out, pln_error *err);
+                           const pln_narrow_source *s, pln_narrow_b **out,
+                           pln_error *err);
 void pln_narrow_free(void *b);
 
 /* c[m][n] = a x b, then the epilogue, on up to n_threads. */

@@ -1,12 +1,12 @@
-/* The loops of one narrow type, for vectors of VL floats, NV of them across, MR rows; included
- * after gemm_f32_tmpl.h once for each type. FEW rows at most, FEW_CASES one for each number of them. T is the type of the elements, NARROW(name) the
- * function's name, WIDE(p) VL elements at p as floats.
+/* The loops of one narrow type, for vectors of VL floats, NV of them across, MR rows;
+ * included after gemm_f32_tmpl.h once for each type. FEW rows at most, FEW_CASES one for
+ * each number of them. T is the type of the elements, NARROW(name) the function's name,
+ * WIDE(p) VL elements at p as floats.
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* `scaled` and `shifted` are constants where this is expanded. */
-static inline __attribute__((always_inline)) vec NARROW(at)(const T *b, int v, const vec *s,
-                                                            const vec *z, bool scaled,
-                                                            bool shifted)
+static inline __attribute__((always_inline)) vec
+NARROW(at)(const T *b, int v, const vec *s, const vec *z, bool scaled, bool shifted)
 {
     vec x = WIDE(b + v * VL);
     if (shifted)
@@ -14,7 +14,8 @@ static inline __attribute__((always_inline)) vec NARROW(at)(const T *b, int v, c
     return scaled ? x * s[v] : x;
 }
 
-static inline __attribute__((always_inline)) void NARROW(load)(vec *out, const float *from)
+static inline __attribute__((always_inline)) void NARROW(load)(vec *out,
+                                                               const float *from)
 {
     for (int v = 0; v < NV; v++)
         out[v] = from ? *(const vec_u *)(from + v * VL) : (vec){ 0 };
@@ -28,7 +29,8 @@ NARROW(widen_as)(float *out, const T *b, int64_t k, const float *scale, const fl
     NARROW(load)(s, scale);
     NARROW(load)(z, zero);
     for (int64_t p = 0; p < k; p++, b += NV * VL, out += NV * VL) {
-        /* What stands there was pushed out of the first cache by A: stores would wait for it. */
+        /* What stands there was pushed out of the first cache by A: stores would wait for
+           it. */
         __builtin_prefetch(out + 16 * NV * VL, 1);
         if (NV * VL > 16)
             __builtin_prefetch(out + 16 * NV * VL + 16, 1);
@@ -77,7 +79,8 @@ NARROW(rows_as)(const int R, int64_t k, const float *a, int64_t lda, const T *b,
 }
 
 static void NARROW(rows)(int rows, int64_t k, const float *a, int64_t lda, const T *b,
-                         const float *scale, const float *zero, float *c, int64_t ldc, bool add)
+                         const float *scale, const float *zero, float *c, int64_t ldc,
+                         bool add)
 {
     switch (rows) {
         FEW_CASES
@@ -85,8 +88,8 @@ static void NARROW(rows)(int rows, int64_t k, const float *a, int64_t lda, const
 }
 
 static void NARROW(tile)(int64_t k, const float *a, int64_t lda, const void *b,
-                         const float *scale, const float *zero, float *c, int64_t ldc, int rows,
-                         int cols, bool add)
+                         const float *scale, const float *zero, float *c, int64_t ldc,
+                         int rows, int cols, bool add)
 {
     if (cols == NV * VL) {
         NARROW(rows)(rows, k, a, lda, b, scale, zero, c, ldc, add);

@@ -1,15 +1,16 @@
-/* The loops of all narrow types, and their table. WIDE_S8(p) and its like are VL elements at p as
- * floats; FEW and FEW_CASES as in gemm_narrow_tmpl.h. Included after gemm_f32_tmpl.h.
+/* The loops of all narrow types, and their table. WIDE_S8(p) and its like are VL elements
+ * at p as floats; FEW and FEW_CASES as in gemm_narrow_tmpl.h. Included after
+ * gemm_f32_tmpl.h.
  * SPDX-License-Identifier: Apache-2.0 */
 #undef CASE
-#define CASE(R)                                                                              \
-    case R:                                                                                  \
-        if (zero)                                                                            \
-            NARROW(rows_as)(R, k, a, lda, b, scale, zero, c, ldc, add, true, true);          \
-        else if (scale)                                                                      \
-            NARROW(rows_as)(R, k, a, lda, b, scale, zero, c, ldc, add, true, false);         \
-        else                                                                                 \
-            NARROW(rows_as)(R, k, a, lda, b, scale, zero, c, ldc, add, false, false);        \
+#define CASE(R)                                                                       \
+    case R:                                                                           \
+        if (zero)                                                                     \
+            NARROW(rows_as)(R, k, a, lda, b, scale, zero, c, ldc, add, true, true);   \
+        else if (scale)                                                               \
+            NARROW(rows_as)(R, k, a, lda, b, scale, zero, c, ldc, add, true, false);  \
+        else                                                                          \
+            NARROW(rows_as)(R, k, a, lda, b, scale, zero, c, ldc, add, false, false); \
         break;
 #define T         int8_t
 #define NARROW(n) s8_##n

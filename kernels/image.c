@@ -304,7 +304,8 @@ typedef enum grid_padding { GRID_ZEROS, GRID_BORDER, GRID_REFLECTION } grid_padd
 typedef struct grid_attrs {
     int64_t align_corners;
     int mode, padding;
-    bool loose; /* com.microsoft's: borders leave the point where it is, and bound its pixels */
+    bool loose; /* com.microsoft's: borders leave the point where it is, and bound its
+                   pixels */
 } grid_attrs;
 
 #define GRID_PADDING                                                         \
@@ -403,7 +404,8 @@ static void grid_taps(const grid_attrs *a, double g, int64_t n, grid_tap *t)
         at = at > 0 ? 1e15 : -1e15; /* NaN and far outside */
     if (a->mode == GRID_NEAREST)
         at = nearbyint(at);
-    const bool bounded = a->padding == GRID_BORDER && !(a->loose && a->mode == GRID_CUBIC);
+    const bool bounded =
+        a->padding == GRID_BORDER && !(a->loose && a->mode == GRID_CUBIC);
     if ((at < lo || at > hi) && bounded)
         at = at < 0 ? 0 : size - 1;
     else if ((at < lo || at > hi) && a->padding == GRID_REFLECTION)
@@ -485,15 +487,16 @@ static void grid_move(const grid_job *j, int64_t batch, int64_t point, int64_t o
 #define GRID_TAPS 1024 /* of points side by side */
 
 /* Points side by side that lie each between four pixels of a plane. */
-static void sample_fours(float *y, const float *x, const int64_t *o, const double *w, int64_t points)
+static void sample_fours(float *y, const float *x, const int64_t *o, const double *w,
+                         int64_t points)
 {
     for (int64_t i = 0; i < points; i++, o += 4, w += 4)
         y[i] = (float)(w[0] * (double)x[o[0]] + w[1] * (double)x[o[1]] +
                        w[2] * (double)x[o[2]] + w[3] * (double)x[o[3]]);
 }
 
-static void sample_floats(float *y, const float *x, const int64_t *o, const double *w, int64_t n,
-                          int64_t points)
+static void sample_floats(float *y, const float *x, const int64_t *o, const double *w,
+                          int64_t n, int64_t points)
 {
     for (int64_t i = 0; i < points; i++, o += n, w += n) {
         double sum = 0;

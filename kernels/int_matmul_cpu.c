@@ -1,5 +1,5 @@
-/* Matrix products of bytes on our own integer product: MatMulInteger, QLinearMatMul, QGemm,
- * MatMulIntegerToFloat, planish.QMatMul, and those that quantize A on the way.
+/* Matrix products of bytes on our own integer product: MatMulInteger, QLinearMatMul,
+ * QGemm, MatMulIntegerToFloat, planish.QMatMul, and those that quantize A on the way.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/epilogue.h"
 #include "kernels/gemm_int.h"
@@ -104,7 +104,8 @@ static bool is_vector(const pln_prep *p, uint32_t i, pln_dtype dt, pln_dtype or_
 static bool takes(const pln_prep *p, const pln_q_inputs *q)
 {
     const pln_tensor *a = p->in[q->a], *b = p->in[q->b];
-    if (!a || !b || a->rank < 2 || b->rank < 2 || !is_byte(b) || (!q->dynamic && !is_byte(a)))
+    if (!a || !b || a->rank < 2 || b->rank < 2 || !is_byte(b) ||
+        (!q->dynamic && !is_byte(a)))
         return false;
     if (q->sums)
         return true;
@@ -164,7 +165,8 @@ static void finish_row(const void *user, int32_t *row, int64_t i, int64_t j0, in
     const pln_dequant *d = &t->d;
     float *f = (float *)(void *)row;
     for (int64_t j = j0; d->bias_int && j < j1; j++)
-        row[j - j0] = (int32_t)((uint32_t)row[j - j0] + (uint32_t)d->bias_int[j * d->bias_step]);
+        row[j - j0] =
+            (int32_t)((uint32_t)row[j - j0] + (uint32_t)d->bias_int[j * d->bias_step]);
     pln_vec()->dequant_s32(f, row, j1 - j0, t->factor_step ? 1.0f : t->factor[0]);
     if (t->factor_step)
         pln_vec()->mul(f, f, 1, t->factor + j0, 1, j1 - j0);
@@ -194,7 +196,8 @@ static pln_status set_ending(pln_call *c, const state *s, const pln_mm *g, endin
     if (!ys)
         return PLN_OK;
     if (pln_tensor_size(ys) != 1 || (yz && pln_tensor_size(yz) != 1))
-        return pln_call_fail(c, err, PLN_E_RUN, "the result's scale or zero point is no scalar");
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "the result's scale or zero point is no scalar");
     t->bytes = c->out[0]->data;
     t->is_signed = c->out[0]->dtype == PLN_DT_S8;
     t->scale = PLN_DATA(const float, ys)[0];
@@ -215,7 +218,8 @@ static void set_factors(ending *t, const state *s, float *out)
     t->factor_step = t->d.b_step;
 }
 
-/* One scratch block: sums where the output can't hold them, factors, packed B, quantized A. */
+/* One scratch block: sums where the output can't hold them, factors, packed B, quantized
+ * A. */
 typedef struct blocks {
     int32_t *sums;
     float *factors;
@@ -223,11 +227,12 @@ typedef struct blocks {
     uint8_t *a;
 } blocks;
 
-static pln_status get_blocks(pln_call *c, const state *s, const pln_mm *g, bool sums, bool a,
-                             blocks *out, pln_error *err)
+static pln_status get_blocks(pln_call *c, const state *s, const pln_mm *g, bool sums,
+                             bool a, blocks *out, pln_error *err)
 {
     size_t n_sums = 0, n_f, n_b = 0, n_a = 0, all;
-    if (sums && !pln_size_mul(&n_sums, (size_t)pln_tensor_size(c->out[0]), sizeof(int32_t)))
+    if (sums &&
+        !pln_size_mul(&n_sums, (size_t)pln_tensor_size(c->out[0]), sizeof(int32_t)))
         return pln_call_fail(c, err, PLN_E_LIMIT, "the result is too large");
     if (!s->b && !(n_b = pln_igemm_packed_size(s->fns, g->k, g->n)))
         return pln_call_fail(c, err, PLN_E_LIMIT, "the product is too large");
@@ -257,13 +262,16 @@ static pln_status zeros_of(pln_call *c, const state *s, const pln_mm *g, pln_zer
     const bool scaled = !s->q->sums;
     if (!pln_zero_set(az, pln_q_get(c, s->q->a_zero), scaled ? 1 : g->m) ||
         !pln_zero_set(bz, pln_q_get(c, s->q->b_zero), g->n))
-        return pln_call_fail(c, err, PLN_E_RUN, "a zero point has a size that fits nothing");
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "a zero point has a size that fits nothing");
     if (scaled && (az->batch != 1 || bz->batch != 1))
-        return pln_call_fail(c, err, PLN_E_RUN, "a zero point has a size that fits nothing");
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "a zero point has a size that fits nothing");
     return PLN_OK;
 }
 
-/* Rows of all batches in one product, where B and the zero points are the same for all. */
+/* Rows of all batches in one product, where B and the zero points are the same for
+ * all. */
 static void fold_batch(pln_mm *g, const pln_zero *az, const pln_zero *bz)
 {
     int64_t size = g->m * g->a_rs;
@@ -320,8 +328,10 @@ static pln_status run(pln_call *c, pln_error *err)
         const pln_igemm_job j = {
             .fns = s->fns, .m = g.m, .n = g.n, .k = g.k, .a = a + ao, .a_rs = g.a_rs,
             .a_cs = g.a_cs, .a_flip = a_flip, .b_flip = b_flip,
-            .b = pln_igemm_view(s->fns, b, g.k, g.n), .a_zero = &az, .b_zero = &bz, .batch = i,
-            .c = m.sums + i * g.m * g.n, .ldc = g.n, .finish = t.to_float ? finish_row : NULL,
+            .b = pln_igemm_view(s->fns, b, g.k, g.n), .a_zero = &az, .b_zero = &bz,
+            .batch = i,
+            .c = m.sums + i * g.m * g.n, .ldc = g.n,
+            .finish = t.to_float ? finish_row : NULL,
             .user = &t
         };
         pln_igemm_parallel(&j, c->n_threads);

@@ -50,7 +50,8 @@ static void mm_rows(void *arg, int64_t begin, int64_t end)
                 const int32_t x = pln_byte_value(a[k * g->a_cs], j->a_flip) - az;
                 const uint8_t *b = j->b + bo + k * g->b_rs + n0 * g->b_cs;
                 for (int64_t n = 0; n < len; n++)
-                    sum[n] += (uint32_t)(x * (pln_byte_value(b[n * g->b_cs], j->b_flip) - bz[n]));
+                    sum[n] += (uint32_t)(x * (pln_byte_value(b[n * g->b_cs], j->b_flip) -
+                                              bz[n]));
             }
             for (int64_t n = 0; n < len; n++)
                 j->acc[r * g->n + n0 + n] = (int32_t)sum[n];
@@ -59,8 +60,8 @@ static void mm_rows(void *arg, int64_t begin, int64_t end)
 }
 
 pln_status pln_int_mm_ref(const pln_call *c, const pln_mm *g, const pln_tensor *a,
-                          const pln_tensor *b, const pln_zero *a_zero, const pln_zero *b_zero,
-                          int32_t *acc)
+                          const pln_tensor *b, const pln_zero *a_zero,
+                          const pln_zero *b_zero, int32_t *acc)
 {
     mm_job j = { .g = g, .a = a->data, .b = b->data,
                  .a_flip = pln_byte_flip((pln_dtype)a->dtype),
@@ -96,8 +97,10 @@ static void conv_planes(void *arg, int64_t begin, int64_t end)
                 /* Padding is the zero point: it adds nothing. */
                 const int64_t i = pln_conv_tap(g, at, tap);
                 for (int64_t c = 0; i >= 0 && c < g->cg; c++)
-                    sum += (uint32_t)((pln_byte_value(x[i + c * g->in_size], j->x_flip) - xz) *
-                                      (pln_byte_value(w[t + c * g->w_c], j->w_flip) - wz));
+                    sum +=
+                        (uint32_t)((pln_byte_value(x[i + c * g->in_size], j->x_flip) -
+                                    xz) *
+                                   (pln_byte_value(w[t + c * g->w_c], j->w_flip) - wz));
                 pln_conv_next(g->nd, tap, g->kernel);
             }
             j->acc[p * g->out_size + o] = (int32_t)sum;
@@ -106,9 +109,9 @@ static void conv_planes(void *arg, int64_t begin, int64_t end)
     }
 }
 
-pln_status pln_int_conv_ref(const pln_call *c, const pln_conv_geom *g, const pln_tensor *x,
-                            const pln_tensor *w, const pln_zero *x_zero,
-                            const pln_zero *w_zero, int32_t *acc)
+pln_status pln_int_conv_ref(const pln_call *c, const pln_conv_geom *g,
+                            const pln_tensor *x, const pln_tensor *w,
+                            const pln_zero *x_zero, const pln_zero *w_zero, int32_t *acc)
 {
     conv_job j = { .g = g, .x = x->data, .w = w->data,
                    .x_flip = pln_byte_flip((pln_dtype)x->dtype),

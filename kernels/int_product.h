@@ -1,5 +1,5 @@
-/* Exact products of 8-bit integers with zero points: what MatMulInteger, ConvInteger, the QLinear
- * and the fused quantized operators are made of. Sums are int32 and wrap.
+/* Exact products of 8-bit integers with zero points: what MatMulInteger, ConvInteger, the
+ * QLinear and the fused quantized operators are made of. Sums are int32 and wrap.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLN_KERNELS_INT_PRODUCT_H
 #define PLN_KERNELS_INT_PRODUCT_H
@@ -17,8 +17,8 @@ static inline int32_t pln_byte_value(uint8_t b, int flip)
     return (b ^ flip) - flip;
 }
 
-/* A zero point: one, one for each row or column (step 1), and perhaps for each matrix of a batch
- * (n of them in `batch` matrices). */
+/* A zero point: one, one for each row or column (step 1), and perhaps for each matrix of
+ * a batch (n of them in `batch` matrices). */
 typedef struct pln_zero {
     const uint8_t *v; /* NULL: 0 */
     int flip;
@@ -37,12 +37,12 @@ static inline int32_t pln_zero_at(const pln_zero *z, int64_t batch, int64_t i)
 
 /* acc[batch][m][n] = (a - a_zero) x (b - b_zero). */
 pln_status pln_int_mm_ref(const pln_call *c, const pln_mm *g, const pln_tensor *a,
-                          const pln_tensor *b, const pln_zero *a_zero, const pln_zero *b_zero,
-                          int32_t *acc);
+                          const pln_tensor *b, const pln_zero *a_zero,
+                          const pln_zero *b_zero, int32_t *acc);
 /* acc[n][m][out] of a convolution; w_zero by output channel or one. */
-pln_status pln_int_conv_ref(const pln_call *c, const pln_conv_geom *g, const pln_tensor *x,
-                            const pln_tensor *w, const pln_zero *x_zero,
-                            const pln_zero *w_zero, int32_t *acc);
+pln_status pln_int_conv_ref(const pln_call *c, const pln_conv_geom *g,
+                            const pln_tensor *x, const pln_tensor *w,
+                            const pln_zero *x_zero, const pln_zero *w_zero, int32_t *acc);
 
 /* ---- from sums to results -------------------------------------------------------- */
 
@@ -56,8 +56,8 @@ typedef struct pln_dequant {
     int64_t bias_step;
 } pln_dequant;
 
-/* In place: `rows` runs of `len` values; the channel is the row modulo `channels`, or with
- * channels 0 the position in the run. */
+/* In place: `rows` runs of `len` values; the channel is the row modulo `channels`, or
+ * with channels 0 the position in the run. */
 void pln_dequant_apply(const pln_call *c, const pln_dequant *q, void *acc, int64_t rows,
                        int64_t len, int64_t channels);
 /* y = saturate(round_even(f / scale) + zero), u8 or s8. */

@@ -193,7 +193,8 @@ const pln_op_desc pln_ops_matmul[] = {
       .ref = matmul_ref, .cpu = &matmul_cpu, .cost = matmul_cost },
     { .name = "Gemm", .domain = "", .since = 13, .in = { 2, 3 }, .out = { 1, 1 },
       .types = "T:" PLN_PRODUCT_TYPES, .sig = "T,T,T?->T", .attrs = gemm_spec,
-      .attrs_size = sizeof(pln_gemm_attrs), .infer = gemm_infer, .ref = gemm_ref, .cpu = &gemm_cpu,
+      .attrs_size = sizeof(pln_gemm_attrs), .infer = gemm_infer, .ref = gemm_ref,
+      .cpu = &gemm_cpu,
       .cost = gemm_cost, .versions = gemm_versions },
     { .name = NULL },
 };

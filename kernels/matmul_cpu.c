@@ -33,8 +33,8 @@ pln_status pln_mm_view_of(pln_mm_view *v, const pln_node *n, const void *attrs,
     return PLN_OK;
 }
 
-/* A tensor [m, batch..., k] seen as [batch..., m, k]: its dimensions, and the steps between rows
- * and between matrices. */
+/* A tensor [m, batch..., k] seen as [batch..., m, k]: its dimensions, and the steps
+ * between rows and between matrices. */
 static pln_tensor batch_view(const pln_tensor *t)
 {
     pln_tensor v = *t;
@@ -59,7 +59,8 @@ static void batch_steps(const pln_mm *g, const pln_tensor *t, bool swapped, int6
     *(swapped ? cs : rs) = size;
 }
 
-bool pln_mm_view_set(pln_mm *g, const pln_mm_view *v, const pln_tensor *a, const pln_tensor *b)
+bool pln_mm_view_set(pln_mm *g, const pln_mm_view *v, const pln_tensor *a,
+                     const pln_tensor *b)
 {
     const bool ba = v->batch_a && a->rank > 2, bb = v->batch_b && b->rank > 2;
     const pln_tensor va = ba ? batch_view(a) : *a, vb = bb ? batch_view(b) : *b;
@@ -125,8 +126,9 @@ static pln_status make_packed(pln_prep *p, void **out, pln_error *err)
     }
     const int64_t panels = n / f->nr + (n % f->nr != 0);
     for (int64_t i = 0; i < count; i++)
-        pln_gemm_pack(f, r->data + i * r->each, PLN_DATA(const float, b) + i * rows * cols,
-                      v.tb && !vector ? 1 : cols, v.tb && !vector ? cols : 1, k, n, 0, panels);
+        pln_gemm_pack(
+            f, r->data + i * r->each, PLN_DATA(const float, b) + i * rows * cols,
+            v.tb && !vector ? 1 : cols, v.tb && !vector ? cols : 1, k, n, 0, panels);
     *out = r;
     return PLN_OK;
 }
@@ -201,8 +203,10 @@ static pln_status prepare(pln_prep *p, pln_error *err)
     if (!b && p->is_static && pln_mm_view_set(&g, &v, p->in[0], p->in[1])) {
         fold_batch(&g);
         s->slots = slots_for(&g, p->n_threads);
-        const int64_t each = in_place(&g, s->fns) ? 0 : pln_gemm_packed_size(s->fns, g.k, g.n);
-        if (each > 0 && pln_size_mul(&s->scratch, (size_t)each, sizeof(float) * (size_t)s->slots))
+        const int64_t each =
+            in_place(&g, s->fns) ? 0 : pln_gemm_packed_size(s->fns, g.k, g.n);
+        if (each > 0 &&
+            pln_size_mul(&s->scratch, (size_t)each, sizeof(float) * (size_t)s->slots))
             p->scratch = s->scratch;
     }
     memset(p->layout_in, PLN_LAYOUT_PLAIN, p->n_in);
@@ -231,7 +235,8 @@ static void set_matrix(const batch_job *t, pln_gemm_job *j, int64_t i, int slot)
     j->c = t->y + i * g->m * g->n;
     j->row0 = i * g->m;
     if (t->constant) {
-        j->b = t->constant->data + (g->k && g->n ? bo / (g->k * g->n) : 0) * t->constant->each;
+        j->b = t->constant->data +
+               (g->k && g->n ? bo / (g->k * g->n) : 0) * t->constant->each;
     } else if (t->pack) {
         float *pack = t->pack + slot * t->each;
         pln_gemm_pack(j->fns, pack, t->b + bo, g->b_rs, g->b_cs, g->k, g->n, 0,
@@ -275,7 +280,8 @@ static pln_status set_pack(pln_call *c, const state *s, batch_job *t, pln_error 
         return PLN_OK;
     size_t bytes;
     t->each = pln_gemm_packed_size(s->fns, t->g.k, t->g.n);
-    if (t->each < 0 || !pln_size_mul(&bytes, (size_t)t->each, sizeof(float) * (size_t)t->slots))
+    if (t->each < 0 ||
+        !pln_size_mul(&bytes, (size_t)t->each, sizeof(float) * (size_t)t->slots))
         return pln_call_fail(c, err, PLN_E_LIMIT, "the product is too large");
     t->pack = s->scratch >= bytes && s->scratch ? c->scratch : pln_call_scratch(c, bytes);
     return t->pack ? PLN_OK : pln_oom(err);
@@ -292,7 +298,8 @@ static pln_status run(pln_call *c, pln_error *err)
         (bias && !pln_mm_set_addend(g, bias)))
         return pln_call_fail(c, err, PLN_E_RUN, "shapes do not fit");
     pln_epilogue e;
-    PLN_TRY(pln_epilogue_set(&e, c, &s->view.post, bias, -1, s->view.alpha, c->out[0], err));
+    PLN_TRY(
+        pln_epilogue_set(&e, c, &s->view.post, bias, -1, s->view.alpha, c->out[0], err));
     if (pln_tensor_size(c->out[0]) == 0)
         return PLN_OK;
     /* The epilogue counts rows of the result's own last dimension: a vector B leaves the
@@ -301,13 +308,21 @@ static pln_status run(pln_call *c, pln_error *err)
     fold_batch(g);
     if (!s->b && as_rows && is_column(g, &s->view)) {
         t.job.epilogue = &e;
-        pln_parallel_for(c->n_threads, g->batch * g->m, 1 + 32768 / (g->k + 1), run_dots, &t);
+        pln_parallel_for(c->n_threads, g->batch * g->m, 1 + 32768 / (g->k + 1), run_dots,
+                         &t);
         return PLN_OK;
     }
-    t.slots = slots_for(g, c->n_threads < s->slots || !s->scratch ? c->n_threads : s->slots);
+    t.slots =
+        slots_for(g, c->n_threads < s->slots || !s->scratch ? c->n_threads : s->slots);
     PLN_TRY(set_pack(c, s, &t, err));
-    t.job = (pln_gemm_job){ .fns = s->fns, .m = g->m, .n = g->n, .k = g->k, .a_rs = g->a_rs,
-                            .a_cs = g->a_cs, .c = t.y, .ldc = g->n,
+    t.job = (pln_gemm_job){ .fns = s->fns,
+                            .m = g->m,
+                            .n = g->n,
+                            .k = g->k,
+                            .a_rs = g->a_rs,
+                            .a_cs = g->a_cs,
+                            .c = t.y,
+                            .ldc = g->n,
                             .epilogue = as_rows ? &e : NULL };
     const double work = (double)g->m * (double)g->n * (double)(g->k + 1);
     if (t.slots > 1 && work * (double)g->batch > 1e5) {

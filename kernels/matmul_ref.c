@@ -1,4 +1,5 @@
-/* Matrix products of every type in plain C: the definition that faster kernels are held to.
+/* Matrix products of every type in plain C: the definition that faster kernels are held
+ * to.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/product.h"
 #include "src/ir/numeric.h"
@@ -33,8 +34,8 @@ static uint64_t scale_s64(float f, uint64_t x)
 #include "kernels/each_float.h"
 #include "kernels/each_int.h"
 
-typedef void (*rows_fn)(const pln_mm *g, const void *a, const void *b, const void *c, void *y,
-                        int64_t r0, int64_t r1);
+typedef void (*rows_fn)(const pln_mm *g, const void *a, const void *b, const void *c,
+                        void *y, int64_t r0, int64_t r1);
 
 static const rows_fn rows_fns[PLN_DT_COUNT] = {
     [PLN_DT_F32] = mm_rows_f32, [PLN_DT_F64] = mm_rows_f64, [PLN_DT_F16] = mm_rows_f16,
@@ -66,7 +67,7 @@ pln_status pln_mm_ref(const pln_call *c, const pln_mm *g, const pln_tensor *a,
                              pln_dtype_name(a->dtype));
     const int64_t rows = pln_tensor_size(y) ? g->batch * g->m : 0;
     const int64_t work = g->n * (g->k > 0 ? g->k : 1);
-    pln_parallel_for(c->n_threads, rows, work > 16384 ? 1 : 1 + 16384 / (work + 1), run_rows,
-                     &j);
+    pln_parallel_for(c->n_threads, rows, work > 16384 ? 1 : 1 + 16384 / (work + 1),
+                     run_rows, &j);
     return PLN_OK;
 }

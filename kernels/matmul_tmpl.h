@@ -1,5 +1,5 @@
-/* Rows [r0, r1) of all batches of a product, for one element type. Columns go in blocks so that
- * B is read along its rows.
+/* Rows [r0, r1) of all batches of a product, for one element type. Columns go in blocks
+ * so that B is read along its rows.
  * SPDX-License-Identifier: Apache-2.0 */
 static void PLN_PASTE(mm_rows, SUFFIX)(const pln_mm *g, const void *pa, const void *pb,
                                        const void *pc, void *py, int64_t r0, int64_t r1)

@@ -79,7 +79,8 @@ static pln_status gated_any(pln_call *c, bool plain, pln_error *err)
                    .sigmoid = at->activation == 2, .plain = plain };
     if (x->rank < 1 || j.n < 1 || x->dims[x->rank - 1] % j.n || gate->rank != x->rank ||
         memcmp(gate->dims, x->dims, (size_t)x->rank * sizeof *x->dims))
-        return pln_call_fail(c, err, PLN_E_RUN, "the gate or a scale of %lld does not fit to X",
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "the gate or a scale of %lld does not fit to X",
                              (long long)j.n);
     PLN_TRY(pln_ms_input(c, 2, &j.gate, err));
     return run_norm(c, &j, 1, err);
@@ -106,7 +107,8 @@ static pln_status branch_any(pln_call *c, bool plain, pln_error *err)
     norm_job j = { .n = at->num_branches > 0 ? last / branches : last, .n_scales = 1,
                    .epsilon = at->epsilon, .plain = plain };
     if (branches < 1 || j.n < 1 || (at->num_branches > 0 && last % branches))
-        return pln_call_fail(c, err, PLN_E_RUN, "X has no %lld branches", (long long)branches);
+        return pln_call_fail(c, err, PLN_E_RUN, "X has no %lld branches",
+                             (long long)branches);
     if (pln_call_has(c, 1)) {
         const int64_t size = pln_tensor_size(c->in[1]);
         j.n_scales = size == j.n ? 1 : branches;
@@ -205,7 +207,8 @@ static const pln_impl branch_cpu = { "branch_rms", pln_ms_prepare, branch_run, N
 #define ATTRS .attrs_size = sizeof(gate_attrs)
 
 const pln_op_desc pln_ops_ms_gate[] = {
-    { MS, ATTRS, .name = "GatedRMSNorm", .in = { 3, 3 }, .out = { 1, 1 }, .sig = "T,T,T->T",
+    { MS, ATTRS, .name = "GatedRMSNorm", .in = { 3, 3 }, .out = { 1, 1 },
+      .sig = "T,T,T->T",
       .attrs = gated_spec, .infer = pln_infer_same, .ref = gated_ref, .cpu = &gated_cpu },
     { MS, ATTRS, .name = "BranchwiseRMSNorm", .in = { 1, 2 }, .out = { 1, 1 },
       .sig = "T,M?->T", .attrs = branch_spec, .infer = pln_infer_same, .ref = branch_ref,

@@ -285,8 +285,8 @@ static pln_status follow_beams(mha *m, pln_error *err)
 
 /* ---- all of it ------------------------------------------------------------------- */
 
-/* Counted from the end of the past; the last query sees all keys, also where there are more
- * new keys than queries: so ONNX Runtime defines it. */
+/* Counted from the end of the past; the last query sees all keys, also where there are
+ * more new keys than queries: so ONNX Runtime defines it. */
 static void causal(const void *user, int64_t b, int64_t i, int64_t *first, int64_t *end)
 {
     (void)b, (void)first;

@@ -18,16 +18,17 @@ typedef struct pln_moe_attrs {
     const char *quant_type;
 } pln_moe_attrs;
 
-#define PLN_MOE_ATTRS(T)                                                                \
-    PLN_A_INT(T, k, 1), PLN_A_INT(T, use_sparse_mixer, 0),                              \
-        PLN_A_INT(T, normalize_routing_weights, 0), PLN_A_INT(T, swiglu_fusion, 0),     \
-        PLN_A_INT(T, swiglu_limit_after_activation, 0),                                 \
-        PLN_A_FLOAT(T, activation_alpha, 1.0f), PLN_A_FLOAT(T, activation_beta, 0.0f),  \
-        { .name = "swiglu_limit",                                                       \
-          .type = PLN_ATTR_FLOAT,                                                       \
-          .offset = offsetof(T, swiglu_limit),                                          \
-          .has_offset = offsetof(T, has_limit) },                                       \
-        PLN_A_ENUM(T, activation_type, "relu|gelu|silu|swiglu|identity|relu2|geglu", "relu")
+#define PLN_MOE_ATTRS(T)                                                               \
+    PLN_A_INT(T, k, 1), PLN_A_INT(T, use_sparse_mixer, 0),                             \
+        PLN_A_INT(T, normalize_routing_weights, 0), PLN_A_INT(T, swiglu_fusion, 0),    \
+        PLN_A_INT(T, swiglu_limit_after_activation, 0),                                \
+        PLN_A_FLOAT(T, activation_alpha, 1.0f), PLN_A_FLOAT(T, activation_beta, 0.0f), \
+        { .name = "swiglu_limit",                                                      \
+          .type = PLN_ATTR_FLOAT,                                                      \
+          .offset = offsetof(T, swiglu_limit),                                         \
+          .has_offset = offsetof(T, has_limit) },                                      \
+        PLN_A_ENUM(T, activation_type, "relu|gelu|silu|swiglu|identity|relu2|geglu",   \
+                   "relu")
 
 enum { PLN_MOE_FC1, PLN_MOE_FC2, PLN_MOE_FC3 };
 

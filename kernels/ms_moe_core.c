@@ -26,7 +26,8 @@ static pln_status check_attrs(const pln_moe *m, pln_error *err)
 {
     const pln_moe_attrs *at = m->at;
     if (at->use_sparse_mixer && at->k != 2)
-        return pln_call_fail(m->c, err, PLN_E_RUN, "the sparse mixer takes 2 experts, not %lld",
+        return pln_call_fail(m->c, err, PLN_E_RUN,
+                             "the sparse mixer takes 2 experts, not %lld",
                              (long long)at->k);
     if (at->swiglu_fusion < 0 || at->swiglu_fusion > 2 ||
         (at->activation_type == GEGLU && !at->swiglu_fusion))
@@ -43,8 +44,8 @@ pln_status pln_moe_find(pln_moe *m, pln_error *err)
     PLN_TRY(check_attrs(m, err));
     if ((x->rank != 2 && x->rank != 3) || r->rank != 2 || w1->rank != 3)
         return pln_call_fail(c, err, PLN_E_RUN,
-                             "input, router_probs and weights have ranks %d, %d, %d", x->rank,
-                             r->rank, w1->rank);
+                             "input, router_probs and weights have ranks %d, %d, %d",
+                             x->rank, r->rank, w1->rank);
     m->gated = at->activation_type == SWIGLU || at->activation_type == GEGLU;
     m->fused = m->gated && at->swiglu_fusion;
     m->hidden = x->dims[x->rank - 1];
@@ -55,11 +56,12 @@ pln_status pln_moe_find(pln_moe *m, pln_error *err)
     if (r->dims[0] != m->tokens || at->k < 1 || at->k > m->experts ||
         (m->fused && m->wide % 2) ||
         (m->gated && !m->fused) != pln_call_has(c, m->w[PLN_MOE_FC3]))
-        return pln_call_fail(c, err, PLN_E_RUN,
-                             "%lld tokens, %lld of %lld experts of %lld x %lld: the inputs do "
-                             "not fit",
-                             (long long)m->tokens, (long long)at->k, (long long)m->experts,
-                             (long long)m->wide, (long long)m->hidden);
+        return pln_call_fail(
+            c, err, PLN_E_RUN,
+            "%lld tokens, %lld of %lld experts of %lld x %lld: the inputs do "
+            "not fit",
+            (long long)m->tokens, (long long)at->k, (long long)m->experts,
+            (long long)m->wide, (long long)m->hidden);
     m->n[PLN_MOE_FC1] = m->wide;
     m->n[PLN_MOE_FC2] = m->k[PLN_MOE_FC1] = m->k[PLN_MOE_FC3] = m->hidden;
     m->n[PLN_MOE_FC3] = m->k[PLN_MOE_FC2] = m->inter;
@@ -135,7 +137,8 @@ static void route_mix(const pln_moe *m, const float *p, const float *mix, bool *
         share[best] = mix[best];
         sum += mix[best];
     }
-    for (int64_t e = 0; m->at->normalize_routing_weights && sum != 0 && e < m->experts; e++)
+    for (int64_t e = 0; m->at->normalize_routing_weights && sum != 0 && e < m->experts;
+         e++)
         share[e] = (float)(share[e] / sum);
 }
 

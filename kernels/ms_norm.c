@@ -1,6 +1,6 @@
 /* Normalized sums of com.microsoft: SkipLayerNormalization,
- * SkipSimplifiedLayerNormalization, EmbedLayerNormalization, QEmbedLayerNormalization; the
- * first two in domain planish, too.
+ * SkipSimplifiedLayerNormalization, EmbedLayerNormalization, QEmbedLayerNormalization;
+ * the first two in domain planish, too.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/move.h"
 #include "kernels/norm.h"

@@ -10,10 +10,11 @@
 
 #include <string.h>
 
-#define BITS(field, index)                                                                \
-    {                                                                                     \
-        .name = field, .type = PLN_ATTR_INT, .offset = offsetof(pln_moe_attrs, fc_bits) + \
-                                                       (index) * sizeof(int64_t)          \
+#define BITS(field, index)                                                       \
+    {                                                                            \
+        .name = field, .type = PLN_ATTR_INT, .offset = offsetof(pln_moe_attrs,   \
+                                                                fc_bits) +       \
+                                                       (index) * sizeof(int64_t) \
     }
 static const pln_attr_spec qmoe_spec[] = {
     PLN_MOE_ATTRS(pln_moe_attrs),
@@ -77,7 +78,8 @@ static bool fits(const pln_tensor *t, int64_t a, int64_t b, int64_t c)
     return t->rank == 3 && t->dims[0] == a && t->dims[1] == b && t->dims[2] == c;
 }
 
-/* Zero points: [experts][n][bytes of a row's blocks], or along n where a row is a block. */
+/* Zero points: [experts][n][bytes of a row's blocks], or along n where a row is a
+ * block. */
 static pln_status find_zeros(const pln_moe *m, packed *q, int fc, pln_error *err)
 {
     const uint32_t i = FC1_ZEROS + (uint32_t)fc;
@@ -91,9 +93,10 @@ static pln_status find_zeros(const pln_moe *m, packed *q, int fc, pln_error *err
         w->zeros_across ? (w->n * w->bits + 7) / 8 : w->n * w->zero_bytes;
     w->zeros = PLN_DATA(const uint8_t, t);
     if (pln_tensor_size(t) != m->experts * q->zero_bytes[fc])
-        return pln_call_fail(m->c, err, PLN_E_RUN,
-                             "zero points (input %u) do not fit to %lld rows of %lld blocks", i,
-                             (long long)w->n, (long long)w->blocks);
+        return pln_call_fail(
+            m->c, err, PLN_E_RUN,
+            "zero points (input %u) do not fit to %lld rows of %lld blocks", i,
+            (long long)w->n, (long long)w->blocks);
     return PLN_OK;
 }
 
@@ -117,11 +120,11 @@ static pln_status find_matrix(const pln_moe *m, packed *q, int fc, pln_error *er
                       .row_bytes = (k * bits + 7) / 8,
                       .data = PLN_DATA(const uint8_t, c->in[m->w[fc]]) };
     if (!fits(c->in[m->w[fc]], m->experts, w->n, w->row_bytes))
-        return pln_call_fail(c, err, PLN_E_RUN,
-                             "weights (input %u) are not %lld experts of %lld rows of %lld "
-                             "bytes",
-                             m->w[fc], (long long)m->experts, (long long)w->n,
-                             (long long)w->row_bytes);
+        return pln_call_fail(
+            c, err, PLN_E_RUN,
+            "weights (input %u) are not %lld experts of %lld rows of %lld "
+            "bytes",
+            m->w[fc], (long long)m->experts, (long long)w->n, (long long)w->row_bytes);
     if (!pln_call_has(c, m->w[fc] + 1) ||
         pln_tensor_size(c->in[m->w[fc] + 1]) != m->experts * w->n * w->blocks)
         return pln_call_fail(c, err, PLN_E_RUN,
@@ -134,15 +137,15 @@ static pln_status check_kind(const pln_call *c, pln_error *err)
 {
     const pln_moe_attrs *at = c->attrs;
     if (strcmp(at->quant_type, "int") != 0)
-        return pln_call_fail(c, err, PLN_E_UNSUPPORTED, "quant_type '%s' can't be run: int can",
-                             at->quant_type);
+        return pln_call_fail(c, err, PLN_E_UNSUPPORTED,
+                             "quant_type '%s' can't be run: int can", at->quant_type);
     if (at->weights_prepacked == 1)
         return pln_call_fail(c, err, PLN_E_UNSUPPORTED,
                              "weights packed for another device (weights_prepacked 1)");
     for (uint32_t i = FC1_GLOBAL; i < FC1_GLOBAL + 6; i++)
         if (pln_call_has(c, i))
-            return pln_call_fail(c, err, PLN_E_RUN, "input %u does not belong to quant_type int",
-                                 i);
+            return pln_call_fail(c, err, PLN_E_RUN,
+                                 "input %u does not belong to quant_type int", i);
     return PLN_OK;
 }
 
@@ -151,7 +154,8 @@ static pln_status find_mix(pln_moe *m, pln_error *err)
     if (!pln_call_has(m->c, MIX))
         return PLN_OK;
     if (pln_tensor_size(m->c->in[MIX]) != m->tokens * m->experts)
-        return pln_call_fail(m->c, err, PLN_E_RUN, "router_weights do not fit to router_probs");
+        return pln_call_fail(m->c, err, PLN_E_RUN,
+                             "router_weights do not fit to router_probs");
     return pln_ms_input(m->c, MIX, &m->mix, err);
 }
 
@@ -199,9 +203,11 @@ const pln_op_desc pln_ops_ms_qmoe[] = {
       .since = 1,
       .in = { 6, 21 },
       .out = { 1, 1 },
-      .types = "T:float,float16,bfloat16;S:float,float16,bfloat16,float8e8m0,float8e4m3fn;"
+      .types = "T:float,float16,bfloat16;"
+               "S:float,float16,bfloat16,float8e8m0,float8e4m3fn;"
                "W:uint8,float8e4m3fn",
-      .sig = "T,T,W,S?,T?,W,S?,T?,W?,S?,T?,W?,W?,W?,T?,float?,float?,float?,float?,S?,S?->T",
+      .sig = "T,T,W,S?,T?,W,S?,T?,W?,S?,T?,W?,W?,W?,T?,"
+             "float?,float?,float?,float?,S?,S?->T",
       .attrs = qmoe_spec,
       .attrs_size = sizeof(pln_moe_attrs),
       .infer = pln_infer_same,

@@ -39,7 +39,8 @@ static float zero_at(const pln_nbits *w, int64_t row, int64_t b)
     return (float)bits_at(w->zeros + row * w->zero_bytes, w->bits, b);
 }
 
-/* Elements [k0, k1), all of block b, whose bits fill bytes: 8 bits, or 2 from a byte on. */
+/* Elements [k0, k1), all of block b, whose bits fill bytes: 8 bits, or 2 from a byte
+ * on. */
 static void whole_values(const pln_nbits *w, const uint8_t *q, float scale, float zero,
                          int64_t k0, int64_t k1, float *out)
 {
@@ -60,7 +61,8 @@ static void whole_values(const pln_nbits *w, const uint8_t *q, float scale, floa
 
 /* The same as pln_nbits_values() where weights are bytes or pairs of bits: a block at a
  * time. */
-static bool block_values(const pln_nbits *w, int64_t row, int64_t k0, int64_t k1, float *out)
+static bool block_values(const pln_nbits *w, int64_t row, int64_t k0, int64_t k1,
+                         float *out)
 {
     const bool bytes = w->bits == 8 && !w->float_zeros;
     const bool pairs = w->bits == 2 && w->block % 4 == 0 && k0 % 4 == 0 && k1 % 4 == 0;
@@ -68,7 +70,8 @@ static bool block_values(const pln_nbits *w, int64_t row, int64_t k0, int64_t k1
         return false;
     const uint8_t *q = w->data + row * w->row_bytes;
     for (int64_t i = k0; i < k1;) {
-        const int64_t b = i / w->block, end = (b + 1) * w->block < k1 ? (b + 1) * w->block : k1;
+        const int64_t b = i / w->block,
+                      end = (b + 1) * w->block < k1 ? (b + 1) * w->block : k1;
         whole_values(w, q, w->scales[row * w->blocks + b], zero_at(w, row, b), i, end,
                      out + (i - k0));
         i = end;

@@ -328,14 +328,16 @@ static pln_status batch_each_ref(pln_call *c, pln_error *err)
     const pln_axis a = pln_axis_of(x, x->rank ? 1 : 0, x->rank);
     for (uint32_t i = 1; i < 5; i++)
         if (pln_tensor_size(c->in[i]) != a.n)
-            return pln_call_fail(c, err, PLN_E_RUN, "input %u has %lld elements, not %lld", i,
+            return pln_call_fail(c, err, PLN_E_RUN,
+                                 "input %u has %lld elements, not %lld", i,
                                  (long long)pln_tensor_size(c->in[i]), (long long)a.n);
     double *v = pln_norm_scratch(c, a.n, 5, err);
     if (!v)
         return PLN_E_NOMEM;
     for (uint32_t i = 1; i < 5; i++)
         pln_block_load(PLN_DT_F64, v + i * a.n, c->in[i], 0, 1, a.n);
-    const double *scale = v + a.n, *bias = scale + a.n, *mean = bias + a.n, *var = mean + a.n;
+    const double *scale = v + a.n, *bias = scale + a.n, *mean = bias + a.n,
+                 *var = mean + a.n;
     for (int64_t o = 0; o < a.outer; o++) {
         pln_block_load(PLN_DT_F64, v, x, o * a.n, 1, a.n);
         for (int64_t i = 0; i < a.n; i++)

@@ -299,8 +299,8 @@ static pln_status mvn_run(pln_call *c, pln_error *err)
             else if (pass == 1)
                 var[s] += (double)f->sum_square(v, len, (float)mean[s]) / count;
             else
-                f->normalize(PLN_DATA(float, c->out[0]) + i, v, NULL, NULL, (float)mean[s],
-                             (float)(1 / (sqrt(var[s]) + 1e-9)), len);
+                f->normalize(PLN_DATA(float, c->out[0]) + i, v, NULL, NULL,
+                             (float)mean[s], (float)(1 / (sqrt(var[s]) + 1e-9)), len);
         }
     return PLN_OK;
 }

@@ -212,8 +212,8 @@ static pln_status prepare_group(pln_prep *p, pln_error *err)
     const int64_t channels = p->in[0]->rank > 1 ? p->in[0]->dims[1] : -1;
     const int64_t n = pln_tensor_size(p->in[1]), groups = at->num_groups;
     p->layout_in[0] = PLN_LAYOUT_PLAIN;
-    if (channels < 1 || groups < 1 || channels % groups || pln_tensor_size(p->in[2]) != n ||
-        (n != channels && n != groups))
+    if (channels < 1 || groups < 1 || channels % groups ||
+        pln_tensor_size(p->in[2]) != n || (n != channels && n != groups))
         return PLN_E_UNSUPPORTED;
     return prepare_channels(p, err);
 }

@@ -269,7 +269,8 @@ static void max_positions(pln_call *c, const pool_geo *g)
                       .column_major = a->storage_order == 1,
                       .y_channels_last = y->layout == PLN_LAYOUT_CHANNELS_LAST };
     if (pln_tensor_size(y) > 0)
-        pln_parallel_for(c->n_threads, g->n * g->c * (g->out_pixels / g->ax[g->s - 1].out), 16,
+        pln_parallel_for(c->n_threads,
+                         g->n * g->c * (g->out_pixels / g->ax[g->s - 1].out), 16,
                          pool_loops()->positions[x->dtype], &job);
 }
 
@@ -408,13 +409,15 @@ static pln_status pool_prepare(pln_prep *p, pln_error *err)
 }
 
 static const pln_impl max_cpu = { "max_pool", pool_prepare, pool_max_run, NULL };
-static const pln_impl average_cpu = { "average_pool", pool_prepare, pool_average_run, NULL };
+static const pln_impl average_cpu = { "average_pool", pool_prepare, pool_average_run,
+                                      NULL };
 static const pln_impl lp_cpu = { "lp_pool", pool_prepare, lp_run, NULL };
-static const pln_impl global_max_cpu = { "global_max_pool", pool_prepare, pool_global_max_run,
-                                         NULL };
+static const pln_impl global_max_cpu = { "global_max_pool", pool_prepare,
+                                         pool_global_max_run, NULL };
 static const pln_impl global_average_cpu = { "global_average_pool", pool_prepare,
                                              pool_global_average_run, NULL };
-static const pln_impl global_lp_cpu = { "global_lp_pool", pool_prepare, global_lp_run, NULL };
+static const pln_impl global_lp_cpu = { "global_lp_pool", pool_prepare, global_lp_run,
+                                        NULL };
 
 #define ROW                                                       \
     .domain = "", .in = { 1, 1 }, .traits = PLN_OP_CHANNELS_LAST, \
@@ -424,16 +427,20 @@ static const pln_impl global_lp_cpu = { "global_lp_pool", pool_prepare, global_l
 const pln_op_desc pln_ops_pool[] = {
     { ROW, .name = "MaxPool", .since = 22, .out = { 1, 2 },
       .types = "T:float16,bfloat16,float,double,int8,uint8", .sig = "T->T,int64?",
-      .attrs = max_spec, .infer = pool_infer, .ref = pool_max_run, .cpu = &max_cpu, .cost = pool_cost,
+      .attrs = max_spec, .infer = pool_infer, .ref = pool_max_run, .cpu = &max_cpu,
+      .cost = pool_cost,
       .versions = max_versions },
     { ROW, FLOATS, .name = "AveragePool", .since = 22, .out = { 1, 1 },
-      .attrs = average_spec, .infer = pool_infer, .ref = pool_average_run, .cpu = &average_cpu, .cost = pool_cost,
+      .attrs = average_spec, .infer = pool_infer, .ref = pool_average_run,
+      .cpu = &average_cpu, .cost = pool_cost,
       .versions = average_versions },
     { ROW, FLOATS, .name = "LpPool", .since = 22, .out = { 1, 1 }, .attrs = lp_spec,
-      .check = lp_check, .infer = pool_infer, .ref = lp_run, .cpu = &lp_cpu, .cost = pool_cost,
+      .check = lp_check, .infer = pool_infer, .ref = lp_run, .cpu = &lp_cpu,
+      .cost = pool_cost,
       .versions = lp_versions },
     { ROW, FLOATS, .name = "GlobalAveragePool", .since = 22, .out = { 1, 1 },
-      .infer = pool_global_infer, .ref = pool_global_average_run, .cpu = &global_average_cpu },
+      .infer = pool_global_infer, .ref = pool_global_average_run,
+      .cpu = &global_average_cpu },
     { ROW, FLOATS, .name = "GlobalMaxPool", .since = 22, .out = { 1, 1 },
       .infer = pool_global_infer, .ref = pool_global_max_run, .cpu = &global_max_cpu },
     { ROW, FLOATS, .name = "GlobalLpPool", .since = 22, .out = { 1, 1 },

@@ -46,7 +46,8 @@ bool pool_axis_attrs(const pool_attrs *a, int s, int i, pool_axis *ax);
 /* Output size (and the pads of SAME) for a known input size; false: no window fits. */
 bool pool_axis_size(const pool_attrs *a, pool_axis *ax);
 
-/* What the rows of the standard have, for relatives whose attributes begin with pool_attrs. */
+/* What the rows of the standard have, for relatives whose attributes begin with
+ * pool_attrs. */
 pln_status pool_infer(pln_infer *inf, pln_error *err);
 pln_status pool_global_infer(pln_infer *inf, pln_error *err);
 pln_status pool_max_run(pln_call *c, pln_error *err);

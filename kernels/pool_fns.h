@@ -1,6 +1,6 @@
 /* The loops of pooling by kind and element type: plain C that the compiler vectorizes,
- * compiled once for each instruction set. All sets give the same results but for the order
- * of a long row's sum.
+ * compiled once for each instruction set. All sets give the same results but for the
+ * order of a long row's sum.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLN_KERNELS_POOL_FNS_H
 #define PLN_KERNELS_POOL_FNS_H
@@ -31,7 +31,8 @@ typedef struct pool_index_job {
 
 typedef struct pool_table {
     pool_fns fns[POOL_KINDS][PLN_DT_COUNT];
-    /* Ranges of a pool_index_job: output rows of all planes. Where the largest values lie. */
+    /* Ranges of a pool_index_job: output rows of all planes. Where the largest values
+       lie. */
     pln_range_fn positions[PLN_DT_COUNT];
 } pool_table;
 
@@ -41,8 +42,8 @@ extern const pool_table pool_avx2, pool_avx512;
 #endif
 
 /* The taps [lo, hi) of window o of an axis that lie inside, or in the padding too. */
-static inline void pool_reached(const pool_axis *ax, int64_t o, bool include_pad, int64_t *lo,
-                                int64_t *hi)
+static inline void pool_reached(const pool_axis *ax, int64_t o, bool include_pad,
+                                int64_t *lo, int64_t *hi)
 {
     const int64_t start = o * ax->stride - ax->before;
     const int64_t end = include_pad ? ax->in + ax->after : ax->in;
@@ -120,12 +121,13 @@ static inline bool pool_row_next(const pool_geo *g, int64_t *o)
 /* Windows of a row side by side: the columns that they cover, and those of the input. */
 typedef struct pool_span {
     int64_t from, n;           /* windows */
-    int64_t width;             /* columns from the first window's first to the last one's last */
+    int64_t width; /* columns from the first window's first to the last one's last */
     int64_t first, cols, skip; /* input columns among them, behind `skip` outside */
-    int64_t lo, hi;            /* windows [lo, hi) lie inside, and count all their columns */
+    int64_t lo, hi; /* windows [lo, hi) lie inside, and count all their columns */
 } pool_span;
 
-static inline void pool_span_of(pool_span *s, const pool_axis *ax, int64_t from, int64_t to)
+static inline void pool_span_of(pool_span *s, const pool_axis *ax, int64_t from,
+                                int64_t to)
 {
     const int64_t start = from * ax->stride - ax->before, reach = pool_reach(ax);
     s->from = from;
@@ -135,7 +137,8 @@ static inline void pool_span_of(pool_span *s, const pool_axis *ax, int64_t from,
     const int64_t end = start + s->width > ax->in ? ax->in : start + s->width;
     s->cols = end > s->first ? end - s->first : 0;
     s->skip = s->cols ? s->first - start : 0;
-    const int64_t hi = ax->in - start < reach ? 0 : (ax->in - start - reach) / ax->stride + 1;
+    const int64_t hi =
+        ax->in - start < reach ? 0 : (ax->in - start - reach) / ax->stride + 1;
     s->hi = hi > s->n ? s->n : hi;
     s->lo = start < 0 ? (-start + ax->stride - 1) / ax->stride : 0;
     s->lo = s->lo < s->hi ? s->lo : s->hi;

@@ -61,9 +61,10 @@ static void NAME(direct)(const ELEM *x, ELEM *y, const pool_geo *g, const int64_
     }
 }
 
-/* t[i] = the elements i of up to three rows combined, with those before unless `first`. */
-static inline void NAME(columns)(ACC *restrict t, const ELEM *const *row, int n_rows, bool first,
-                                 int64_t n, const pool_geo *g)
+/* t[i] = the elements i of up to three rows combined, with those before unless
+ * `first`. */
+static inline void NAME(columns)(ACC *restrict t, const ELEM *const *row, int n_rows,
+                                 bool first, int64_t n, const pool_geo *g)
 {
     (void)g;
     const ELEM *p = row[0], *q = row[1], *r = row[2];
@@ -84,8 +85,8 @@ static inline void NAME(columns)(ACC *restrict t, const ELEM *const *row, int n_
     }
 }
 
-/* acc[i] = t[i step] joined with the k - 1 that follow it `dil` apart. Called with constants,
- * for which the compiler vectorizes it. */
+/* acc[i] = t[i step] joined with the k - 1 that follow it `dil` apart. Called with
+ * constants, for which the compiler vectorizes it. */
 static inline __attribute__((always_inline)) void
 NAME(join)(ACC *restrict acc, const ACC *restrict t, int64_t k, int64_t step, int64_t dil,
            int64_t n)
@@ -122,8 +123,8 @@ static void NAME(windows)(ACC *restrict acc, const ACC *restrict t, const pool_a
 }
 
 /* Windows [from, to) of the span: their divisors differ at the borders. */
-static void NAME(border)(ELEM *y, const ACC *acc, int64_t from, int64_t to, const pool_span *s,
-                         int64_t rows, const pool_geo *g)
+static void NAME(border)(ELEM *y, const ACC *acc, int64_t from, int64_t to,
+                         const pool_span *s, int64_t rows, const pool_geo *g)
 {
     const pool_axis *ax = &g->ax[g->s - 1];
     for (int64_t i = from; i < to; i++) {
@@ -134,8 +135,8 @@ static void NAME(border)(ELEM *y, const ACC *acc, int64_t from, int64_t to, cons
 
 /* Columns of all rows of the windows are combined first, then the windows slide over
  * them. tmp[0] is the first column of the first window; those outside are neutral. */
-static void NAME(slide)(const ELEM *x, ELEM *y, ACC *tmp, const pool_geo *g, const int64_t *o,
-                        const pool_span *s)
+static void NAME(slide)(const ELEM *x, ELEM *y, ACC *tmp, const pool_geo *g,
+                        const int64_t *o, const pool_span *s)
 {
     ACC acc[TMP];
     const ELEM *row[3] = { x, x, x };

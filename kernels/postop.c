@@ -44,8 +44,9 @@ pln_status pln_postops_parse(const pln_node *n, const pln_postop_attrs *attrs,
     *out = (pln_postop_list){ .n = 0 };
     const size_t count = attrs->post.n;
     if (attrs->post_alpha.n != count || attrs->post_beta.n != count)
-        return pln_fail(err, PLN_E_FORMAT, "%s: %zu post-ops with %zu alphas and %zu betas",
-                        where, count, attrs->post_alpha.n, attrs->post_beta.n);
+        return pln_fail(err, PLN_E_FORMAT,
+                        "%s: %zu post-ops with %zu alphas and %zu betas", where, count,
+                        attrs->post_alpha.n, attrs->post_beta.n);
     if (count > PLN_POSTOPS_MAX)
         return pln_fail(err, PLN_E_LIMIT, "%s: %zu post-ops, at most %d are taken", where,
                         count, PLN_POSTOPS_MAX);
@@ -61,8 +62,8 @@ pln_status pln_postops_parse(const pln_node *n, const pln_postop_attrs *attrs,
         if (!pln_postop_is_binary(p->kind))
             continue;
         if ((uint32_t)operand >= n->n_in || !n->in[operand])
-            return pln_fail(err, PLN_E_FORMAT, "%s: post-op '%s' has no operand %d", where,
-                            attrs->post.v[i], operand);
+            return pln_fail(err, PLN_E_FORMAT, "%s: post-op '%s' has no operand %d",
+                            where, attrs->post.v[i], operand);
         p->operand = operand++;
     }
     out->n = (int)count;
@@ -95,7 +96,8 @@ float pln_postop_apply(const pln_postop *op, float x, float y)
     case PLN_POST_TANH: return tanhf(x);
     case PLN_POST_GELU: return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
     case PLN_POST_GELU_TANH:
-        return 0.5f * x * (1.0f + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
+        return 0.5f * x *
+               (1.0f + tanhf(0.79788456080286536f * (x + 0.044715f * x * x * x)));
     case PLN_POST_SWISH: return x * sigmoid(a * x);
     case PLN_POST_HARD_SIGMOID: return clip01(a * x + b);
     case PLN_POST_HARD_SWISH: return x * clip01(a * x + b);
@@ -162,8 +164,8 @@ static bool set_steps(pass *p, const pln_tensor *o)
     return true;
 }
 
-pln_status pln_postops_apply(const pln_call *c, const pln_postop_list *list, pln_tensor *out,
-                             pln_error *err)
+pln_status pln_postops_apply(const pln_call *c, const pln_postop_list *list,
+                             pln_tensor *out, pln_error *err)
 {
     const int64_t n = pln_tensor_size(out);
     for (int i = 0; n && i < list->n; i++) {

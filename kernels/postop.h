@@ -1,13 +1,13 @@
 /* What a fused product does to its result before it is stored.
  *
  * planish.FusedMatMul(A, B, bias?, operand...), planish.FusedGemm(A, B, C?, operand...),
- * planish.FusedConv(X, W, B?, operand...) and planish.FusedConvTranspose likewise carry, beside
- * the attributes of the standard operator, three lists of equal length:
+ * planish.FusedConv(X, W, B?, operand...) and planish.FusedConvTranspose likewise carry,
+ * beside the attributes of the standard operator, three lists of equal length:
  *     post        strings: names of the table below
  *     post_alpha  floats
  *     post_beta   floats
- * Post-ops apply in order to the product with its bias; each binary one takes the next operand
- * input, which broadcasts to the output without growing it.
+ * Post-ops apply in order to the product with its bias; each binary one takes the next
+ * operand input, which broadcasts to the output without growing it.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLN_KERNELS_POSTOP_H
 #define PLN_KERNELS_POSTOP_H
@@ -70,11 +70,12 @@ typedef struct pln_postop_attrs {
 } pln_postop_attrs;
 
 /* Their specs; `field` is the pln_postop_attrs in the op's struct. */
-#define PLN_A_POSTOPS(st, field)                                                            \
-    { .name = "post", .type = PLN_ATTR_STRINGS, .offset = offsetof(st, field.post) },       \
-    { .name = "post_alpha", .type = PLN_ATTR_FLOATS,                                        \
-      .offset = offsetof(st, field.post_alpha) },                                           \
-    { .name = "post_beta", .type = PLN_ATTR_FLOATS, .offset = offsetof(st, field.post_beta) }
+#define PLN_A_POSTOPS(st, field)                                                      \
+    { .name = "post", .type = PLN_ATTR_STRINGS, .offset = offsetof(st, field.post) }, \
+    { .name = "post_alpha", .type = PLN_ATTR_FLOATS,                                  \
+      .offset = offsetof(st, field.post_alpha) },                                     \
+    { .name = "post_beta", .type = PLN_ATTR_FLOATS,                                   \
+      .offset = offsetof(st, field.post_beta) }
 
 /* first_operand: index of the first operand input (3 for the ops above). Fails with
  * PLN_E_FORMAT on unknown names, uneven lists or missing operands. */

@@ -3,7 +3,8 @@
 #include "kernels/product.h"
 #include "src/util/size.h"
 
-/* The matrix that an operand is: rank 1 gains a dimension of 1, before (A) or after (B). */
+/* The matrix that an operand is: rank 1 gains a dimension of 1, before (A) or after
+ * (B). */
 typedef struct matrix {
     int nb;
     int64_t rows, cols, rs, cs;

@@ -21,12 +21,13 @@ typedef struct pln_mm {
     int64_t c_rs, c_cs; /* of the addend; 0 where it broadcasts */
 } pln_mm;
 
-/* From the shapes of A and B as NumPy's matmul sees them (rank 1 allowed), transposed in their
- * last two dimensions if asked. false: they don't fit. alpha and beta become 1. */
+/* From the shapes of A and B as NumPy's matmul sees them (rank 1 allowed), transposed in
+ * their last two dimensions if asked. false: they don't fit. alpha and beta become 1. */
 bool pln_mm_set(pln_mm *g, const pln_tensor *a, const pln_tensor *b, bool ta, bool tb);
 /* Where matrix `i` of the result's batch starts in A and in B. */
 void pln_mm_offsets(const pln_mm *g, int64_t i, int64_t *a, int64_t *b);
-/* The addend of a Gemm, or the bias of a product: broadcasts to the last two dimensions. */
+/* The addend of a Gemm, or the bias of a product: broadcasts to the last two
+ * dimensions. */
 bool pln_mm_set_addend(pln_mm *g, const pln_tensor *c);
 
 /* y = alpha A x B + beta c (c may be NULL) for any type that MatMul has. */

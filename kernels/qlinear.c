@@ -120,14 +120,16 @@ static int64_t row_index(const pln_tensor *t, int64_t r)
     return n > 0 ? r % n : 0;
 }
 
-static void requant_rows(const requant *q, const int32_t *acc, pln_tensor *y, int64_t all_rows)
+static void requant_rows(const requant *q, const int32_t *acc, pln_tensor *y,
+                         int64_t all_rows)
 {
     uint8_t *out = y->data;
     const int flip = pln_byte_flip((pln_dtype)y->dtype);
     for (int64_t r = 0; r < all_rows; r++) {
         const float as = scale_at(q->a_scale, row_index(q->a_scale, r));
         const float ys = scale_at(q->y_scale, row_index(q->y_scale, r));
-        const int32_t zero = (int32_t)pln_tensor_get_i64(q->y_zero, row_index(q->y_zero, r));
+        const int32_t zero =
+            (int32_t)pln_tensor_get_i64(q->y_zero, row_index(q->y_zero, r));
         for (int64_t j = 0; j < q->cols; j++) {
             const float s = as * scale_at(q->b_scale, j) / ys;
             const int64_t i = r * q->cols + j;
@@ -153,8 +155,10 @@ static void float8_rows(const requant *q, const pln_mm *g, const pln_call *c)
         for (int64_t j = 0; j < g->n; j++) {
             double sum = 0;
             for (int64_t k = 0; k < g->k; k++)
-                sum += (double)(pln_f8_to_f32(da, a[ao + r % g->m * g->a_rs + k * g->a_cs]) - az) *
-                       (double)(pln_f8_to_f32(db, b[bo + k * g->b_rs + j * g->b_cs]) - bz);
+                sum +=
+                    (double)(pln_f8_to_f32(da, a[ao + r % g->m * g->a_rs + k * g->a_cs]) -
+                             az) *
+                    (double)(pln_f8_to_f32(db, b[bo + k * g->b_rs + j * g->b_cs]) - bz);
             const float s = as * scale_at(q->b_scale, j) / ys;
             y[r * g->n + j] = pln_f32_to_f8((pln_dtype)c->out[0]->dtype,
                                             (float)sum * s + yz, true);
@@ -219,7 +223,8 @@ static pln_status qconv_ref(pln_call *c, pln_error *err)
     if ((bias && pln_tensor_size(bias) != g.m) || !one_or(c->in[4], g.m) ||
         pln_tensor_size(c->in[1]) != 1 || pln_tensor_size(c->in[6]) != 1 ||
         pln_tensor_size(c->in[7]) != 1)
-        return pln_call_fail(c, err, PLN_E_RUN, "a scale, zero point or bias has a wrong size");
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "a scale, zero point or bias has a wrong size");
     const int64_t n = pln_tensor_size(c->out[0]);
     if (n == 0)
         return PLN_OK;
@@ -232,7 +237,8 @@ static pln_status qconv_ref(pln_call *c, pln_error *err)
     const int32_t zero = (int32_t)pln_tensor_get_i64(c->in[7], 0);
     for (int64_t p = 0; p < g.n * g.m; p++) {
         const int64_t m = p % g.m;
-        const float s = scale_at(c->in[1], 0) * scale_at(c->in[4], m) / scale_at(c->in[6], 0);
+        const float s =
+            scale_at(c->in[1], 0) * scale_at(c->in[4], m) / scale_at(c->in[6], 0);
         for (int64_t i = p * g.out_size; i < (p + 1) * g.out_size; i++) {
             const uint32_t v = (uint32_t)acc[i] + (b ? (uint32_t)b[m] : 0);
             y[i] = pln_quantize_byte((float)(int32_t)v * s, 1.0f, zero, flip);
@@ -265,7 +271,8 @@ static pln_status ms_conv_infer(pln_infer *inf, pln_error *err)
 
 static pln_status ms_conv_ref(pln_call *c, pln_error *err)
 {
-    return channels_last(c->attrs) ? pln_nhwc_run(c, 1, qconv_ref, err) : qconv_ref(c, err);
+    return channels_last(c->attrs) ? pln_nhwc_run(c, 1, qconv_ref, err)
+                                   : qconv_ref(c, err);
 }
 
 static pln_status ms_conv_prepare(pln_prep *p, pln_error *err)
@@ -307,12 +314,14 @@ const pln_op_desc pln_ops_qlinear[] = {
       .cpu = &pln_impl_int_matmul, .cost = pln_int_mm_cost },
     { .name = "QLinearConv", .domain = "", .since = 10, .in = { 8, 9 }, .out = { 1, 1 },
       .types = "T1:" BYTES ";T2:" BYTES ";T3:" BYTES,
-      .sig = "T1,float,T1,T2,float,T2,float,T3,int32?->T3", CONV_ATTRS, .infer = qconv_infer,
+      .sig = "T1,float,T1,T2,float,T2,float,T3,int32?->T3", CONV_ATTRS,
+      .infer = qconv_infer,
       .ref = qconv_ref, .cpu = &pln_impl_int_conv, .cost = qconv_cost },
     { .name = "QLinearConv", .domain = "com.microsoft", .since = 1, .in = { 8, 9 },
       .out = { 1, 1 }, .types = "T1:" BYTES ";T2:" BYTES ";T3:" BYTES,
       .sig = "T1,float,T1,T2,float,T2,float,T3,int32?->T3", .attrs = ms_conv_spec,
-      .attrs_size = sizeof(ms_conv_attrs), .check = pln_conv_check, .infer = ms_conv_infer,
+      .attrs_size = sizeof(ms_conv_attrs), .check = pln_conv_check,
+      .infer = ms_conv_infer,
       .ref = ms_conv_ref, .cpu = &ms_conv_cpu, .cost = qconv_cost },
     { .name = NULL },
 };

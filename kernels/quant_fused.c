@@ -8,28 +8,34 @@
 #include <string.h>
 
 const pln_q_inputs pln_q_inputs_static = { .a = 0, .b = 1, .a_scale = 2, .a_zero = 3,
-                                           .b_scale = 4, .b_zero = 5, .bias = 6, .y_scale = 7,
+                                           .b_scale = 4, .b_zero = 5, .bias = 6,
+                                           .y_scale = 7,
                                            .y_zero = 8, .operands = 9 };
 const pln_q_inputs pln_q_inputs_dynamic = { .a = 0, .b = 1, .a_scale = PLN_Q_NONE,
-                                            .a_zero = PLN_Q_NONE, .b_scale = 2, .b_zero = 3,
+                                            .a_zero = PLN_Q_NONE, .b_scale = 2,
+                                            .b_zero = 3,
                                             .bias = 4, .y_scale = PLN_Q_NONE,
                                             .y_zero = PLN_Q_NONE, .operands = 5,
                                             .dynamic = true };
 static const pln_q_inputs integer = { .a = 0, .b = 1, .a_scale = PLN_Q_NONE, .a_zero = 2,
-                                      .b_scale = PLN_Q_NONE, .b_zero = 3, .bias = PLN_Q_NONE,
+                                      .b_scale = PLN_Q_NONE, .b_zero = 3,
+                                      .bias = PLN_Q_NONE,
                                       .y_scale = PLN_Q_NONE, .y_zero = PLN_Q_NONE,
                                       .operands = PLN_Q_NONE, .sums = true };
 const pln_q_inputs pln_q_inputs_qlinear = { .a = 0, .a_scale = 1, .a_zero = 2, .b = 3,
                                             .b_scale = 4, .b_zero = 5, .y_scale = 6,
-                                            .y_zero = 7, .bias = 8, .operands = PLN_Q_NONE,
+                                            .y_zero = 7, .bias = 8,
+                                            .operands = PLN_Q_NONE,
                                             .once = true };
 const pln_q_inputs pln_q_inputs_to_float = { .a = 0, .b = 1, .a_scale = 2, .b_scale = 3,
                                              .a_zero = 4, .b_zero = 5, .bias = 6,
                                              .y_scale = PLN_Q_NONE, .y_zero = PLN_Q_NONE,
                                              .operands = PLN_Q_NONE };
 const pln_q_inputs pln_q_inputs_gemm = { .a = 0, .a_scale = 1, .a_zero = 2, .b = 3,
-                                         .b_scale = 4, .b_zero = 5, .bias = 6, .y_scale = 7,
-                                         .y_zero = 8, .operands = PLN_Q_NONE, .once = true,
+                                         .b_scale = 4, .b_zero = 5, .bias = 6,
+                                         .y_scale = 7,
+                                         .y_zero = 8, .operands = PLN_Q_NONE,
+                                         .once = true,
                                          .has_alpha = true };
 
 static const struct {
@@ -130,8 +136,8 @@ static pln_status fail_size(const pln_call *c, uint32_t i, pln_error *err)
     return pln_call_fail(c, err, PLN_E_RUN, "input %u has a size that fits nothing", i);
 }
 
-pln_status pln_q_dequant(const pln_call *c, const pln_q_inputs *q, int64_t n, pln_dequant *out,
-                         pln_error *err)
+pln_status pln_q_dequant(const pln_call *c, const pln_q_inputs *q, int64_t n,
+                         pln_dequant *out, pln_error *err)
 {
     *out = (pln_dequant){ .a_scale = 1.0f };
     const pln_tensor *as = pln_q_get(c, q->a_scale), *bs = pln_q_get(c, q->b_scale);
@@ -158,7 +164,8 @@ pln_status pln_q_dequant(const pln_call *c, const pln_q_inputs *q, int64_t n, pl
     return PLN_OK;
 }
 
-pln_status pln_q_store(const pln_call *c, const pln_q_inputs *q, const float *f, pln_error *err)
+pln_status pln_q_store(const pln_call *c, const pln_q_inputs *q, const float *f,
+                       pln_error *err)
 {
     const pln_tensor *scale = pln_q_get(c, q->y_scale), *zero = pln_q_get(c, q->y_zero);
     if (pln_tensor_size(scale) != 1)
@@ -285,9 +292,10 @@ static pln_status qconv_ref(pln_call *c, pln_error *err)
     return finish(c, q, &list, sums, err);
 }
 
-#define BYTES "T1:uint8,int8;T2:uint8,int8;TB:int32,float;T3:uint8,int8;TY:float,uint8,int8"
-#define STATIC                                                                              \
-    .domain = "planish", .since = 1, .in = { 5, PLN_VARIADIC }, .out = { 1, 1 },            \
+#define BYTES \
+    "T1:uint8,int8;T2:uint8,int8;TB:int32,float;T3:uint8,int8;TY:float,uint8,int8"
+#define STATIC                                                                   \
+    .domain = "planish", .since = 1, .in = { 5, PLN_VARIADIC }, .out = { 1, 1 }, \
     .types = BYTES, .sig = "T1,T2,float,T1?,float,T2?,TB?,float?,T3?,float*->TY"
 
 const pln_op_desc pln_ops_quant_fused[] = {
@@ -295,11 +303,14 @@ const pln_op_desc pln_ops_quant_fused[] = {
       .check = check_mm, .infer = qmm_infer, .ref = qmm_ref, .cpu = &pln_impl_int_matmul,
       .cost = pln_int_mm_cost },
     { .name = "QConv", STATIC, .attrs = conv_spec, .attrs_size = sizeof(pln_conv_attrs),
-      .check = check_conv, .infer = qconv_infer, .ref = qconv_ref, .cpu = &pln_impl_int_conv, .cost = conv_cost },
-    { .name = "DynamicQuantMatMul", .domain = "planish", .since = 1, .in = { 3, PLN_VARIADIC },
+      .check = check_conv, .infer = qconv_infer, .ref = qconv_ref,
+      .cpu = &pln_impl_int_conv, .cost = conv_cost },
+    { .name = "DynamicQuantMatMul", .domain = "planish", .since = 1,
+      .in = { 3, PLN_VARIADIC },
       .out = { 1, 1 }, .types = "T2:uint8,int8;TB:int32,float",
       .sig = "float,T2,float,T2?,TB?,float*->float", .attrs = mm_spec,
-      .attrs_size = sizeof(pln_qmm_attrs), .check = check_mm, .infer = pln_dynamic_mm_infer,
+      .attrs_size = sizeof(pln_qmm_attrs), .check = check_mm,
+      .infer = pln_dynamic_mm_infer,
       .ref = pln_dynamic_mm_ref, .cpu = &pln_impl_int_matmul, .cost = pln_int_mm_cost },
     { .name = NULL },
 };

@@ -460,7 +460,8 @@ static const pln_version_change dequant_versions[] = {
     { 13, NULL, lower_13 }, { 21, NULL, lower_21 }, { 23, NULL, lower_dequant_23 }, { 0 }
 };
 
-#define QUANTIZED "int8,uint8,int16,uint16," PLN_TS_F8 ",uint4,int4,float4e2m1,uint2,int2," PLN_TS_F6
+#define QUANTIZED \
+    "int8,uint8,int16,uint16," PLN_TS_F8 ",uint4,int4,float4e2m1,uint2,int2," PLN_TS_F6
 
 const pln_op_desc pln_ops_quantize[] = {
     { .name = "QuantizeLinear",

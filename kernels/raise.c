@@ -110,7 +110,8 @@ pln_status pln_lower_constant(const pln_node *n, uint32_t slot, const pln_tensor
     return pln_tensor_materialize(v->cst, err);
 }
 
-/* The constant is an attribute now: if nothing else needs it, and no file had it, it goes. */
+/* The constant is an attribute now: if nothing else needs it, and no file had it, it
+ * goes. */
 static pln_status drop_input(pln_node *n, uint32_t slot, pln_error *err)
 {
     pln_value *v = n->in[slot];

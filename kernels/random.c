@@ -229,7 +229,8 @@ static pln_status multinomial_infer(pln_infer *inf, pln_error *err)
 
 /* ---- Dropout ----------------------------------------------------------------------- */
 
-/* Inputs and mask of Dropout and its relatives of com.microsoft; 0: it has no such input. */
+/* Inputs and mask of Dropout and its relatives of com.microsoft; 0: it has no such
+ * input. */
 typedef struct dropout_form {
     uint32_t ratio, training, bias, residual;
     bool bits; /* a bit of uint32 for each element instead of a bool */
@@ -237,7 +238,9 @@ typedef struct dropout_form {
 
 static const dropout_form dropout_plain = { .ratio = 1, .training = 2 };
 static const dropout_form dropout_bits = { .ratio = 1, .training = 2, .bits = true };
-static const dropout_form dropout_bias = { .bias = 1, .residual = 2, .ratio = 3, .training = 4 };
+static const dropout_form dropout_bias = {
+    .bias = 1, .residual = 2, .ratio = 3, .training = 4
+};
 static const dropout_form dropout_bias_bits = { .bias = 1, .residual = 2, .ratio = 3,
                                                 .training = 4, .bits = true };
 
@@ -266,7 +269,8 @@ static pln_status dropout_with(pln_call *c, const dropout_form *f, pln_error *er
 {
     const pln_tensor *x = c->in[0], *bias = dropout_input(c, f->bias);
     const pln_tensor *residual = dropout_input(c, f->residual);
-    const pln_tensor *train = dropout_input(c, f->training), *r = dropout_input(c, f->ratio);
+    const pln_tensor *train = dropout_input(c, f->training),
+                     *r = dropout_input(c, f->ratio);
     const bool training = train && pln_tensor_size(train) == 1 &&
                           PLN_DATA(const uint8_t, train)[0];
     const double ratio = !training ? 0
@@ -279,14 +283,16 @@ static pln_status dropout_with(pln_call *c, const dropout_form *f, pln_error *er
     if (n && ((bias && pln_tensor_size(bias) != n &&
                pln_tensor_size(bias) != x->dims[x->rank ? x->rank - 1 : 0]) ||
               (residual && pln_tensor_size(residual) != n)))
-        return pln_call_fail(c, err, PLN_E_RUN, "the bias or residual does not fit input 0");
+        return pln_call_fail(c, err, PLN_E_RUN,
+                             "the bias or residual does not fit input 0");
     if (mask)
         memset(mask->data, 0, (size_t)pln_tensor_size(mask) * (f->bits ? 4 : 1));
     if (ratio > 0)
         state = generator(c, &own);
     const bool same = !state && !bias && !residual;
     if (n && same && pln_call_wants(c, 0))
-        memmove(c->out[0]->data, x->data, (size_t)n * pln_dtype_size((pln_dtype)x->dtype));
+        memmove(c->out[0]->data, x->data,
+                (size_t)n * pln_dtype_size((pln_dtype)x->dtype));
     if (same && !mask)
         return PLN_OK;
     for (int64_t i = 0; i < n; i++) {
@@ -340,8 +346,8 @@ static pln_status dropout_bits_infer(pln_infer *inf, pln_error *err)
     pln_shape s = pln_infer_shape(inf, 1);
     s.dims[0] = pln_dim_unknown();
     if (pln_infer_rank(inf, 0) != PLN_RANK_UNKNOWN && s.rank > 0)
-        s.dims[0] = pln_dim_div_up(inf->syms, pln_shape_count(inf->syms, inf->in[0]->shape),
-                                   pln_dim_of(32));
+        s.dims[0] = pln_dim_div_up(
+            inf->syms, pln_shape_count(inf->syms, inf->in[0]->shape), pln_dim_of(32));
     pln_infer_set(inf, 1, PLN_DT_U32, s);
     return PLN_OK;
 }

@@ -38,7 +38,8 @@ typedef enum pln_reduce_end {
 
 /* By the loops of typed.h, for types that have them. */
 bool pln_reduce_typed_can(pln_dtype dt, pln_fold fold, pln_reduce_end end);
-pln_status pln_reduce_typed(pln_call *c, pln_fold fold, pln_reduce_end end, pln_error *err);
+pln_status pln_reduce_typed(pln_call *c, pln_fold fold, pln_reduce_end end,
+                            pln_error *err);
 pln_status pln_reduce_lse_f32(pln_call *c, pln_error *err);
 
 /* "sum" and its like. */

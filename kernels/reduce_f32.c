@@ -239,13 +239,14 @@ static pln_status prepare(pln_prep *p, bool can)
 }
 
 /* In float by the vector loops, other types by those of typed.h. */
-#define OP(name, start, row, add, join, end, fold, typed_end)                          \
-    static const fast_op op_##name = { start, row, add, join, end };                   \
-    static pln_status run_##name(pln_call *c, pln_error *err)                          \
-    {                                                                                  \
-        return c->in[0]->dtype == PLN_DT_F32 ? run(c, &op_##name, err)                 \
-                                             : pln_reduce_typed(c, fold, typed_end, err); \
-    }                                                                                  \
+#define OP(name, start, row, add, join, end, fold, typed_end)                       \
+    static const fast_op op_##name = { start, row, add, join, end };                \
+    static pln_status run_##name(pln_call *c, pln_error *err)                       \
+    {                                                                               \
+        return c->in[0]->dtype == PLN_DT_F32 ? run(c, &op_##name, err)              \
+                                             : pln_reduce_typed(c, fold, typed_end, \
+                                                                err);               \
+    }                                                                               \
     TYPED_IMPL(name, fold, typed_end)
 #define TYPED_IMPL(name, fold, end)                                                    \
     static pln_status prepare_##name(pln_prep *p, pln_error *err)                      \
@@ -266,7 +267,8 @@ OP(max, -INFINITY, row_max, add_max, add_max, NULL, PLN_FOLD_MAX, PLN_REDUCE_PLA
 OP(min, INFINITY, row_min, add_min, add_min, NULL, PLN_FOLD_MIN, PLN_REDUCE_PLAIN)
 OP(l1, 0, row_abs, add_abs, add_sum, NULL, PLN_FOLD_L1, PLN_REDUCE_PLAIN)
 OP(l2, 0, row_square, add_square, add_sum, end_sqrt, PLN_FOLD_SQUARE, PLN_REDUCE_SQRT)
-OP(sum_square, 0, row_square, add_square, add_sum, NULL, PLN_FOLD_SQUARE, PLN_REDUCE_PLAIN)
+OP(sum_square, 0, row_square, add_square, add_sum, NULL, PLN_FOLD_SQUARE,
+   PLN_REDUCE_PLAIN)
 TYPED(prod, PLN_FOLD_PROD, PLN_REDUCE_PLAIN)
 TYPED(log_sum, PLN_FOLD_SUM, PLN_REDUCE_LOG)
 
@@ -276,4 +278,5 @@ static pln_status lse_prepare(pln_prep *p, pln_error *err)
     return prepare(p, p->in[0]->dtype == PLN_DT_F32);
 }
 
-const pln_impl pln_reduce_lse_cpu = { "log_sum_exp", lse_prepare, pln_reduce_lse_f32, NULL };
+const pln_impl pln_reduce_lse_cpu = { "log_sum_exp", lse_prepare, pln_reduce_lse_f32,
+                                      NULL };

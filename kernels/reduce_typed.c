@@ -59,7 +59,8 @@ static void rows(void *arg, int64_t begin, int64_t end)
     const work *w = arg;
     const pln_reduction *r = w->r;
     const int inner = r->n_reduced - 1;
-    const int64_t len = r->reduced[inner], outer = r->n_each / len, size = (int64_t)w->size;
+    const int64_t len = r->reduced[inner], outer = r->n_each / len,
+                  size = (int64_t)w->size;
     for (int64_t i = begin; i < end; i++) {
         int64_t in, out;
         cell v;
@@ -77,7 +78,8 @@ static void columns(void *arg, int64_t begin, int64_t end)
     const work *w = arg;
     const pln_reduction *r = w->r;
     const int kept = r->n_kept - 1, inner = r->n_reduced - 1;
-    const int64_t len = r->reduced[inner], outer = r->n_each / len, size = (int64_t)w->size;
+    const int64_t len = r->reduced[inner], outer = r->n_each / len,
+                  size = (int64_t)w->size;
     for (int64_t b = begin; b < end; b++) {
         int64_t in, out;
         cell acc = w->start;
@@ -134,15 +136,22 @@ bool pln_reduce_typed_can(pln_dtype dt, pln_fold fold, pln_reduce_end end)
            (end == PLN_REDUCE_PLAIN || pln_dtype_is_float(dt));
 }
 
-pln_status pln_reduce_typed(pln_call *c, pln_fold fold, pln_reduce_end end, pln_error *err)
+pln_status pln_reduce_typed(pln_call *c, pln_fold fold, pln_reduce_end end,
+                            pln_error *err)
 {
     pln_reduction r;
     PLN_TRY(pln_reduction_of(c, &r, err));
     const pln_typed_fns *f = pln_typed();
     const pln_dtype dt = (pln_dtype)c->in[0]->dtype;
-    work w = { .r = &r, .x = c->in[0]->data, .y = c->out[0]->data, .dt = dt,
-               .size = pln_dtype_size(dt), .fold = fold, .end = end,
-               .row = f->fold_row[fold][loops_of(dt)], .add = f->fold[fold][loops_of(dt)] };
+    work w = { .r = &r,
+               .x = c->in[0]->data,
+               .y = c->out[0]->data,
+               .dt = dt,
+               .size = pln_dtype_size(dt),
+               .fold = fold,
+               .end = end,
+               .row = f->fold_row[fold][loops_of(dt)],
+               .add = f->fold[fold][loops_of(dt)] };
     set_start(&w);
     if (r.n_out == 0)
         return PLN_OK;

@@ -15,8 +15,8 @@ typedef enum coord_mode {
     TF_CROP_AND_RESIZE,
     TF_HALF_PIXEL_FOR_NN /* version 11 only */
 } coord_mode;
-#define COORD_MODES                                                                         \
-    "half_pixel|half_pixel_symmetric|pytorch_half_pixel|align_corners|asymmetric|"          \
+#define COORD_MODES                                                                \
+    "half_pixel|half_pixel_symmetric|pytorch_half_pixel|align_corners|asymmetric|" \
     "tf_crop_and_resize|tf_half_pixel_for_nn"
 
 typedef enum resize_mode { NEAREST, LINEAR, CUBIC } resize_mode;
@@ -39,7 +39,8 @@ static const pln_attr_spec resize_spec[] = {
     PLN_A_FLOAT(resize_attrs, cubic_coeff_a, -0.75f),
     PLN_A_FLOAT(resize_attrs, extrapolation_value, 0),
     PLN_A_ENUM(resize_attrs, mode, "nearest|linear|cubic", "nearest"),
-    { .name = "coordinate_transformation_mode", .type = PLN_ATTR_STRING, .s = "half_pixel",
+    { .name = "coordinate_transformation_mode", .type = PLN_ATTR_STRING,
+      .s = "half_pixel",
       .offset = offsetof(resize_attrs, coords), .choices = COORD_MODES },
     { .name = "keep_aspect_ratio_policy", .type = PLN_ATTR_STRING, .s = "stretch",
       .offset = offsetof(resize_attrs, policy),
@@ -106,8 +107,8 @@ static pln_dim scaled_symbolic(pln_infer *inf, pln_dim d, float scale)
     return pln_dim_unknown();
 }
 
-static pln_status infer_scales(pln_infer *inf, const pln_tensor *t, const int *axes, int n,
-                               pln_shape out, pln_error *err)
+static pln_status infer_scales(pln_infer *inf, const pln_tensor *t, const int *axes,
+                               int n, pln_shape out, pln_error *err)
 {
     const float *scales = t->data;
     if (pln_tensor_size(t) != n)
@@ -142,7 +143,8 @@ static pln_status infer_sizes(pln_infer *inf, const pln_symval *sizes, const int
         in[i] = d.value;
         want[i] = s.value;
     }
-    const double scale = a->policy != STRETCH && known ? common_scale(a->policy, in, want, n) : 0;
+    const double scale =
+        a->policy != STRETCH && known ? common_scale(a->policy, in, want, n) : 0;
     for (int i = 0; i < n; i++) {
         if (a->policy == STRETCH)
             out.dims[axes[i]] = sizes->v[i];
@@ -184,8 +186,9 @@ static pln_status resize_infer(pln_infer *inf, pln_error *err)
 
 typedef struct resize_axis {
     int64_t in, out;
-    double scale, width;         /* width: that of the output before it was rounded down */
-    double roi_start, roi_width; /* in pixels from the first to the last, and as a share */
+    double scale, width; /* width: that of the output before it was rounded down */
+    double roi_start,
+        roi_width; /* in pixels from the first to the last, and as a share */
     bool same; /* nothing to do */
     int taps;
     int32_t *index; /* [out][taps], clamped to the input */
@@ -207,7 +210,8 @@ static bool all_scales(const pln_call *c, const int *axes, int n, resize_axis *a
             if (in[i] == 0 || want[i] < 0)
                 return false;
         }
-        const double common = a->policy == STRETCH ? 0 : common_scale(a->policy, in, want, n);
+        const double common =
+            a->policy == STRETCH ? 0 : common_scale(a->policy, in, want, n);
         for (int i = 0; i < n; i++) {
             resize_axis *at = &ax[axes[i]];
             at->scale = a->policy == STRETCH ? (double)want[i] / (double)in[i] : common;
@@ -225,7 +229,8 @@ static bool all_scales(const pln_call *c, const int *axes, int n, resize_axis *a
     return true;
 }
 
-/* In roi's own precision: which positions at the very edge are outside hangs on the last bit. */
+/* In roi's own precision: which positions at the very edge are outside hangs on the last
+ * bit. */
 static void set_roi(resize_axis *ax, const pln_tensor *roi, int i, int n)
 {
     const double start = pln_tensor_get_f64(roi, i), end = pln_tensor_get_f64(roi, n + i);
@@ -259,7 +264,8 @@ static bool all_axes(const pln_call *c, resize_axis *ax)
 }
 
 /* Where output position x lies in the input. */
-static double source(const resize_attrs *a, const resize_axis *ax, double x, bool *outside)
+static double source(const resize_attrs *a, const resize_axis *ax, double x,
+                     bool *outside)
 {
     const double in = (double)ax->in, out = ax->width;
     *outside = false;
@@ -275,8 +281,9 @@ static double source(const resize_attrs *a, const resize_axis *ax, double x, boo
     case HALF_PIXEL_SYMMETRIC:
         return in / 2 * (1 - (double)ax->out / out) + (x + 0.5) / ax->scale - 0.5;
     case TF_CROP_AND_RESIZE: {
-        const double at = ax->roi_start + (out == 1 ? ax->roi_width * (in - 1) / 2
-                                                    : x * ax->roi_width * (in - 1) / (out - 1));
+        const double at =
+            ax->roi_start + (out == 1 ? ax->roi_width * (in - 1) / 2
+                                      : x * ax->roi_width * (in - 1) / (out - 1));
         *outside = at < 0 || at > in - 1;
         return at;
     }
@@ -329,8 +336,8 @@ static int32_t clamp_index(double v, int64_t n)
     return v <= 0 ? 0 : v >= (double)(n - 1) ? (int32_t)(n - 1) : (int32_t)v;
 }
 
-static void axis_position(const resize_attrs *a, const resize_axis *ax, double at, int first,
-                          double shrink, int32_t *index, double *weight)
+static void axis_position(const resize_attrs *a, const resize_axis *ax, double at,
+                          int first, double shrink, int32_t *index, double *weight)
 {
     if (a->mode == NEAREST) {
         const int how = a->pln_downsample && ax->scale < 1 ? CEIL : a->nearest;
@@ -338,12 +345,14 @@ static void axis_position(const resize_attrs *a, const resize_axis *ax, double a
         weight[0] = 1;
         return;
     }
-    /* The pixel left of the position, never the position itself: the ratio is in (0, 1]. */
+    /* The pixel left of the position, never the position itself: the ratio is in (0,
+       1]. */
     const double base = ceil(at) - 1, ratio = at - base;
     double sum = 0;
     for (int t = 0; t < ax->taps; t++) {
         const double x = (first + t - ratio) * shrink, pixel = base + first + t;
-        weight[t] = a->mode == CUBIC ? cubic_weight(x, a->cubic_coeff_a) : linear_weight(x);
+        weight[t] =
+            a->mode == CUBIC ? cubic_weight(x, a->cubic_coeff_a) : linear_weight(x);
         if (a->exclude_outside && (pixel < 0 || pixel > (double)(ax->in - 1)))
             weight[t] = 0;
         index[t] = clamp_index(pixel, ax->in);
@@ -394,17 +403,18 @@ typedef struct nearest_job {
 } nearest_job;
 
 /* What stores may alias is read once. */
-#define SPREAD(W, size)                                                                     \
-    static void spread_##size(char *py, const char *px, const resize_axis *a, bool twice)   \
-    {                                                                                       \
-        W *restrict y = (W *)py;                                                            \
-        const W *restrict x = (const W *)px;                                                \
-        const int32_t *restrict index = a->index;                                           \
-        const int64_t n = a->out;                                                           \
-        for (int64_t i = 0; twice && i < n / 2; i++)                                        \
-            y[2 * i] = y[2 * i + 1] = x[i];                                                 \
-        for (int64_t i = 0; !twice && i < n; i++)                                           \
-            y[i] = x[index[i]];                                                             \
+#define SPREAD(W, size)                                                       \
+    static void spread_##size(char *py, const char *px, const resize_axis *a, \
+                              bool twice)                                     \
+    {                                                                         \
+        W *restrict y = (W *)py;                                              \
+        const W *restrict x = (const W *)px;                                  \
+        const int32_t *restrict index = a->index;                             \
+        const int64_t n = a->out;                                             \
+        for (int64_t i = 0; twice && i < n / 2; i++)                          \
+            y[2 * i] = y[2 * i + 1] = x[i];                                   \
+        for (int64_t i = 0; !twice && i < n; i++)                             \
+            y[i] = x[index[i]];                                               \
     }
 PLN_MOVE_SIZES(SPREAD)
 
@@ -445,9 +455,9 @@ static void nearest_range(void *arg, int64_t begin, int64_t end)
         }
         before = x;
         switch (j->unit) {
-#define CASE(W, size)                                                                       \
-    case size:                                                                              \
-        spread_##size(y, x, last, j->twice);                                                       \
+#define CASE(W, size)                        \
+    case size:                               \
+        spread_##size(y, x, last, j->twice); \
         break;
             PLN_MOVE_SIZES(CASE)
         default:
@@ -656,12 +666,17 @@ static void resize_cost(const pln_infer *inf, pln_cost *cost)
     *cost = (pln_cost){ 0 };
     if (!pln_dim_is_known(out))
         return;
-    cost->bytes = 2.0 * (double)out.value * (double)pln_dtype_size(pln_infer_dtype(inf, 0));
-    cost->flops = (a->mode == NEAREST ? 0 : a->mode == LINEAR ? 8 : 32) * (double)out.value;
+    cost->bytes =
+        2.0 * (double)out.value * (double)pln_dtype_size(pln_infer_dtype(inf, 0));
+    cost->flops = (a->mode == NEAREST  ? 0
+                   : a->mode == LINEAR ? 8
+                                       : 32) *
+                  (double)out.value;
 }
 
 const pln_op_desc pln_ops_resize[] = {
-    { .name = "Resize", .expand = pln_expand_resize, .domain = "", .since = 19, .in = { 1, 4 }, .out = { 1, 1 },
+    { .name = "Resize", .expand = pln_expand_resize, .domain = "", .since = 19,
+      .in = { 1, 4 }, .out = { 1, 1 },
       .traits = PLN_OP_CHANNELS_LAST, .types = "T:" PLN_TS_STD ";R:float16,float,double",
       .sig = "T,R?,float?,int64?->T", .attrs = resize_spec,
       .attrs_size = sizeof(resize_attrs), .infer = resize_infer, .ref = resize_run,

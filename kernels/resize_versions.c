@@ -15,7 +15,8 @@ static pln_status set_string(pln_node *n, const char *name, const char *v, pln_e
 static int direction(const pln_value *scales)
 {
     int64_t more = 0, less = 0;
-    if (!pln_value_is_const(scales) || pln_tensor_materialize(scales->cst, NULL) != PLN_OK)
+    if (!pln_value_is_const(scales) ||
+        pln_tensor_materialize(scales->cst, NULL) != PLN_OK)
         return 0;
     for (int64_t i = 0, n = pln_tensor_size(scales->cst); i < n; i++) {
         const double v = pln_tensor_get_f64(scales->cst, i);
@@ -25,8 +26,9 @@ static int direction(const pln_value *scales)
     return !less ? 1 : !more ? -1 : 0;
 }
 
-/* Version 10 was Upsample with another name: X and scales, positions x / scale, the nearest
- * being the pixel before where it enlarges and the one behind where it reduces. */
+/* Version 10 was Upsample with another name: X and scales, positions x / scale, the
+ * nearest being the pixel before where it enlarges and the one behind where it
+ * reduces. */
 static pln_status raise_11(pln_node *n, pln_error *err)
 {
     PLN_TRY(set_string(n, "coordinate_transformation_mode", "asymmetric", err));
@@ -36,10 +38,12 @@ static pln_status raise_11(pln_node *n, pln_error *err)
     const int way = direction(scales);
     PLN_TRY(set_string(n, "nearest_mode", way < 0 ? "ceil" : "floor", err));
     const pln_attr *mode = pln_node_find_attr(n, "mode");
-    const bool nearest = !mode || mode->type != PLN_ATTR_STRING || !strcmp(mode->s, "nearest");
+    const bool nearest =
+        !mode || mode->type != PLN_ATTR_STRING || !strcmp(mode->s, "nearest");
     if (way == 0 && nearest && pln_node_set_int(n, "pln_downsample", 1) != PLN_OK)
         return pln_oom(err);
-    if (pln_node_set_input(n, 2, scales) != PLN_OK || pln_node_set_input(n, 1, NULL) != PLN_OK)
+    if (pln_node_set_input(n, 2, scales) != PLN_OK ||
+        pln_node_set_input(n, 1, NULL) != PLN_OK)
         return pln_oom(err);
     return PLN_OK;
 }
@@ -54,9 +58,11 @@ static pln_status lower_11(pln_node *n, pln_error *err)
     const pln_attr *mode = pln_node_find_attr(n, "mode");
     const pln_attr *nearest = pln_node_find_attr(n, "nearest_mode");
     const bool linear = mode && !strcmp(mode->s, "linear");
-    if (!coords || strcmp(coords->s, "asymmetric") || (mode && !strcmp(mode->s, "cubic")) ||
-        !pln_lower_has(n, 2) || pln_lower_has(n, 3))
-        return pln_lower_fail(n, err, "version 10 knows asymmetric positions and scales only");
+    if (!coords || strcmp(coords->s, "asymmetric") ||
+        (mode && !strcmp(mode->s, "cubic")) || !pln_lower_has(n, 2) ||
+        pln_lower_has(n, 3))
+        return pln_lower_fail(n, err,
+                              "version 10 knows asymmetric positions and scales only");
     pln_value *scales = n->in[2];
     const pln_attr *both = pln_node_find_attr(n, "pln_downsample");
     const int way = direction(scales);
@@ -65,7 +71,8 @@ static pln_status lower_11(pln_node *n, pln_error *err)
         return pln_lower_fail(n, err, "version 10 rounds to the pixel before where it "
                                       "enlarges, behind where it reduces");
     pln_node_drop_attr(n, "pln_downsample");
-    if (pln_node_set_input(n, 1, scales) != PLN_OK || pln_node_set_input(n, 2, NULL) != PLN_OK)
+    if (pln_node_set_input(n, 1, scales) != PLN_OK ||
+        pln_node_set_input(n, 2, NULL) != PLN_OK)
         return pln_oom(err);
     pln_node_trim_inputs(n);
     pln_node_drop_attr(n, "coordinate_transformation_mode");
@@ -127,7 +134,8 @@ static pln_status upsample_raise_7(pln_node *n, pln_error *err)
     PLN_TRY(pln_raise_attr(n, "height_scale", PLN_ATTR_FLOAT, &h, err));
     PLN_TRY(pln_raise_attr(n, "width_scale", PLN_ATTR_FLOAT, &w, err));
     if (!h || !w)
-        return pln_raise_fail(n, err, "attribute 'height_scale' or 'width_scale' is missing");
+        return pln_raise_fail(n, err,
+                              "attribute 'height_scale' or 'width_scale' is missing");
     const float scales[4] = { 1, 1, h->f, w->f };
     if (pln_node_set_floats(n, "scales", scales, 4) != PLN_OK)
         return pln_oom(err);

@@ -31,7 +31,8 @@ static const pln_attr_spec gru_spec[] = {
     COMMON, LAYOUT, PLN_A_INT(pln_rnn_attrs, linear_before_reset, 0), PLN_A_END
 };
 static const pln_attr_spec rnn_spec[] = { COMMON, LAYOUT, PLN_A_END };
-const pln_attr_spec pln_rnn_ms_lstm_spec[] = { COMMON, PLN_A_INT(pln_rnn_attrs, input_forget, 0),
+const pln_attr_spec pln_rnn_ms_lstm_spec[] = { COMMON,
+                                               PLN_A_INT(pln_rnn_attrs, input_forget, 0),
                                                PLN_A_END };
 
 /* ---- activations ------------------------------------------------------------------- */
@@ -305,7 +306,8 @@ static const pln_version_change versions[] = { { 7, raise_7, NULL },
     }
 
 const pln_op_desc pln_ops_rnn[] = {
-    ROW("LSTM", 8, 3, "T,T,T,T?,int32?,T?,T?,T?->T?,T?,T?", lstm_spec, pln_rnn_lstm_check),
+    ROW("LSTM", 8, 3, "T,T,T,T?,int32?,T?,T?,T?->T?,T?,T?", lstm_spec,
+        pln_rnn_lstm_check),
     ROW("GRU", 6, 2, "T,T,T,T?,int32?,T?->T?,T?", gru_spec, gru_check),
     ROW("RNN", 6, 2, "T,T,T,T?,int32?,T?->T?,T?", rnn_spec, rnn_check),
     { .name = NULL },

@@ -205,10 +205,12 @@ static void find_samples(const align_job *j, sample *out)
 {
     for (int64_t bin = 0; bin < j->a->output_height * j->a->output_width; bin++)
         for (int64_t i = 0; i < j->grid_h * j->grid_w; i++, out++) {
-            const double y = j->top + (double)(bin / j->a->output_width) * j->bin_h +
-                             ((double)(i / j->grid_w) + 0.5) * j->bin_h / (double)j->grid_h;
-            const double x = j->left + (double)(bin % j->a->output_width) * j->bin_w +
-                             ((double)(i % j->grid_w) + 0.5) * j->bin_w / (double)j->grid_w;
+            const double y =
+                j->top + (double)(bin / j->a->output_width) * j->bin_h +
+                ((double)(i / j->grid_w) + 0.5) * j->bin_h / (double)j->grid_h;
+            const double x =
+                j->left + (double)(bin % j->a->output_width) * j->bin_w +
+                ((double)(i % j->grid_w) + 0.5) * j->bin_w / (double)j->grid_w;
             const bilinear b = bilinear_at(y, x, j->height, j->width);
             for (int k = 0; k < 4; k++) {
                 out->w[k] = (float)b.w[k];
@@ -238,7 +240,8 @@ static void align_planes(void *arg, int64_t begin, int64_t end)
                 sum += a + b + (d + e);
                 top = i == 0 ? most : larger(most, top);
             }
-            p->y[ch * p->bins + bin] = max ? top : sum / (float)(p->each > 0 ? p->each : 1);
+            p->y[ch * p->bins + bin] =
+                max ? top : sum / (float)(p->each > 0 ? p->each : 1);
         }
     }
 }

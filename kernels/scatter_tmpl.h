@@ -6,29 +6,29 @@
  * SPDX-License-Identifier: Apache-2.0 */
 
 /* out[indices[i] * step + i * move] = op(that, update[i]); indices were checked. */
-#define ROW(op, OP)                                                                         \
-    static void NAME(op##_row)(void *out, const void *update, const pln_tensor *indices,     \
-                               int64_t from, int64_t n, int64_t dim, int64_t step,           \
-                               int64_t move)                                                 \
-    {                                                                                       \
-        ELEM *o = out;                                                                      \
-        const ELEM *u = update;                                                             \
-        for (int64_t i = 0; i < n; i++) {                                                   \
-            int64_t v = pln_move_index(indices, from + i);                                  \
-            v += v < 0 ? dim : 0;                                                           \
-            ELEM *e = o + v * step + i * move;                                              \
-            const VAL a = LOAD(*e), b = LOAD(u[i]);                                         \
-            *e = STORE(OP(a, b));                                                           \
-        }                                                                                   \
-    }                                                                                       \
-    static void NAME(op##_run)(void *out, const void *update, int64_t n)                    \
-    {                                                                                       \
-        ELEM *o = out;                                                                      \
-        const ELEM *u = update;                                                             \
-        for (int64_t i = 0; i < n; i++) {                                                   \
-            const VAL a = LOAD(o[i]), b = LOAD(u[i]);                                       \
-            o[i] = STORE(OP(a, b));                                                         \
-        }                                                                                   \
+#define ROW(op, OP)                                                                      \
+    static void NAME(op##_row)(void *out, const void *update, const pln_tensor *indices, \
+                               int64_t from, int64_t n, int64_t dim, int64_t step,       \
+                               int64_t move)                                             \
+    {                                                                                    \
+        ELEM *o = out;                                                                   \
+        const ELEM *u = update;                                                          \
+        for (int64_t i = 0; i < n; i++) {                                                \
+            int64_t v = pln_move_index(indices, from + i);                               \
+            v += v < 0 ? dim : 0;                                                        \
+            ELEM *e = o + v * step + i * move;                                           \
+            const VAL a = LOAD(*e), b = LOAD(u[i]);                                      \
+            *e = STORE(OP(a, b));                                                        \
+        }                                                                                \
+    }                                                                                    \
+    static void NAME(op##_run)(void *out, const void *update, int64_t n)                 \
+    {                                                                                    \
+        ELEM *o = out;                                                                   \
+        const ELEM *u = update;                                                          \
+        for (int64_t i = 0; i < n; i++) {                                                \
+            const VAL a = LOAD(o[i]), b = LOAD(u[i]);                                    \
+            o[i] = STORE(OP(a, b));                                                      \
+        }                                                                                \
     }
 
 ROW(add, ADD)

@@ -154,7 +154,8 @@ typedef struct job {
     float *y;
     pln_axis a;
     bool log;
-    pln_dtype half; /* what is kept between the steps is rounded to it; NONE: not at all */
+    /* what is kept between the steps is rounded to it; NONE: not at all */
+    pln_dtype half;
 } job;
 
 /* v[n] as its type keeps it. */
@@ -175,7 +176,8 @@ static void round_half(const job *j, float *v, int64_t n)
 }
 
 /* y = x less its maximum m, and the sum of exp(y) or its logarithm. */
-static float half_row(const job *j, float *y, const float *x, float m, float *t, int64_t n)
+static float half_row(const job *j, float *y, const float *x, float m, float *t,
+                      int64_t n)
 {
     const pln_vec_fns *f = pln_vec();
     float sum = 0;
@@ -354,15 +356,17 @@ static void hard_rows(void *arg, int64_t begin, int64_t end)
 static void hard_columns(void *arg, int64_t begin, int64_t end)
 {
     const job *j = (const job *)arg;
-    const int64_t n = j->a.n, inner = j->a.inner, blocks = (inner + COLUMNS - 1) / COLUMNS;
+    const int64_t n = j->a.n, inner = j->a.inner,
+                  blocks = (inner + COLUMNS - 1) / COLUMNS;
     float best[COLUMNS];
     int32_t at[COLUMNS];
     for (int64_t b = begin; b < end; b++) {
         const int64_t first = b / blocks * n * inner + b % blocks * COLUMNS;
-        const int64_t left = inner - b % blocks * COLUMNS, w = left < COLUMNS ? left : COLUMNS;
+        const int64_t left = inner - b % blocks * COLUMNS,
+                      w = left < COLUMNS ? left : COLUMNS;
         for (int64_t i = 0; i < n; i++)
-            pln_typed()->arg_rows[PLN_DT_F32](j->x + first + i * inner, i, w, true, false, best,
-                                              at);
+            pln_typed()->arg_rows[PLN_DT_F32](j->x + first + i * inner, i, w, true, false,
+                                              best, at);
         for (int64_t i = 0; i < n; i++)
             memset(j->y + first + i * inner, 0, (size_t)w * sizeof *j->y);
         for (int64_t i = 0; i < w; i++)
@@ -381,8 +385,8 @@ static pln_status Hardmax_run(pln_call *c, pln_error *err)
     if (j.a.inner == 1)
         pln_parallel_for(c->n_threads, j.a.outer, 1 + 16384 / j.a.n, hard_rows, &j);
     else
-        pln_parallel_for(c->n_threads, j.a.outer * ((j.a.inner + COLUMNS - 1) / COLUMNS), 1,
-                         hard_columns, &j);
+        pln_parallel_for(c->n_threads, j.a.outer * ((j.a.inner + COLUMNS - 1) / COLUMNS),
+                         1, hard_columns, &j);
     return PLN_OK;
 }
 

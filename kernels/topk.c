@@ -269,7 +269,8 @@ static const pln_version_change topk_versions[] = {
 typedef struct unique_attrs {
     int64_t axis, sorted;
     bool has_axis;
-    bool ms; /* com.microsoft's: in order of appearance; outputs values, inverse, counts */
+    /* com.microsoft's: in order of appearance; outputs values, inverse, counts */
+    bool ms;
 } unique_attrs;
 
 static const pln_attr_spec unique_spec[] = {

@@ -38,8 +38,8 @@ typedef struct pln_typed_fns {
     /* Position of the best of x[n]; of equals the first or the last. */
     int64_t (*arg_row[PLN_DT_COUNT])(const void *x, int64_t n, bool max, bool last);
     /* best[n] and at[n] (of the type of positions) are set by row 0, then by row `i`. */
-    void (*arg_rows[PLN_DT_COUNT])(const void *x, int64_t i, int64_t n, bool max, bool last,
-                                   void *best, void *at);
+    void (*arg_rows[PLN_DT_COUNT])(const void *x, int64_t i, int64_t n, bool max,
+                                   bool last, void *best, void *at);
     /* acc[n] (double for float) += x[n]; y[n] = acc, before it if exclusive. */
     void (*cum_sum[PLN_DT_COUNT])(void *y, const void *x, void *acc, int64_t n,
                                   bool exclusive);

@@ -68,7 +68,8 @@ FLOAT_OPS(X)
 #define ABS(s, type, dt, ...) \
     PLN_LOOP_UNARY(Abs_##s, type, type, v < 0 ? (type)(0 - (uint64_t)v) : v)
 #define ABS_FLOAT(s, type, dt, ...) PLN_LOOP_UNARY(Abs_##s, type, type, fabs(v))
-#define NEG(s, type, dt, ...)       PLN_LOOP_UNARY(Neg_##s, type, type, (type)(0 - (uint64_t)v))
+#define NEG(s, type, dt, ...) \
+    PLN_LOOP_UNARY(Neg_##s, type, type, (type)(0 - (uint64_t)v))
 #define NEG_FLOAT(s, type, dt, ...) PLN_LOOP_UNARY(Neg_##s, type, type, -v)
 #define SIGN(s, type, dt, ...) \
     PLN_LOOP_UNARY(Sign_##s, type, type, v != v ? v : (type)((v > 0) - (v < 0)))

@@ -1,8 +1,8 @@
 /* Vector loops over float arrays: one table of pointers, filled for this processor.
  *
  * The C version of each is the definition. Error bounds of the others against exact
- * results, relative: exp, log, sigmoid, tanh, erf, gelu, swish, elu, softplus, mish, sin, cos,
- * atan, selu, celu 4e-7
+ * results, relative: exp, log, sigmoid, tanh, erf, gelu, swish, elu, softplus, mish, sin,
+ * cos, atan, selu, celu 4e-7
  * (absolute 1e-7 where the result is near 0), sums as a float sum in another order; the
  * rest give the same bits. Destinations may lie exactly over a source of the same size.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -87,9 +87,9 @@ typedef struct pln_vec_fns {
     /* y[j] += x[i] m[i ld + j], for i < k, j < n */
     void (*gemv)(float *y, const float *m, int64_t ld, const float *x, int64_t k,
                  int64_t n);
-    /* One more block of a softmax along the rows of s[n][width], width a multiple of 16 (of
-     * 8 with AVX2, of 1 in C): the maxima so far grow, s becomes exp(s - max), the sums become
-     * sum * factor + those of s, where factor = exp(old max - new max). */
+    /* One more block of a softmax along the rows of s[n][width], width a multiple of 16
+     * (of 8 with AVX2, of 1 in C): the maxima so far grow, s becomes exp(s - max), the
+     * sums become sum * factor + those of s, where factor = exp(old max - new max). */
     void (*softmax_columns)(float *s, int64_t n, int64_t width, float *max, float *sum,
                             float *factor);
     /* y = (x - mean) inv gamma + beta; gamma, beta may be NULL. */

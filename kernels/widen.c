@@ -90,7 +90,8 @@ static void wide_release(void *state)
 static bool can_widen(const pln_prep *p)
 {
     bool any = false;
-    if (!p->is_static || (p->flops > 0 && p->flops < FEW_FLOPS) || p->n_in > MAX_INPUTS || p->n_out > MAX_INPUTS)
+    if (!p->is_static || (p->flops > 0 && p->flops < FEW_FLOPS) || p->n_in > MAX_INPUTS ||
+        p->n_out > MAX_INPUTS)
         return false;
     for (uint32_t i = 0; i < p->n_in; i++) {
         if (p->in[i] && p->in[i]->kind != PLN_KIND_TENSOR)

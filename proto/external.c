@@ -76,8 +76,8 @@ static void unmap(void *user, void *data)
     munmap(data, (size_t)(uintptr_t)user);
 }
 
-static pln_status read_whole(const pln_allocator *a, int fd, size_t size, const char *name,
-                             pln_buf **out, pln_error *err)
+static pln_status read_whole(const pln_allocator *a, int fd, size_t size,
+                             const char *name, pln_buf **out, pln_error *err)
 {
     pln_buf *buf = pln_buf_new(a, size);
     if (!buf)
@@ -88,7 +88,8 @@ static pln_status read_whole(const pln_allocator *a, int fd, size_t size, const 
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
-            const char *why = n < 0 ? strerror(errno) : "it became shorter while being read";
+            const char *why =
+                n < 0 ? strerror(errno) : "it became shorter while being read";
             pln_buf_unref(buf);
             return pln_fail(err, PLN_E_IO, "can't read %s: %s", name, why);
         }
@@ -151,14 +152,16 @@ static pln_status open_file(const pln_externals *x, const char *location, pln_bu
     const int dir = open(*x->directory ? x->directory : ".",
                          O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (dir < 0)
-        return pln_fail(err, PLN_E_IO, "can't open %s: %s", x->directory, strerror(errno));
+        return pln_fail(err, PLN_E_IO, "can't open %s: %s", x->directory,
+                        strerror(errno));
     /* O_NONBLOCK: opening a FIFO must not wait; it is refused afterwards. */
     const int fd = pln_open_beneath(dir, location, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
     const int saved = errno;
     close(dir);
     if (fd < 0)
         return pln_fail(err, PLN_E_IO, "can't open external data '%s': %s", location,
-                        saved == ELOOP ? "a symbolic link is on the way" : strerror(saved));
+                        saved == ELOOP ? "a symbolic link is on the way"
+                                       : strerror(saved));
     const pln_status st = pln_buf_of_file(x->alloc, fd, location, x->copy, x->limit, out,
                                           err);
     close(fd);

@@ -97,7 +97,8 @@ bool pln_load_take_cut(pln_loader *l, ProtobufCMessage *m, uint32_t field, pln_c
 pln_status pln_load_put_back(pln_loader *l, ProtobufCMessage *m, const pln_cut *cut)
 {
     const unsigned n = m->n_unknown_fields;
-    ProtobufCMessageUnknownField *all = pln_arena_array(l->scratch, (size_t)n + 1, sizeof *all);
+    ProtobufCMessageUnknownField *all =
+        pln_arena_array(l->scratch, (size_t)n + 1, sizeof *all);
     uint8_t *data = pln_arena_alloc(l->scratch, cut->len + 10);
     if (!all || !data)
         return pln_oom(l->err);
@@ -274,7 +275,8 @@ static pln_status load_into(pln_model *m, pln_buf *source, bool no_external, boo
 }
 
 pln_status pln_proto_load(pln_env *env, pln_buf *source, const char *directory,
-                          const pln_load_options *options, pln_model **out, pln_error *err)
+                          const pln_load_options *options, pln_model **out,
+                          pln_error *err)
 {
     pln_model *m;
     *out = NULL;
@@ -282,8 +284,8 @@ pln_status pln_proto_load(pln_env *env, pln_buf *source, const char *directory,
     m->source = pln_buf_ref(source);
     pln_status st = set_directory(m, directory);
     if (st == PLN_OK)
-        st = load_into(m, source, options && options->no_external, options && options->copy,
-                       err);
+        st = load_into(m, source, options && options->no_external,
+                       options && options->copy, err);
     if (st != PLN_OK) {
         pln_model_free(m);
         return st == PLN_E_NOMEM ? pln_oom(err) : st;

@@ -32,8 +32,8 @@ void pln_loader_end(pln_loader *l);
 
 pln_status pln_load_graph(pln_loader *l, pln_graph *g, Onnx__GraphProto *p);
 pln_status pln_load_function(pln_loader *l, Onnx__FunctionProto *p, pln_function **out);
-pln_status pln_load_attr(pln_loader *l, pln_graph *g, pln_node *n, Onnx__AttributeProto *p,
-                         pln_attr **out);
+pln_status pln_load_attr(pln_loader *l, pln_graph *g, pln_node *n,
+                         Onnx__AttributeProto *p, pln_attr **out);
 /* The tensor; of `p` then only what the tensor does not hold is left. */
 pln_status pln_load_tensor(pln_loader *l, Onnx__TensorProto *p, pln_tensor **out);
 /* The typed field that a tensor's raw bytes are the payload of; 0: they are raw_data. */
@@ -62,8 +62,8 @@ pln_status pln_load_put_back(pln_loader *l, ProtobufCMessage *m, const pln_cut *
 
 /* Which files those are, so that none of them is overwritten for another model. */
 pln_status pln_model_keep_outside(pln_model *m, const pln_externals *x);
-/* A model from the bytes of its file. `directory`: where external data may lie; NULL: it is
- * refused. `options` may be NULL. */
+/* A model from the bytes of its file. `directory`: where external data may lie; NULL: it
+ * is refused. `options` may be NULL. */
 pln_status pln_proto_load(pln_env *env, pln_buf *source, const char *directory,
                           const pln_load_options *options, pln_model **out,
                           pln_error *err);

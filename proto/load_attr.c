@@ -31,7 +31,8 @@ static pln_status own(pln_loader *l, pln_tensor *t)
     return st == PLN_OK ? st : pln_oom(l->err);
 }
 
-/* What is left of a tensor's message goes with the attribute's; nothing left: no message. */
+/* What is left of a tensor's message goes with the attribute's; nothing left: no
+ * message. */
 static bool has_rest(const ProtobufCMessage *m)
 {
     return protobuf_c_message_get_packed_size(m) > 0;
@@ -69,8 +70,8 @@ static pln_status load_sparse_list(pln_loader *l, Onnx__AttributeProto *p, pln_a
     return PLN_OK;
 }
 
-static pln_status load_graph(pln_loader *l, pln_graph *g, pln_node *n, Onnx__GraphProto *p,
-                             pln_graph **out)
+static pln_status load_graph(pln_loader *l, pln_graph *g, pln_node *n,
+                             Onnx__GraphProto *p, pln_graph **out)
 {
     *out = pln_graph_new(l->model, g, n);
     return *out ? pln_load_graph(l, *out, p) : pln_oom(l->err);
@@ -219,7 +220,8 @@ static pln_status load_value(pln_loader *l, pln_graph *g, pln_node *n,
     }
 }
 
-/* Values beside the one that the type names would be lost with their tensors' elements. */
+/* Values beside the one that the type names would be lost with their tensors'
+ * elements. */
 static bool has_other_values(const Onnx__AttributeProto *p, pln_attr_type type)
 {
     return (p->t && type != PLN_ATTR_TENSOR) || (p->g && type != PLN_ATTR_GRAPH) ||
@@ -255,14 +257,15 @@ static pln_status load(pln_loader *l, pln_graph *g, pln_node *n, Onnx__Attribute
     return PLN_OK;
 }
 
-pln_status pln_load_attr(pln_loader *l, pln_graph *g, pln_node *n, Onnx__AttributeProto *p,
-                         pln_attr **out)
+pln_status pln_load_attr(pln_loader *l, pln_graph *g, pln_node *n,
+                         Onnx__AttributeProto *p, pln_attr **out)
 {
     pln_attr *a = PLN_NEW(l->model->arena, pln_attr);
     *out = a;
     if (!a)
         return pln_oom(l->err);
-    const ProtobufCBinaryData name = p->has_name ? p->name : (ProtobufCBinaryData){ 0, NULL };
+    const ProtobufCBinaryData name =
+        p->has_name ? p->name : (ProtobufCBinaryData){ 0, NULL };
     a->name = pln_load_name(l, name);
     if (!a->name)
         return PLN_E_NOMEM;

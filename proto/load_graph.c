@@ -24,7 +24,8 @@ static pln_value *find(const pln_graph *g, const char *name)
 
 static pln_status twice(pln_loader *l, const char *name)
 {
-    return pln_fail(l->err, PLN_E_FORMAT, "the name '%.100s' is given to two values", name);
+    return pln_fail(l->err, PLN_E_FORMAT, "the name '%.100s' is given to two values",
+                    name);
 }
 
 /* ---- values ------------------------------------------------------------------------ */
@@ -156,7 +157,8 @@ static pln_status node_failed(pln_loader *l, const pln_node *n, pln_status st)
     return pln_fail_prefix(l->err, st, "%s", pln_node_where(n, where, sizeof where));
 }
 
-static pln_status name_output(pln_loader *l, pln_node *n, uint32_t i, ProtobufCBinaryData b)
+static pln_status name_output(pln_loader *l, pln_node *n, uint32_t i,
+                              ProtobufCBinaryData b)
 {
     if (!b.len) { /* nobody wants it */
         pln_graph_remove_value(n->out[i]);
@@ -186,7 +188,8 @@ static pln_status check_node_sizes(pln_loader *l, const Onnx__NodeProto *p)
 }
 
 /* The node with its outputs; its inputs are still open. */
-static pln_status make_node(pln_loader *l, pln_graph *g, Onnx__NodeProto *p, pln_node **out)
+static pln_status make_node(pln_loader *l, pln_graph *g, Onnx__NodeProto *p,
+                            pln_node **out)
 {
     PLN_TRY(check_node_sizes(l, p));
     const char *op = pln_load_name(l, p->op_type);
@@ -196,8 +199,8 @@ static pln_status make_node(pln_loader *l, pln_graph *g, Onnx__NodeProto *p, pln
     pln_value **none = PLN_NEW_ARRAY(l->scratch, pln_value *, p->n_input);
     if (!op || !domain || !name || !overload || !none)
         return pln_oom(l->err);
-    pln_node *n = pln_graph_add_node(g, NULL, domain, op, NULL, none, (uint32_t)p->n_input,
-                                     (uint32_t)p->n_output);
+    pln_node *n = pln_graph_add_node(g, NULL, domain, op, NULL, none,
+                                     (uint32_t)p->n_input, (uint32_t)p->n_output);
     *out = n;
     if (!n)
         return pln_oom(l->err);
@@ -280,9 +283,9 @@ static pln_status constant_list(pln_loader *l, const pln_attr *a, pln_tensor **o
 /* The contents of a Constant node are its output's contents. */
 static pln_status set_constant(pln_loader *l, pln_node *n)
 {
-    static const char *const names[] = { "value", "value_int", "value_ints", "value_float",
-                                         "value_floats", "value_string", "value_strings",
-                                         "sparse_value" };
+    static const char *const names[] = { "value",         "value_int",    "value_ints",
+                                         "value_float",   "value_floats", "value_string",
+                                         "value_strings", "sparse_value" };
     if (strcmp(n->op_type, "Constant") || *n->domain || n->n_out != 1 || !n->out[0] ||
         n->n_attrs != 1 || n->attrs[0]->ref)
         return PLN_OK;
@@ -317,7 +320,8 @@ static pln_status finish_node(pln_loader *l, pln_node *n, Onnx__NodeProto *p)
     return pln_load_rest(l, &p->base, &n->extra);
 }
 
-static pln_status load_nodes(pln_loader *l, pln_graph *g, Onnx__NodeProto **p, size_t count)
+static pln_status load_nodes(pln_loader *l, pln_graph *g, Onnx__NodeProto **p,
+                             size_t count)
 {
     pln_node **nodes = PLN_NEW_ARRAY(l->scratch, pln_node *, count);
     if (!nodes)

@@ -20,7 +20,8 @@ static pln_status fill(pln_loader *l, Onnx__SparseTensorProto *p, pln_tensor *t)
     if (!p->values || !p->indices)
         return pln_fail(l->err, PLN_E_FORMAT, "a sparse tensor lacks values or indices");
     if (p->n_dims > PLN_MAX_RANK)
-        return pln_fail(l->err, PLN_E_LIMIT, "rank %zu is over %d", p->n_dims, PLN_MAX_RANK);
+        return pln_fail(l->err, PLN_E_LIMIT, "rank %zu is over %d", p->n_dims,
+                        PLN_MAX_RANK);
     if (!pln_dims_count((int)p->n_dims, p->dims, &n))
         return pln_fail(l->err, PLN_E_FORMAT, "a sparse tensor has a wrong dimension");
     t->rank = (int)p->n_dims;
@@ -87,11 +88,12 @@ pln_status pln_sparse_to_dense(const pln_tensor *sparse, const pln_limits *limit
     PLN_TRY(pln_tensor_materialize(v, err));
     PLN_TRY(pln_tensor_materialize(ix, err));
     if (!pln_dims_bytes((pln_dtype)v->dtype, sparse->rank, sparse->dims, &bytes) ||
-        bytes > limits->tensor_bytes || !pln_dims_count(sparse->rank, sparse->dims, &count))
+        bytes > limits->tensor_bytes ||
+        !pln_dims_count(sparse->rank, sparse->dims, &count))
         return pln_fail(err, PLN_E_LIMIT, "a sparse tensor is larger than %llu bytes",
                         (unsigned long long)limits->tensor_bytes);
-    PLN_TRY(pln_tensor_make(sparse->alloc, (pln_dtype)v->dtype, sparse->rank, sparse->dims,
-                            out, err));
+    PLN_TRY(pln_tensor_make(sparse->alloc, (pln_dtype)v->dtype, sparse->rank,
+                            sparse->dims, out, err));
     if (bytes)
         memset((*out)->data, 0, bytes);
     for (int64_t i = 0; i < v->dims[0]; i++) {
@@ -100,7 +102,8 @@ pln_status pln_sparse_to_dense(const pln_tensor *sparse, const pln_limits *limit
             pln_tensor_unref(*out);
             *out = NULL;
             return pln_fail(err, PLN_E_FORMAT,
-                            "index %lld of a sparse tensor is out of range", (long long)i);
+                            "index %lld of a sparse tensor is out of range",
+                            (long long)i);
         }
         pln_tensor_copy(*out, at, v, i, 1);
     }

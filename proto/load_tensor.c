@@ -1,4 +1,5 @@
-/* Tensors, from their messages: checked here, brought into memory form when they are used.
+/* Tensors, from their messages: checked here, brought into memory form when they are
+ * used.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdio.h>
 #include <string.h>
@@ -93,8 +94,8 @@ static pln_status decode_varints(const pln_raw *raw, pln_tensor *t, pln_error *e
     return PLN_OK;
 }
 
-/* A typed field of floats has the bytes of raw_data: a function of its own keeps apart what
- * came from which, so that it is written as it came. */
+/* A typed field of floats has the bytes of raw_data: a function of its own keeps apart
+ * what came from which, so that it is written as it came. */
 static pln_status decode_floats(const pln_raw *raw, pln_tensor *t, pln_error *err)
 {
     memcpy(t->data, raw->data, raw->size);
@@ -143,11 +144,13 @@ static pln_status check_shape(pln_loader *l, const Onnx__TensorProto *p, source 
     size_t bytes;
     int64_t n;
     if (p->segment)
-        return pln_fail(l->err, PLN_E_UNSUPPORTED, "tensors in segments are not supported");
+        return pln_fail(l->err, PLN_E_UNSUPPORTED,
+                        "tensors in segments are not supported");
     if (p->data_type <= PLN_DT_NONE || p->data_type >= PLN_DT_COUNT)
         return pln_fail(l->err, PLN_E_FORMAT, "element type %d is unknown", p->data_type);
     if (p->n_dims > PLN_MAX_RANK)
-        return pln_fail(l->err, PLN_E_LIMIT, "rank %zu is over %d", p->n_dims, PLN_MAX_RANK);
+        return pln_fail(l->err, PLN_E_LIMIT, "rank %zu is over %d", p->n_dims,
+                        PLN_MAX_RANK);
     s->dt = (pln_dtype)p->data_type;
     s->rank = (int)p->n_dims;
     for (int i = 0; i < s->rank; i++)
@@ -155,15 +158,16 @@ static pln_status check_shape(pln_loader *l, const Onnx__TensorProto *p, source 
             return pln_fail(l->err, PLN_E_FORMAT, "dimension %d is %lld", i,
                             (long long)p->dims[i]);
     if (!pln_dims_count(s->rank, p->dims, &n) ||
-        !pln_dims_bytes(s->dt, s->rank, p->dims, &bytes) || bytes > l->limits->tensor_bytes)
+        !pln_dims_bytes(s->dt, s->rank, p->dims, &bytes) ||
+        bytes > l->limits->tensor_bytes)
         return pln_fail(l->err, PLN_E_LIMIT, "the tensor is larger than %llu bytes",
                         (unsigned long long)l->limits->tensor_bytes);
     s->n = (size_t)n;
     return PLN_OK;
 }
 
-static pln_status wrong_size(pln_loader *l, const source *s, const char *what, size_t have,
-                             size_t need)
+static pln_status wrong_size(pln_loader *l, const source *s, const char *what,
+                             size_t have, size_t need)
 {
     char shape[256];
     size_t len = 0;
@@ -274,7 +278,8 @@ static bool parse_decimal(ProtobufCBinaryData text, uint64_t *out)
     uint64_t v = 0;
     for (size_t i = 0; i < text.len; i++) {
         const unsigned d = text.data[i] - (unsigned)'0';
-        if (d > 9 || __builtin_mul_overflow(v, 10, &v) || __builtin_add_overflow(v, d, &v))
+        if (d > 9 || __builtin_mul_overflow(v, 10, &v) ||
+            __builtin_add_overflow(v, d, &v))
             return false;
     }
     *out = v;
@@ -301,15 +306,17 @@ static pln_status read_place(pln_loader *l, const Onnx__TensorProto *p, place *a
             ok = parse_decimal(e->value, &at->length);
             at->has_length = true;
         } else if (!key_is(e->key, "checksum") && !key_is(e->key, "basepath")) {
-            return pln_fail(l->err, PLN_E_FORMAT, "external data has an unknown key '%.*s'",
+            return pln_fail(l->err, PLN_E_FORMAT,
+                            "external data has an unknown key '%.*s'",
                             PLN_PRBYTES(e->key));
         }
         if (!ok)
             return pln_fail(l->err, PLN_E_FORMAT, "external data has %.*s '%.*s'",
                             PLN_PRBYTES(e->key), PLN_PRBYTES(e->value));
     }
-    return at->location.len ? PLN_OK
-                            : pln_fail(l->err, PLN_E_FORMAT, "external data has no location");
+    return at->location.len
+               ? PLN_OK
+               : pln_fail(l->err, PLN_E_FORMAT, "external data has no location");
 }
 
 static pln_status remember_place(pln_loader *l, const place *at, pln_tensor *t)
@@ -334,13 +341,13 @@ static pln_status from_external(pln_loader *l, const source *s, pln_tensor **out
         return pln_fail(l->err, PLN_E_FORMAT, "strings can't be external");
     if (!at.has_length)
         at.length = pln_packed_bytes(s->dt, s->n);
-    PLN_TRY(pln_external_open(&l->external, (const char *)at.location.data, at.location.len,
-                              &buf, l->err));
+    PLN_TRY(pln_external_open(&l->external, (const char *)at.location.data,
+                              at.location.len, &buf, l->err));
     if (at.offset > buf->size || at.length > buf->size - at.offset)
         return pln_fail(l->err, PLN_E_FORMAT,
                         "external data '%.*s' has %zu bytes, but %llu at %llu are wanted",
-                        PLN_PRBYTES(at.location), buf->size, (unsigned long long)at.length,
-                        (unsigned long long)at.offset);
+                        PLN_PRBYTES(at.location), buf->size,
+                        (unsigned long long)at.length, (unsigned long long)at.offset);
     PLN_TRY(from_raw_bytes(l, s, buf, buf->data + at.offset, (size_t)at.length,
                            "bytes of external data", out));
     return remember_place(l, &at, *out);
@@ -393,7 +400,8 @@ static void strip(Onnx__TensorProto *p)
             if (key_is(p->external_data[i]->key, "checksum"))
                 p->external_data[kept++] = p->external_data[i];
         p->n_external_data = kept;
-        p->has_data_location = p->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT;
+        p->has_data_location =
+            p->data_location == ONNX__TENSOR_PROTO__DATA_LOCATION__DEFAULT;
     }
 }
 

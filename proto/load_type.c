@@ -52,7 +52,8 @@ static pln_status shape(pln_loader *l, const Onnx__TensorShapeProto *p, pln_shap
     if (p->base.n_unknown_fields)
         *exact = false;
     if (p->n_dim > PLN_MAX_RANK)
-        return pln_fail(l->err, PLN_E_LIMIT, "rank %zu is over %d", p->n_dim, PLN_MAX_RANK);
+        return pln_fail(l->err, PLN_E_LIMIT, "rank %zu is over %d", p->n_dim,
+                        PLN_MAX_RANK);
     *out = pln_shape_new(l->model->arena, (int)p->n_dim);
     if (out->rank < 0)
         return pln_oom(l->err);

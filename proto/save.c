@@ -24,8 +24,10 @@ static void write_header(pln_saver *s)
     const struct {
         uint32_t number;
         const char *name;
-    } names[] = { { F_PRODUCER, m->producer_name }, { F_PRODUCER_VERSION, m->producer_version },
-                  { F_DOMAIN, m->model_domain }, { F_DOC, m->doc } };
+    } names[] = { { F_PRODUCER, m->producer_name },
+                  { F_PRODUCER_VERSION, m->producer_version },
+                  { F_DOMAIN, m->model_domain },
+                  { F_DOC, m->doc } };
     if (m->ir_version)
         pln_write_int(&s->w, F_IR_VERSION, m->ir_version);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
@@ -49,7 +51,8 @@ static bool write_metadata(pln_saver *s)
     while (same < m->n_metadata && pln_rest_field(m->extra, F_METADATA, same, &entry)) {
         pln_rest_field(entry, 1, 0, &key);
         pln_rest_field(entry, 2, 0, &value);
-        if (!name_is(key, m->metadata[same].key) || !name_is(value, m->metadata[same].value))
+        if (!name_is(key, m->metadata[same].key) ||
+            !name_is(value, m->metadata[same].value))
             break;
         same++;
     }
@@ -221,7 +224,8 @@ static pln_status save(const pln_model *model, const char *path,
 {
     char name[512];
     bool too_large;
-    target t = { path, options ? options->external_data : NULL, EXTERNAL_THRESHOLD, false };
+    target t = { path, options ? options->external_data : NULL, EXTERNAL_THRESHOLD,
+                 false };
     if (options && options->external_threshold)
         t.threshold = options->external_threshold;
     if (options && options->keep_external)

@@ -52,8 +52,10 @@ static pln_status external_path(const char *path, const char *location, char *ou
     const char *slash = strrchr(path, '/');
     if (!pln_external_is_safe(location, strlen(location)) || strchr(location, '/') ||
         !strcmp(location, slash ? slash + 1 : path))
-        return pln_fail(err, PLN_E_USAGE, "external data '%s' is no plain file name beside "
-                        "the model", location);
+        return pln_fail(err, PLN_E_USAGE,
+                        "external data '%s' is no plain file name beside "
+                        "the model",
+                        location);
     const int n = snprintf(out, PLN_MAX_PATH, "%.*s%s",
                            slash ? (int)(slash - path + 1) : 0, path, location);
     return n < PLN_MAX_PATH ? PLN_OK : pln_fail(err, PLN_E_USAGE, "the path is too long");
@@ -84,8 +86,10 @@ static pln_status spare_weights(const pln_model *m, const char *path, const char
     const bool alone = holds_weights(m, path);
     if (!alone && (!*outside || is_source(m, path) || !holds_weights(m, outside)))
         return PLN_OK;
-    return pln_fail(err, PLN_E_USAGE, "%s has weights of the model that was read: it is not "
-                    "overwritten", alone ? path : outside);
+    return pln_fail(err, PLN_E_USAGE,
+                    "%s has weights of the model that was read: it is not "
+                    "overwritten",
+                    alone ? path : outside);
 }
 
 static pln_status begin(pln_out_file *model, pln_out_file *data, const pln_model *m,

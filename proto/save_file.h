@@ -6,8 +6,8 @@
 #include "proto/writer.h"
 #include "src/ir/graph.h"
 
-/* The message to `path`, and w->outside to w->location beside it. Weights that the model was read
- * with are not overwritten, but where the model itself is replaced, too. */
+/* The message to `path`, and w->outside to w->location beside it. Weights that the model
+ * was read with are not overwritten, but where the model itself is replaced, too. */
 pln_status pln_save_files(const pln_model *m, const pln_writer *w, const char *path,
                           pln_error *err);
 /* Whether the folder of `path` is this directory. */

@@ -30,16 +30,18 @@ static void write_value_name(pln_saver *s, uint32_t number, const pln_value *v)
 
 typedef pln_status (*write_fn)(pln_saver *s, const pln_attr *a, size_t i, pln_blob rest);
 
-static pln_status write_tensor_at(pln_saver *s, const pln_attr *a, size_t i, pln_blob rest)
+static pln_status write_tensor_at(pln_saver *s, const pln_attr *a, size_t i,
+                                  pln_blob rest)
 {
-    return pln_write_tensor(&s->w, NULL, a->type == PLN_ATTR_TENSOR ? a->t : a->tensors[i],
-                            rest);
+    return pln_write_tensor(&s->w, NULL,
+                            a->type == PLN_ATTR_TENSOR ? a->t : a->tensors[i], rest);
 }
 
-static pln_status write_sparse_at(pln_saver *s, const pln_attr *a, size_t i, pln_blob rest)
+static pln_status write_sparse_at(pln_saver *s, const pln_attr *a, size_t i,
+                                  pln_blob rest)
 {
-    return pln_write_sparse(&s->w, NULL,
-                            a->type == PLN_ATTR_SPARSE_TENSOR ? a->t : a->tensors[i], rest);
+    return pln_write_sparse(
+        &s->w, NULL, a->type == PLN_ATTR_SPARSE_TENSOR ? a->t : a->tensors[i], rest);
 }
 
 static pln_status write_graph_at(pln_saver *s, const pln_attr *a, size_t i, pln_blob rest)
@@ -266,7 +268,8 @@ static pln_status write_initializer(pln_saver *s, const pln_value *v)
         return PLN_OK;
     const pln_open_message m = pln_write_open(&s->w, 5);
     const pln_blob none = { NULL, 0 };
-    PLN_TRY(pln_write_tensor(&s->w, v->name, v->cst, v->is_sparse ? none : v->tensor_extra));
+    PLN_TRY(
+        pln_write_tensor(&s->w, v->name, v->cst, v->is_sparse ? none : v->tensor_extra));
     pln_write_close(&s->w, m);
     return PLN_OK;
 }
@@ -347,9 +350,10 @@ static void describe(pln_saver *s, uint32_t number, const pln_value *v)
     s->described[v->id] = true;
 }
 
-/* One entry of the file: what is known of the value now, or the entry as it came where the
- * value is none of a node's; nothing when the value is gone, or is a new constant. */
-static void describe_again(pln_saver *s, uint32_t number, const pln_graph *g, pln_blob entry)
+/* One entry of the file: what is known of the value now, or the entry as it came where
+ * the value is none of a node's; nothing when the value is gone, or is a new constant. */
+static void describe_again(pln_saver *s, uint32_t number, const pln_graph *g,
+                           pln_blob entry)
 {
     pln_blob name;
     pln_rest_field(entry, 1, 0, &name);
@@ -358,7 +362,8 @@ static void describe_again(pln_saver *s, uint32_t number, const pln_graph *g, pl
     if (v && v->kind == PLN_VALUE_NODE && v->declared && !s->is_output[v->id] &&
         !s->described[v->id])
         describe(s, number, v);
-    else if ((v && (v->kind != PLN_VALUE_INITIALIZER || v->file_order)) || !key || !name.len)
+    else if ((v && (v->kind != PLN_VALUE_INITIALIZER || v->file_order)) || !key ||
+             !name.len)
         pln_write_bytes(&s->w, number, entry.data, entry.len);
 }
 

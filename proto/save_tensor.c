@@ -74,7 +74,8 @@ static void entry(pln_writer *w, const char *key, const char *value)
     pln_write_close(w, m);
 }
 
-static void write_place(pln_writer *w, const char *location, uint64_t offset, uint64_t len)
+static void write_place(pln_writer *w, const char *location, uint64_t offset,
+                        uint64_t len)
 {
     char number[32];
     entry(w, "location", location);

@@ -60,14 +60,14 @@ static void put(scanner *s, const unsigned char *bytes, size_t len)
         pln_text_put(&s->out->skeleton, (const char *)bytes, len);
 }
 
-static pln_status cut(scanner *s, uint32_t marker, uint32_t field, const unsigned char *data,
-                      size_t len)
+static pln_status cut(scanner *s, uint32_t marker, uint32_t field,
+                      const unsigned char *data, size_t len)
 {
     pln_scan *o = s->out;
     if (s->mute)
         return PLN_OK;
-    if (o->n_cuts >= UINT32_MAX ||
-        !pln_grow(s->alloc, (void **)&o->cuts, &o->cap_cuts, o->n_cuts + 1, sizeof *o->cuts))
+    if (o->n_cuts >= UINT32_MAX || !pln_grow(s->alloc, (void **)&o->cuts, &o->cap_cuts,
+                                             o->n_cuts + 1, sizeof *o->cuts))
         return pln_oom(s->err);
     if (s->mapped && len >= DROP_FROM)
         drop_pages(s, data + len);
@@ -221,7 +221,8 @@ static pln_status scan_child(scanner *s, const pln_field *f,
         return PLN_OK;
     const size_t len = sk->len - begin;
     if (len > INT32_MAX)
-        return pln_fail(s->err, PLN_E_LIMIT, "a message is over 2 GiB without its tensors");
+        return pln_fail(s->err, PLN_E_LIMIT,
+                        "a message is over 2 GiB without its tensors");
     char *at = sk->data + begin - LENGTH_BYTES;
     for (int i = 0; i < LENGTH_BYTES; i++)
         at[i] = (char)((len >> (7 * i) & 0x7f) | (i < LENGTH_BYTES - 1 ? 0x80 : 0));
@@ -251,8 +252,8 @@ static pln_status scan_field(scanner *s, const pln_field *f,
     if (d) {
         PLN_TRY(check_wire(s, f, d));
         PLN_TRY(check_once(s, f, type, d, seen));
-        if (d->type == PROTOBUF_C_TYPE_MESSAGE && type == &onnx__model_proto__descriptor &&
-            f->number == TRAINING_INFO)
+        if (d->type == PROTOBUF_C_TYPE_MESSAGE &&
+            type == &onnx__model_proto__descriptor && f->number == TRAINING_INFO)
             return scan_aside(s, f, d->descriptor);
         if (d->type == PROTOBUF_C_TYPE_MESSAGE)
             return scan_child(s, f, d->descriptor);
@@ -285,9 +286,9 @@ static pln_status scan_message(scanner *s, pln_wire w,
     return more < 0 ? malformed(s, w.p, "truncated or malformed") : PLN_OK;
 }
 
-pln_status pln_scan_run(pln_scan *scan, const pln_allocator *a, const void *data, size_t len,
-                        const ProtobufCMessageDescriptor *type, const pln_limits *limits,
-                        bool mapped, pln_error *err)
+pln_status pln_scan_run(pln_scan *scan, const pln_allocator *a, const void *data,
+                        size_t len, const ProtobufCMessageDescriptor *type,
+                        const pln_limits *limits, bool mapped, pln_error *err)
 {
     /* A body of If sits three messages below its graph; types and the rest take a few. */
     const uint32_t max_depth = limits->depth > 1000 ? 4000 : 4 * limits->depth + 8;

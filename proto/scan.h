@@ -32,9 +32,9 @@ typedef struct pln_scan {
 
 /* `mapped`: data is a mapped file, whose pages may be handed back after reading. The cuts
  * point into `data`. On failure, too, the scan is to be released. */
-pln_status pln_scan_run(pln_scan *scan, const pln_allocator *a, const void *data, size_t len,
-                        const ProtobufCMessageDescriptor *type, const pln_limits *limits,
-                        bool mapped, pln_error *err);
+pln_status pln_scan_run(pln_scan *scan, const pln_allocator *a, const void *data,
+                        size_t len, const ProtobufCMessageDescriptor *type,
+                        const pln_limits *limits, bool mapped, pln_error *err);
 void pln_scan_done(pln_scan *scan, const pln_allocator *a);
 
 #endif

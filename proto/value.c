@@ -63,7 +63,8 @@ static pln_status read_sequence(pln_loader *l, Onnx__SequenceProto *p, pln_tenso
                               p->n_optional_values };
     *out = NULL;
     if (p->elem_type < OF_NONE || p->elem_type > OF_OPTIONAL)
-        return pln_fail(l->err, PLN_E_FORMAT, "a sequence of unknown type %d", p->elem_type);
+        return pln_fail(l->err, PLN_E_FORMAT, "a sequence of unknown type %d",
+                        p->elem_type);
     PLN_TRY(container(l, PLN_KIND_SEQUENCE, out));
     for (size_t i = 0; i < counts[p->elem_type]; i++) {
         pln_tensor *item = NULL;
@@ -76,8 +77,8 @@ static pln_status read_sequence(pln_loader *l, Onnx__SequenceProto *p, pln_tenso
 static pln_status read_keys(pln_loader *l, const Onnx__MapProto *p, pln_tensor **out)
 {
     if (!p->n_string_keys && p->key_type != PLN_DT_STRING) {
-        const pln_status st = pln_tensor_from_i64(l->alloc, 1, p->keys, (int64_t)p->n_keys,
-                                                  out);
+        const pln_status st =
+            pln_tensor_from_i64(l->alloc, 1, p->keys, (int64_t)p->n_keys, out);
         return st == PLN_E_NOMEM ? pln_oom(l->err) : st;
     }
     const int64_t n = (int64_t)p->n_string_keys;
@@ -146,28 +147,33 @@ static pln_status read_optional(pln_loader *l, Onnx__OptionalProto *p, pln_tenso
     case OF_NONE:
         return PLN_OK;
     case OF_TENSOR:
-        st = p->tensor_value ? pln_load_tensor(l, p->tensor_value, &item) : lacks_value(l);
+        st =
+            p->tensor_value ? pln_load_tensor(l, p->tensor_value, &item) : lacks_value(l);
         break;
     case OF_SPARSE:
         st = p->sparse_tensor_value ? read_sparse(l, p->sparse_tensor_value, &item)
                                     : lacks_value(l);
         break;
     case OF_SEQUENCE:
-        st = p->sequence_value ? read_sequence(l, p->sequence_value, &item) : lacks_value(l);
+        st = p->sequence_value ? read_sequence(l, p->sequence_value, &item)
+                               : lacks_value(l);
         break;
     case OF_MAP:
         st = p->map_value ? read_map(l, p->map_value, &item) : lacks_value(l);
         break;
     case OF_OPTIONAL:
-        st = p->optional_value ? read_optional(l, p->optional_value, &item) : lacks_value(l);
+        st = p->optional_value ? read_optional(l, p->optional_value, &item)
+                               : lacks_value(l);
         break;
     default:
-        st = pln_fail(l->err, PLN_E_FORMAT, "an optional of unknown type %d", p->elem_type);
+        st = pln_fail(l->err, PLN_E_FORMAT, "an optional of unknown type %d",
+                      p->elem_type);
     }
     return append(l, *out, st, item);
 }
 
-static pln_status read_any(pln_loader *l, pln_kind kind, pln_buf *source, pln_tensor **out)
+static pln_status read_any(pln_loader *l, pln_kind kind, pln_buf *source,
+                           pln_tensor **out)
 {
     static const ProtobufCMessageDescriptor *const types[] = {
         [PLN_KIND_TENSOR] = &onnx__tensor_proto__descriptor,
@@ -246,7 +252,8 @@ static pln_status write_sequence(pln_writer *w, const pln_tensor *t)
     pln_write_int(w, 2, type);
     for (size_t i = 0; i < t->n_items; i++) {
         if (elem_type_of(t->items[i]) != type)
-            return pln_fail(w->err, PLN_E_USAGE, "a sequence with items of several kinds");
+            return pln_fail(w->err, PLN_E_USAGE,
+                            "a sequence with items of several kinds");
         PLN_TRY(write_field(w, 2 + (uint32_t)type, t->items[i]));
     }
     return PLN_OK;
@@ -266,7 +273,8 @@ static pln_status write_keys(pln_writer *w, const pln_tensor *keys)
         PLN_TRY(pln_tensor_string(keys, i, &s, &len));
         pln_write_bytes(w, 4, s, len);
     }
-    return n < 0 ? pln_fail(w->err, PLN_E_USAGE, "the keys of a map are no tensor") : PLN_OK;
+    return n < 0 ? pln_fail(w->err, PLN_E_USAGE, "the keys of a map are no tensor")
+                 : PLN_OK;
 }
 
 /* A vector of values goes out as a sequence of scalars. */

@@ -9,7 +9,12 @@
 
 #include "src/util/text.h"
 
-enum { PLN_WIRE_VARINT = 0, PLN_WIRE_FIXED64 = 1, PLN_WIRE_BYTES = 2, PLN_WIRE_FIXED32 = 5 };
+enum {
+    PLN_WIRE_VARINT = 0,
+    PLN_WIRE_FIXED64 = 1,
+    PLN_WIRE_BYTES = 2,
+    PLN_WIRE_FIXED32 = 5
+};
 
 typedef struct pln_wire {
     const unsigned char *p, *end;

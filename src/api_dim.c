@@ -46,7 +46,8 @@ pln_status pln_value_drop_type_message(pln_value *v)
         pln_write_rest(&w, v->extra, type);
         v->extra.len = w.text.len;
         v->extra.data =
-            w.text.len ? pln_arena_dup(v->graph->model->arena, w.text.data, w.text.len) : NULL;
+            w.text.len ? pln_arena_dup(v->graph->model->arena, w.text.data, w.text.len)
+                       : NULL;
         if (w.text.failed || (v->extra.len && !v->extra.data))
             st = PLN_E_NOMEM;
     }

@@ -162,8 +162,9 @@ static bool is_control(const pln_node *n)
 /* What counts loses whole steps in a short type. */
 static bool counts(const pln_node *n)
 {
-    return !*n->domain && (!strcmp(n->op_type, "Range") || !strcmp(n->op_type, "CumSum") ||
-                           !strcmp(n->op_type, "CumProd"));
+    return !*n->domain &&
+           (!strcmp(n->op_type, "Range") || !strcmp(n->op_type, "CumSum") ||
+            !strcmp(n->op_type, "CumProd"));
 }
 
 /* Sizes, and what is computed of them and constants. */
@@ -225,7 +226,7 @@ static const char *reason_of_range(const retyper *r, const pln_node *n)
     for (uint32_t i = 0; i < n->n_out; i++)
         if (is_wide(r, n->out[i]))
             return "what it gives is out of the type's range";
-    return counts(n)           ? "it counts, and the type has no numbers between large ones"
+    return counts(n) ? "it counts, and the type has no numbers between large ones"
            : gives_size(r, n) ? "it computes sizes"
                               : NULL;
 }
@@ -452,7 +453,8 @@ static pln_status convert_node(retyper *r, pln_node *n)
         PLN_TRY(set_inputs(r, n, false, &any));
     } else if (!why && !any && n->n_in && !gives_type(n, r->to) &&
                !(n->op->traits & PLN_OP_SHAPE_ONLY) && strcmp(n->op_type, "Cast") != 0) {
-        why = knows_types(n) ? "it does not take the type" : "the type of an input is not known";
+        why = knows_types(n) ? "it does not take the type"
+                             : "the type of an input is not known";
     }
     if (why)
         note_kept(r, n, why);

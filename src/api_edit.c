@@ -115,9 +115,10 @@ static pln_status report_reduced(const pln_model *m, const pln_reducer *r, char 
 {
     pln_text t;
     pln_text_init(&t, m->alloc);
-    pln_text_printf(&t, "{\"schema\":1,\"checks\":%zu,\"smaller\":%zu,\"stopped\":%s,\"minimal\":%s}",
-                    r->n_asked, r->n_kept, r->stopped ? "true" : "false",
-                    r->minimal ? "true" : "false");
+    pln_text_printf(
+        &t, "{\"schema\":1,\"checks\":%zu,\"smaller\":%zu,\"stopped\":%s,\"minimal\":%s}",
+        r->n_asked, r->n_kept, r->stopped ? "true" : "false",
+        r->minimal ? "true" : "false");
     *report = pln_text_take(&t);
     pln_text_done(&t);
     return *report ? PLN_OK : pln_oom(err);

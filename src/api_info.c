@@ -101,7 +101,8 @@ static const char *op_as_read(const pln_node *n)
 static void try_gradients(facts *f)
 {
     pln_model *copy = NULL;
-    if (!pln_model_has_gradients(f->model) || pln_model_clone(f->model, &copy, NULL) != PLN_OK)
+    if (!pln_model_has_gradients(f->model) ||
+        pln_model_clone(f->model, &copy, NULL) != PLN_OK)
         return;
     f->no_gradients = pln_model_expand_gradients(copy, NULL) != PLN_OK;
     pln_model_free(copy);
@@ -193,8 +194,8 @@ static pln_status count_graph(pln_graph *g, void *user)
 
 /* ---- activations ------------------------------------------------------------------- */
 
-/* The last node of g that needs a value, uses in bodies counted for their owners; NULL: an
- * output of the graph, needed to the end. */
+/* The last node of g that needs a value, uses in bodies counted for their owners; NULL:
+ * an output of the graph, needed to the end. */
 static bool last_use(const pln_graph *g, const pln_value *v, const uint32_t *order,
                      uint32_t *last)
 {

@@ -20,9 +20,10 @@ PLN_API pln_status pln_model_set_initializer(pln_model *model, const char *name,
     if (!v || !v->cst || v->def)
         return pln_fail(err, PLN_E_INPUT, "the model has no initializer '%s'", name);
     if (!same_form(v->cst, value))
-        return pln_fail(err, PLN_E_INPUT,
-                        "initializer '%s' has another element type or shape than what is given",
-                        name);
+        return pln_fail(
+            err, PLN_E_INPUT,
+            "initializer '%s' has another element type or shape than what is given",
+            name);
     pln_value_set_const(v, pln_tensor_ref(value));
     return PLN_OK;
 }

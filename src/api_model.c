@@ -37,8 +37,9 @@ static pln_status directory_of(pln_env *env, const char *path, char **out, pln_e
     return PLN_OK;
 }
 
-static pln_status load_path(pln_env *env, const char *path, const pln_load_options *options,
-                            pln_model **out, pln_error *err)
+static pln_status load_path(pln_env *env, const char *path,
+                            const pln_load_options *options, pln_model **out,
+                            pln_error *err)
 {
     char *directory;
     pln_buf *source;
@@ -88,8 +89,9 @@ static pln_status wrap_memory(pln_env *env, const void *data, size_t len,
                               const pln_load_options *o, pln_buf **out, pln_error *err)
 {
     void *bytes = (void *)(uintptr_t)data;
-    *out = o->copy ? pln_buf_new(pln_env_allocator(env), len)
-                   : pln_buf_wrap(pln_env_allocator(env), bytes, len, o->release, o->user);
+    *out = o->copy
+               ? pln_buf_new(pln_env_allocator(env), len)
+               : pln_buf_wrap(pln_env_allocator(env), bytes, len, o->release, o->user);
     if (!*out)
         return pln_oom(err);
     if (o->copy && len)
@@ -102,12 +104,13 @@ static pln_status load_bytes(pln_env *env, const void *data, size_t len,
 {
     pln_buf *source;
     if (len > env->limits.file_bytes)
-        return pln_fail(err, PLN_E_LIMIT, "the model has %zu bytes, the limit is %llu", len,
-                        (unsigned long long)env->limits.file_bytes);
+        return pln_fail(err, PLN_E_LIMIT, "the model has %zu bytes, the limit is %llu",
+                        len, (unsigned long long)env->limits.file_bytes);
     PLN_TRY(wrap_memory(env, data, len, o, &source, err));
     const pln_status st = pln_proto_load(env, source, o->directory, o, out, err);
     if (st != PLN_OK)
-        source->user_release = NULL; /* the memory stays the caller's when the call fails */
+        source->user_release =
+            NULL; /* the memory stays the caller's when the call fails */
     pln_buf_unref(source);
     return st;
 }
@@ -118,7 +121,8 @@ PLN_API pln_status pln_model_load_memory(pln_env *env, const void *data, size_t 
 {
     pln_error_clear(err);
     if (!out)
-        return pln_fail(err, PLN_E_USAGE, "pln_model_load_memory: no place for the model");
+        return pln_fail(err, PLN_E_USAGE,
+                        "pln_model_load_memory: no place for the model");
     *out = NULL;
     if (!data)
         return pln_fail(err, PLN_E_USAGE, "pln_model_load_memory: no data");
@@ -139,7 +143,8 @@ PLN_API size_t pln_model_count(const pln_model *model, pln_io io)
 }
 
 /* The arrays belong to the model, which threads share: hence the lock. */
-PLN_API pln_status pln_model_io(const pln_model *model, pln_io io, size_t i, pln_io_info *out)
+PLN_API pln_status pln_model_io(const pln_model *model, pln_io io, size_t i,
+                                pln_io_info *out)
 {
     if (!model || !out)
         return PLN_E_USAGE;
@@ -156,7 +161,8 @@ PLN_API pln_status pln_model_io(const pln_model *model, pln_io io, size_t i, pln
 
 /* ---- metadata ---------------------------------------------------------------------- */
 
-PLN_API const char *pln_model_metadata(const pln_model *model, const char *key, size_t *len)
+PLN_API const char *pln_model_metadata(const pln_model *model, const char *key,
+                                       size_t *len)
 {
     if (len)
         *len = 0;

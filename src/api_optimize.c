@@ -59,7 +59,8 @@ static bool was_done_before(const pln_model *m, const pln_optimize_options *o,
     pln_text_init(&t, m->alloc);
     write_recipe(&t, o, pipeline);
     for (size_t i = 0; i < m->n_metadata && !t.failed; i++)
-        same |= !strcmp(m->metadata[i].key, RECIPE) && !strcmp(m->metadata[i].value, t.data);
+        same |=
+            !strcmp(m->metadata[i].key, RECIPE) && !strcmp(m->metadata[i].value, t.data);
     pln_text_done(&t);
     return same;
 }
@@ -79,8 +80,8 @@ static pln_status import_domains(pln_model *m, pln_error *err)
                                                                      : pln_oom(err);
 }
 
-/* Gradient names values of the graph, which passes may rename or remove: it goes first, or
- * nothing is rewritten. */
+/* Gradient names values of the graph, which passes may rename or remove: it goes first,
+ * or nothing is rewritten. */
 static pln_status differentiate(pln_model *m, const char **pipeline, pln_error *err)
 {
     pln_error local = { .code = PLN_OK };
@@ -103,7 +104,8 @@ static pln_status find_ours(pln_graph *g, void *user)
     return PLN_OK;
 }
 
-/* A target without our operators gets the plain ones back, and no import of the domain. */
+/* A target without our operators gets the plain ones back, and no import of the
+ * domain. */
 static pln_status unfuse(pln_model *m, pln_error *err)
 {
     bool fused = false;
@@ -133,8 +135,8 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
         .rules = o->rules,
         .n_rules = o->n_rules,
     };
-    const char *pipeline = o->passes ? o->passes :
-                                          pln_pipeline_of_level(o->level, o->target, false);
+    const char *pipeline =
+        o->passes ? o->passes : pln_pipeline_of_level(o->level, o->target, false);
     PLN_TRY(report_facts(report, "before", m, err));
     if (*pipeline)
         PLN_TRY(pln_model_free_makers(m, err));
@@ -222,8 +224,8 @@ pln_status pln_model_optimize_for_session(pln_model *model, pln_error *err)
     pln_model *copy = NULL;
     pln_error local = { .code = PLN_OK };
     PLN_TRY(pln_model_clone(model, &copy, err));
-    pln_status st =
-        pln_model_run_passes(copy, pln_pipeline_of_level(3, PLN_TARGET_PLANISH, true), &p, NULL, &local);
+    pln_status st = pln_model_run_passes(
+        copy, pln_pipeline_of_level(3, PLN_TARGET_PLANISH, true), &p, NULL, &local);
     if (st == PLN_OK)
         pln_model_swap(model, copy);
     else if (st != PLN_E_NOMEM)

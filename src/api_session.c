@@ -198,8 +198,8 @@ static pln_status set_inputs(pln_run *run, pln_error *err)
     return PLN_OK;
 }
 
-/* Whether the frame alone holds it. What a sequence holds as well, or an input, a constant
- * or another output is, would change under its owner when the caller writes. */
+/* Whether the frame alone holds it. What a sequence holds as well, or an input, a
+ * constant or another output is, would change under its owner when the caller writes. */
 static bool is_own(const pln_tensor *t)
 {
     return t->kind != PLN_KIND_TENSOR ||

@@ -18,10 +18,12 @@ static pln_status check_shape(pln_dtype dt, int rank, const int64_t *dims, size_
     if ((unsigned)dt >= PLN_DT_COUNT || dt == PLN_DT_NONE)
         return pln_fail(err, PLN_E_USAGE, "there is no element type %d", (int)dt);
     if (rank < 0 || rank > PLN_MAX_RANK || (rank && !dims))
-        return pln_fail(err, PLN_E_USAGE, "rank %d is not in [0, %d]", rank, PLN_MAX_RANK);
+        return pln_fail(err, PLN_E_USAGE, "rank %d is not in [0, %d]", rank,
+                        PLN_MAX_RANK);
     for (int i = 0; i < rank; i++)
         if (dims[i] < 0)
-            return pln_fail(err, PLN_E_USAGE, "dimension %d is %lld", i, (long long)dims[i]);
+            return pln_fail(err, PLN_E_USAGE, "dimension %d is %lld", i,
+                            (long long)dims[i]);
     if (!pln_dims_bytes(dt, rank, dims, bytes))
         return pln_fail(err, PLN_E_LIMIT, "the tensor is too large");
     return PLN_OK;
@@ -138,8 +140,8 @@ static pln_status measure_strings(const pln_tensor *t, uint64_t *ends, size_t *s
     return PLN_OK;
 }
 
-PLN_API pln_status pln_tensor_get_strings(const pln_tensor *t, char **bytes, uint64_t *ends,
-                                          pln_error *err)
+PLN_API pln_status pln_tensor_get_strings(const pln_tensor *t, char **bytes,
+                                          uint64_t *ends, pln_error *err)
 {
     size_t size, at = 0, len;
     const char *text;
@@ -173,7 +175,8 @@ PLN_API pln_status pln_tensor_put_strings(pln_tensor *t, const char *bytes,
         if (ends[i] < at)
             return pln_fail(err, PLN_E_USAGE, "string %lld ends before it begins",
                             (long long)i);
-        const pln_status st = pln_tensor_set_string(t, i, bytes + at, (size_t)(ends[i] - at));
+        const pln_status st =
+            pln_tensor_set_string(t, i, bytes + at, (size_t)(ends[i] - at));
         if (st != PLN_OK)
             return st == PLN_E_NOMEM ? pln_oom(err)
                                      : pln_fail(err, st, "string %lld is too long",
@@ -192,8 +195,9 @@ PLN_API pln_status pln_tensor_new_container(pln_env *env, pln_kind kind, pln_ten
     if (kind != PLN_KIND_SEQUENCE && kind != PLN_KIND_OPTIONAL && kind != PLN_KIND_MAP &&
         kind != PLN_KIND_SPARSE)
         return pln_fail(err, PLN_E_USAGE, "kind %d is no container", (int)kind);
-    return pln_tensor_make_container(allocator_of(env), kind, out) == PLN_OK ? PLN_OK
-                                                                             : pln_oom(err);
+    return pln_tensor_make_container(allocator_of(env), kind, out) == PLN_OK
+               ? PLN_OK
+               : pln_oom(err);
 }
 
 PLN_API size_t pln_tensor_items(const pln_tensor *t)
@@ -222,7 +226,8 @@ PLN_API pln_status pln_tensor_parse(pln_env *env, pln_kind kind, const void *dat
         return pln_fail(err, PLN_E_USAGE, "pln_tensor_parse: no place for the value");
     *out = NULL;
     if (kind <= PLN_KIND_NONE || kind > PLN_KIND_SPARSE || (len && !data))
-        return pln_fail(err, PLN_E_USAGE, "pln_tensor_parse: no data, or kind %d", (int)kind);
+        return pln_fail(err, PLN_E_USAGE, "pln_tensor_parse: no data, or kind %d",
+                        (int)kind);
     return pln_value_read(allocator_of(env), env ? &env->limits : &default_limits, kind,
                           data, len, out, err);
 }

@@ -52,8 +52,9 @@ static pln_status print_lowered(pln_model *m, const pln_print_options *o, pln_te
     return st;
 }
 
-PLN_API pln_status pln_model_print(const pln_model *model, const pln_print_options *options,
-                                   char **text, pln_error *err)
+PLN_API pln_status pln_model_print(const pln_model *model,
+                                   const pln_print_options *options, char **text,
+                                   pln_error *err)
 {
     pln_text out;
     pln_model *copy;
@@ -77,18 +78,18 @@ PLN_API pln_status pln_model_print(const pln_model *model, const pln_print_optio
 /* ---- parsing ----------------------------------------------------------------------- */
 
 static pln_status open_external(void *user, const char *location, uint64_t offset,
-                                uint64_t length, pln_buf **buf, const unsigned char **data,
-                                size_t *size, pln_error *err)
+                                uint64_t length, pln_buf **buf,
+                                const unsigned char **data, size_t *size, pln_error *err)
 {
     pln_buf *b;
     PLN_TRY(pln_external_open(user, location, strlen(location), &b, err));
     if (length == UINT64_MAX && offset <= b->size)
         length = b->size - offset;
     if (offset > b->size || length > b->size - offset)
-        return pln_fail(err, PLN_E_FORMAT,
-                        "external data '%.100s' has %zu bytes, but %llu at %llu are wanted",
-                        location, b->size, (unsigned long long)length,
-                        (unsigned long long)offset);
+        return pln_fail(
+            err, PLN_E_FORMAT,
+            "external data '%.100s' has %zu bytes, but %llu at %llu are wanted", location,
+            b->size, (unsigned long long)length, (unsigned long long)offset);
     *buf = pln_buf_ref(b);
     *data = b->data + offset;
     *size = (size_t)length;

@@ -48,10 +48,12 @@ struct pln_registry {
 
 static uint64_t hash_of(const char *domain, const char *name)
 {
-    return pln_hash(pln_hash(PLN_HASH_SEED, domain, strlen(domain) + 1), name, strlen(name));
+    return pln_hash(pln_hash(PLN_HASH_SEED, domain, strlen(domain) + 1), name,
+                    strlen(name));
 }
 
-static size_t find(const pln_registry *r, const char *domain, const char *name, uint64_t h)
+static size_t find(const pln_registry *r, const char *domain, const char *name,
+                   uint64_t h)
 {
     size_t i = (size_t)h & (r->cap - 1);
     for (; r->slots[i].op; i = (i + 1) & (r->cap - 1))

@@ -8,8 +8,8 @@
 /* With all built-in rows. NULL: no memory. */
 pln_registry *pln_registry_new(const pln_allocator *a);
 void pln_registry_free(pln_registry *r);
-/* A later row of the same domain and name takes the place of an earlier one. The row stays
- * the caller's. False: no memory. */
+/* A later row of the same domain and name takes the place of an earlier one. The row
+ * stays the caller's. False: no memory. */
 bool pln_registry_add(pln_registry *r, const pln_op_desc *op);
 
 #endif

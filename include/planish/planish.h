@@ -52,16 +52,16 @@ extern "C" {
 
 /** What a call came to. New codes are only ever appended. */
 typedef enum pln_status {
-    PLN_OK = 0,            /**< done */
-    PLN_E_USAGE = 1,       /**< the call itself is wrong: option, name, NULL, wrong state */
-    PLN_E_IO = 2,          /**< a file can't be read or written */
-    PLN_E_FORMAT = 3,      /**< a file is malformed, or its graph breaks the standard */
-    PLN_E_INPUT = 4,       /**< a model input has an unknown name, wrong type or shape */
+    PLN_OK = 0,       /**< done */
+    PLN_E_USAGE = 1,  /**< the call itself is wrong: option, name, NULL, wrong state */
+    PLN_E_IO = 2,     /**< a file can't be read or written */
+    PLN_E_FORMAT = 3, /**< a file is malformed, or its graph breaks the standard */
+    PLN_E_INPUT = 4,  /**< a model input has an unknown name, wrong type or shape */
     PLN_E_UNSUPPORTED = 5, /**< an operator, type or feature can't be run here */
-    PLN_E_RUN = 6,         /**< failed while running: bad index in the data and the like */
-    PLN_E_LIMIT = 7,       /**< a limit was reached: memory, nesting, size, time */
-    PLN_E_NOMEM = 8,       /**< the allocator returned NULL */
-    PLN_E_CANCELLED = 9    /**< pln_run_cancel() or a progress callback stopped it */
+    PLN_E_RUN = 6,      /**< failed while running: bad index in the data and the like */
+    PLN_E_LIMIT = 7,    /**< a limit was reached: memory, nesting, size, time */
+    PLN_E_NOMEM = 8,    /**< the allocator returned NULL */
+    PLN_E_CANCELLED = 9 /**< pln_run_cancel() or a progress callback stopped it */
 } pln_status;
 
 /** One error, owned by the caller, reusable: each call that takes it clears it first.
@@ -138,8 +138,8 @@ typedef enum pln_kind {
 
 /** Name as in ONNX's text form ("float", "int64", "bfloat16", ...). Never NULL. */
 PLN_API const char *pln_dtype_name(pln_dtype dt);
-/** Bytes of one element in memory (6-bit, 4-bit and 2-bit types take a byte each); a string
- * element is a pointer. 0 for PLN_DT_NONE. */
+/** Bytes of one element in memory (6-bit, 4-bit and 2-bit types take a byte each); a
+ * string element is a pointer. 0 for PLN_DT_NONE. */
 PLN_API size_t pln_dtype_size(pln_dtype dt);
 
 /* ---- environment ------------------------------------------------------------------ */
@@ -186,9 +186,9 @@ typedef struct pln_env_desc {
 
 PLN_API pln_status pln_env_new(const pln_env_desc *desc, pln_env **out, pln_error *err);
 PLN_API void pln_env_free(pln_env *env);
-/** The newest version of an operator set ("" is ai.onnx) whose meanings are known, with the
- * operators of the environment's own; 0: no operator of that domain is. Models of newer
- * versions are read, as if nothing had changed since. */
+/** The newest version of an operator set ("" is ai.onnx) whose meanings are known, with
+ * the operators of the environment's own; 0: no operator of that domain is. Models of
+ * newer versions are read, as if nothing had changed since. */
 PLN_API int64_t pln_env_opset(pln_env *env, const char *domain);
 /** Releases memory that a function of this library says is to be freed with pln_free. */
 PLN_API void pln_free(pln_env *env, void *ptr);
@@ -224,8 +224,8 @@ PLN_API int64_t pln_tensor_count(const pln_tensor *t);
 /** Elements, row-major; NULL for strings and for what is not a dense tensor. */
 PLN_API void *pln_tensor_data(pln_tensor *t);
 PLN_API const void *pln_tensor_data_const(const pln_tensor *t);
-/** Element i of a dense numeric tensor as a number (of a complex one its real part); 0 for
- * strings. i must be in range. */
+/** Element i of a dense numeric tensor as a number (of a complex one its real part); 0
+ * for strings. i must be in range. */
 PLN_API double pln_tensor_number(const pln_tensor *t, int64_t i);
 /** Sets element i of a dense numeric tensor, rounded as ONNX's Cast rounds. */
 PLN_API void pln_tensor_set_number(pln_tensor *t, int64_t i, double v);
@@ -234,11 +234,11 @@ PLN_API pln_status pln_tensor_string(const pln_tensor *t, int64_t i, const char 
                                      size_t *len);
 PLN_API pln_status pln_tensor_set_string(pln_tensor *t, int64_t i, const char *text,
                                          size_t len);
-/** All elements of a string tensor at once, for other languages: their bytes one after the
- * other in `*bytes` (freed with pln_free(NULL, ...)), element i ending before ends[i]; `ends`
- * has room for all elements. */
-PLN_API pln_status pln_tensor_get_strings(const pln_tensor *t, char **bytes, uint64_t *ends,
-                                          pln_error *err);
+/** All elements of a string tensor at once, for other languages: their bytes one after
+ * the other in `*bytes` (freed with pln_free(NULL, ...)), element i ending before
+ * ends[i]; `ends` has room for all elements. */
+PLN_API pln_status pln_tensor_get_strings(const pln_tensor *t, char **bytes,
+                                          uint64_t *ends, pln_error *err);
 /** Sets all elements from bytes in that form; `ends` must not descend. */
 PLN_API pln_status pln_tensor_put_strings(pln_tensor *t, const char *bytes,
                                           const uint64_t *ends, pln_error *err);
@@ -288,14 +288,15 @@ typedef struct pln_load_options {
 PLN_API pln_status pln_model_load(pln_env *env, const char *path,
                                   const pln_load_options *options, pln_model **out,
                                   pln_error *err);
-/** The same from memory; the bytes must stay until the model and all that was made from it
- * are freed (see options->release), unless options->copy is set. */
+/** The same from memory; the bytes must stay until the model and all that was made from
+ * it are freed (see options->release), unless options->copy is set. */
 PLN_API pln_status pln_model_load_memory(pln_env *env, const void *data, size_t len,
                                          const pln_load_options *options,
                                          pln_model **out, pln_error *err);
 PLN_API void pln_model_free(pln_model *model);
 /** A copy that may be changed by itself; the weights' bytes are shared. */
-PLN_API pln_status pln_model_clone(const pln_model *model, pln_model **out, pln_error *err);
+PLN_API pln_status pln_model_clone(const pln_model *model, pln_model **out,
+                                   pln_error *err);
 
 typedef struct pln_save_options {
     size_t struct_size;
@@ -317,7 +318,8 @@ typedef struct pln_print_options {
     uint32_t inline_limit; /**< most elements of a tensor that is printed inline (16) */
     const char *data_path; /**< file that receives larger tensors; NULL: all inline */
 } pln_print_options;
-#define PLN_PRINT_OPTIONS_INIT { .struct_size = sizeof(pln_print_options), .inline_limit = 16 }
+#define PLN_PRINT_OPTIONS_INIT \
+    { .struct_size = sizeof(pln_print_options), .inline_limit = 16 }
 
 /** The model in ONNX's textual syntax; `*text` is freed with pln_free(). */
 PLN_API pln_status pln_model_print(const pln_model *model,
@@ -338,14 +340,15 @@ PLN_API pln_status pln_model_check(const pln_model *model, char **findings,
  * names and doc strings, operator sets, metadata. Quick: nothing is inferred. Freed with
  * pln_free(). */
 PLN_API pln_status pln_model_header(const pln_model *model, char **json, pln_error *err);
-/** JSON array of the names of the main graph's values, in order. Freed with pln_free(). */
+/** JSON array of the names of the main graph's values, in order. Freed with
+ * pln_free(). */
 PLN_API pln_status pln_model_values(const pln_model *model, char **json, pln_error *err);
 /** Gives a symbolic dimension a size, in inputs and everywhere. */
 PLN_API pln_status pln_model_set_dim(pln_model *model, const char *symbol, int64_t size,
                                      pln_error *err);
-/** Replaces the contents of an initializer of the main graph: same element type and shape.
- * The tensor is referenced, not copied, and must not change while the model or a session
- * made of it is used. */
+/** Replaces the contents of an initializer of the main graph: same element type and
+ * shape. The tensor is referenced, not copied, and must not change while the model or a
+ * session made of it is used. */
 PLN_API pln_status pln_model_set_initializer(pln_model *model, const char *name,
                                              pln_tensor *value, pln_error *err);
 /** metadata_props: the value of a key, or NULL. */
@@ -363,9 +366,10 @@ PLN_API pln_status pln_model_diff(const pln_model *a, const pln_model *b, bool *
 
 /* Each of these changes the model as a whole or, on failure, not at all. */
 
-/** Keeps what is needed to compute the values `outputs` (n_outputs 0: the model's outputs)
- * from the values `inputs` (n_inputs 0: those of the model's inputs that are still needed).
- * A value of the main graph becomes an input of the type that inference gives it. */
+/** Keeps what is needed to compute the values `outputs` (n_outputs 0: the model's
+ * outputs) from the values `inputs` (n_inputs 0: those of the model's inputs that are
+ * still needed). A value of the main graph becomes an input of the type that inference
+ * gives it. */
 PLN_API pln_status pln_model_extract(pln_model *model, const char *const *inputs,
                                      size_t n_inputs, const char *const *outputs,
                                      size_t n_outputs, pln_error *err);
@@ -377,17 +381,17 @@ typedef enum pln_renamed {
     PLN_RENAME_NODE = 2,
     PLN_RENAME_DIM = 3    /**< a symbolic dimension */
 } pln_renamed;
-/** Everything of that kind called `from` is then called `to`, a name that nothing of the kind
- * may have yet. */
+/** Everything of that kind called `from` is then called `to`, a name that nothing of the
+ * kind may have yet. */
 PLN_API pln_status pln_model_rename(pln_model *model, pln_renamed what, const char *from,
                                     const char *to, pln_error *err);
 
 /** Brings the model to a version of ai.onnx, up or down. Operators that it lacks become
- * others where that is possible. PLN_E_UNSUPPORTED when it is not: `*blockers` (may be NULL)
- * is then a JSON array of every node in the way with "node", "op", "domain", "why"; NULL on
- * success. Freed with pln_free(). */
-PLN_API pln_status pln_model_convert_opset(pln_model *model, int64_t version, char **blockers,
-                                           pln_error *err);
+ * others where that is possible. PLN_E_UNSUPPORTED when it is not: `*blockers` (may be
+ * NULL) is then a JSON array of every node in the way with "node", "op", "domain", "why";
+ * NULL on success. Freed with pln_free(). */
+PLN_API pln_status pln_model_convert_opset(pln_model *model, int64_t version,
+                                           char **blockers, pln_error *err);
 
 typedef struct pln_dtype_options {
     size_t struct_size;
@@ -395,34 +399,35 @@ typedef struct pln_dtype_options {
     bool keep_io;      /**< inputs and outputs keep their types */
     const char *block; /**< comma-separated names of nodes or operators that compute as
                             before; may be NULL. "none" among them: what does so by itself
-                            (Range, CumSum, CumProd, sizes that are computed as floats) does
-                            not */
-    const char *const *wide; /**< names of values that outgrow the type: the nodes that give
-                                  or read them compute as before */
+                            (Range, CumSum, CumProd, sizes that are computed as floats)
+                          does not */
+    const char *const *wide; /**< names of values that outgrow the type: the nodes that
+                                give or read them compute as before */
     size_t n_wide;
 } pln_dtype_options;
 #define PLN_DTYPE_OPTIONS_INIT { .struct_size = sizeof(pln_dtype_options) }
 
 /** Weights and computations in another float type: to float from the two short ones, to a
  * short one from float and the other. Operators that don't take the type in the model's
- * operator set, and unknown ones, compute as before, with casts around them. `*report` (may be
- * NULL) is a JSON object (docs/json.md); freed with pln_free(). */
-PLN_API pln_status pln_model_convert_dtype(pln_model *model, const pln_dtype_options *options,
+ * operator set, and unknown ones, compute as before, with casts around them. `*report`
+ * (may be NULL) is a JSON object (docs/json.md); freed with pln_free(). */
+PLN_API pln_status pln_model_convert_dtype(pln_model *model,
+                                           const pln_dtype_options *options,
                                            char **report, pln_error *err);
 
 typedef struct pln_reduce_options {
     size_t struct_size;
-    /** Does this candidate still show what is sought? 1: yes, 0: no, -1: stop with the best
-     * so far. */
+    /** Does this candidate still show what is sought? 1: yes, 0: no, -1: stop with the
+     * best so far. */
     int (*check)(void *user, const pln_model *candidate);
     void *user;
 } pln_reduce_options;
 #define PLN_REDUCE_OPTIONS_INIT { .struct_size = sizeof(pln_reduce_options) }
 
-/** Makes the model as small as it gets while options->check says yes: nodes, weights, inputs,
- * outputs and attributes are left out, the same way every time. A candidate is as valid as
- * the model was. PLN_E_USAGE when the check says no to the model itself. `*report` (may be
- * NULL): JSON (docs/json.md); freed with pln_free(). */
+/** Makes the model as small as it gets while options->check says yes: nodes, weights,
+ * inputs, outputs and attributes are left out, the same way every time. A candidate is as
+ * valid as the model was. PLN_E_USAGE when the check says no to the model itself.
+ * `*report` (may be NULL): JSON (docs/json.md); freed with pln_free(). */
 PLN_API pln_status pln_model_reduce(pln_model *model, const pln_reduce_options *options,
                                     char **report, pln_error *err);
 
@@ -436,8 +441,8 @@ typedef enum pln_target {
 } pln_target;
 
 /** Whether rewrites are tested while they are made, by running what a rewrite takes away
- * and what it puts in its place on random and special inputs. One that breaks its contract
- * is not done, and the report tells of it. */
+ * and what it puts in its place on random and special inputs. One that breaks its
+ * contract is not done, and the report tells of it. */
 typedef enum pln_verify {
     PLN_VERIFY_OFF = 0,
     PLN_VERIFY_PASS = 1,   /**< the whole graph before and after each pass */
@@ -454,8 +459,9 @@ typedef struct pln_rules_source {
 typedef struct pln_rewrite {
     uint64_t number; /**< from 1, over the whole pipeline */
     const char *pass, *rule, *node;
-    const pln_model *before, *after; /**< the fragment by itself: NULL but for the rewrite
-                                          that was asked for, or where it can't be cut out */
+    /** The fragment by itself: NULL but for the rewrite that was asked for, or where it
+     * can't be cut out. */
+    const pln_model *before, *after;
 } pln_rewrite;
 
 /** For those who want to see rules at work. Each call borrows what it is given. */
@@ -484,14 +490,15 @@ typedef struct pln_optimize_options {
     const char *explain; /**< a rule, pass, node or value: the report has "explain", how
                               near rules came there; may be NULL */
     pln_watch watch;
-    const pln_rules_source *rules; /**< rules of your own, whatever the level; may be NULL */
+    const pln_rules_source *rules; /**< of your own, whatever the level; may be NULL */
     size_t n_rules;
 } pln_optimize_options;
 #define PLN_OPTIMIZE_OPTIONS_INIT \
     { .struct_size = sizeof(pln_optimize_options), .level = 2 }
 
 /** Rewrites the model in place. `*report` (may be NULL) is a JSON object with "before",
- * "after", "passes" and what was asked for; freed with pln_free(). On failure the model is unchanged. */
+ * "after", "passes" and what was asked for; freed with pln_free(). On failure the model
+ * is unchanged. */
 PLN_API pln_status pln_model_optimize(pln_model *model,
                                       const pln_optimize_options *options, char **report,
                                       pln_error *err);
@@ -605,8 +612,8 @@ PLN_API pln_status pln_run_execute(pln_run *run, const pln_run_options *options,
                                    pln_error *err);
 /** An output of the last run, borrowed until the next execute; reference it to keep it
  * (the next run then writes elsewhere). A tensor's elements are nobody else's and may be
- * written; the items of a sequence may be shared with inputs and must not be. NULL: unknown
- * name, or not run yet. */
+ * written; the items of a sequence may be shared with inputs and must not be. NULL:
+ * unknown name, or not run yet. */
 PLN_API pln_tensor *pln_run_output(pln_run *run, const char *name);
 PLN_API pln_tensor *pln_run_output_at(pln_run *run, size_t i);
 /** With pln_session_options.all_values: any tensor of the main graph by name. */

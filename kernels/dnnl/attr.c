@@ -29,8 +29,8 @@ dnnl_memory_desc_t prim_md(int rank, const int64_t *dims, const int64_t *strides
     dnnl_dims_t d, s;
     for (int i = 0; i < rank; i++)
         d[i] = dims[i], s[i] = strides[i];
-    if (rank > DNNL_MAX_NDIMS ||
-        pln_dnnl.memory_desc_create_with_strides(&md, rank, d, dnnl_f32, s) != dnnl_success)
+    if (rank > DNNL_MAX_NDIMS || pln_dnnl.memory_desc_create_with_strides(
+                                     &md, rank, d, dnnl_f32, s) != dnnl_success)
         return NULL;
     return md;
 }
@@ -42,8 +42,8 @@ dnnl_memory_desc_t prim_md_any(int rank, const int64_t *dims)
     for (int i = 0; i < rank && i < DNNL_MAX_NDIMS; i++)
         d[i] = dims[i];
     if (rank > DNNL_MAX_NDIMS ||
-        pln_dnnl.memory_desc_create_with_tag(&md, rank, d, dnnl_f32, dnnl_format_tag_any) !=
-            dnnl_success)
+        pln_dnnl.memory_desc_create_with_tag(&md, rank, d, dnnl_f32,
+                                             dnnl_format_tag_any) != dnnl_success)
         return NULL;
     return md;
 }
@@ -66,7 +66,8 @@ dnnl_memory_desc_t prim_tensor_md(int rank, const int64_t *dims, pln_layout layo
 
 pln_layout prim_operand_layout(const pln_tensor *o, int rank, pln_layout result)
 {
-    if (result != PLN_LAYOUT_CHANNELS_LAST || o->rank != rank || rank < 3 || o->dims[1] == 1)
+    if (result != PLN_LAYOUT_CHANNELS_LAST || o->rank != rank || rank < 3 ||
+        o->dims[1] == 1)
         return PLN_LAYOUT_PLAIN;
     return PLN_LAYOUT_CHANNELS_LAST;
 }
@@ -83,7 +84,8 @@ static dnnl_memory_desc_t operand_md(const pln_tensor *o, int rank, pln_layout l
     return prim_tensor_md(rank, dims, layout);
 }
 
-bool prim_append(dnnl_post_ops_t ops, const pln_postop *op, const_dnnl_memory_desc_t operand)
+bool prim_append(dnnl_post_ops_t ops, const pln_postop *op,
+                 const_dnnl_memory_desc_t operand)
 {
     const dnnl_alg_kind_t alg = algs[op->kind];
     float alpha = op->alpha, beta = op->beta;
@@ -112,14 +114,15 @@ static bool append(dnnl_post_ops_t ops, const pln_postop *op, const pln_tensor *
     return ok;
 }
 
-bool prim_attr(dnnl_primitive_attr_t *out, const pln_prep *prep, const pln_postop_list *list,
-               int n, int rank, const uint8_t *operand_layout)
+bool prim_attr(dnnl_primitive_attr_t *out, const pln_prep *prep,
+               const pln_postop_list *list, int n, int rank,
+               const uint8_t *operand_layout)
 {
     dnnl_post_ops_t ops = NULL;
     *out = NULL;
     bool ok = pln_dnnl.primitive_attr_create(out) == dnnl_success &&
-              pln_dnnl.primitive_attr_set_scratchpad_mode(*out, dnnl_scratchpad_mode_user) ==
-                  dnnl_success &&
+              pln_dnnl.primitive_attr_set_scratchpad_mode(
+                  *out, dnnl_scratchpad_mode_user) == dnnl_success &&
               pln_dnnl.post_ops_create(&ops) == dnnl_success;
     for (int i = 0; ok && i < n; i++) {
         const int at = list->op[i].operand;
@@ -136,14 +139,16 @@ bool prim_attr(dnnl_primitive_attr_t *out, const pln_prep *prep, const pln_posto
     return ok;
 }
 
-pln_status prim_add_operands(prim *p, const pln_prep *prep, const pln_postop_list *list, int n,
-                             int rank, const uint8_t *operand_layout, pln_error *err)
+pln_status prim_add_operands(prim *p, const pln_prep *prep, const pln_postop_list *list,
+                             int n, int rank, const uint8_t *operand_layout,
+                             pln_error *err)
 {
     for (int i = 0; i < n; i++) {
         const int at = list->op[i].operand;
         if (at < 0)
             continue;
-        dnnl_memory_desc_t md = operand_md(prep->in[at], rank, (pln_layout)operand_layout[at]);
+        dnnl_memory_desc_t md =
+            operand_md(prep->in[at], rank, (pln_layout)operand_layout[at]);
         if (!md)
             return pln_oom(err);
         const pln_status st = prim_add_md(

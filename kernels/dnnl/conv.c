@@ -49,8 +49,9 @@ static bool create(dnnl_primitive_desc_t *pd, const plan *l, const pln_prep *p,
         strides[d] = g->stride[d];
         dilates[d] = g->dilation[d] - 1;
         lo[d] = g->pad_lo[d];
-        hi[d] = g->transposed ? (g->in[d] - 1) * g->stride[d] + span - g->pad_lo[d] - g->out[d]
-                              : (g->out[d] - 1) * g->stride[d] + span - g->pad_lo[d] - g->in[d];
+        hi[d] = g->transposed
+                    ? (g->in[d] - 1) * g->stride[d] + span - g->pad_lo[d] - g->out[d]
+                    : (g->out[d] - 1) * g->stride[d] + span - g->pad_lo[d] - g->in[d];
     }
     dnnl_memory_desc_t src = prim_tensor_md(p->in[0]->rank, p->in[0]->dims, l->in);
     dnnl_memory_desc_t dst = prim_tensor_md(p->out[0]->rank, p->out[0]->dims, l->out);
@@ -59,13 +60,14 @@ static bool create(dnnl_primitive_desc_t *pd, const plan *l, const pln_prep *p,
         bias = prim_md(1, &g->m, (const int64_t[]){ 1 });
     bool ok = false;
     if (src && dst && w)
-        ok = (g->transposed
-                  ? pln_dnnl.deconvolution_forward_primitive_desc_create(
-                        pd, pln_dnnl.engine, dnnl_forward_inference, dnnl_deconvolution_direct,
-                        src, w, bias, dst, strides, dilates, lo, hi, attr)
-                  : pln_dnnl.convolution_forward_primitive_desc_create(
-                        pd, pln_dnnl.engine, dnnl_forward_inference, dnnl_convolution_direct,
-                        src, w, bias, dst, strides, dilates, lo, hi, attr)) == dnnl_success;
+        ok = (g->transposed ? pln_dnnl.deconvolution_forward_primitive_desc_create(
+                                  pd, pln_dnnl.engine, dnnl_forward_inference,
+                                  dnnl_deconvolution_direct, src, w, bias, dst, strides,
+                                  dilates, lo, hi, attr)
+                            : pln_dnnl.convolution_forward_primitive_desc_create(
+                                  pd, pln_dnnl.engine, dnnl_forward_inference,
+                                  dnnl_convolution_direct, src, w, bias, dst, strides,
+                                  dilates, lo, hi, attr)) == dnnl_success;
     dnnl_memory_desc_t all[] = { src, dst, w, bias };
     for (int i = 0; i < 4; i++) {
         if (all[i])
@@ -104,7 +106,8 @@ static void set_operand_layouts(plan *l, const pln_prep *p)
 /* Fewer and fewer post-ops, then another layout. */
 static dnnl_primitive_desc_t choose(plan *l, const pln_prep *p)
 {
-    const bool few = l->g->c <= 4 && l->g->group == 1 && p->layout_in[0] == PLN_LAYOUT_PLAIN;
+    const bool few =
+        l->g->c <= 4 && l->g->group == 1 && p->layout_in[0] == PLN_LAYOUT_PLAIN;
     const pln_layout ways[][2] = {
         { few ? PLN_LAYOUT_PLAIN : PLN_LAYOUT_CHANNELS_LAST, PLN_LAYOUT_CHANNELS_LAST },
         { PLN_LAYOUT_CHANNELS_LAST, PLN_LAYOUT_CHANNELS_LAST },
@@ -115,7 +118,8 @@ static dnnl_primitive_desc_t choose(plan *l, const pln_prep *p)
         l->out = ways[w][1];
         set_operand_layouts(l, p);
         int before = -1;
-        for (l->n_post = l->list->n; l->n_post >= 0; l->n_post = l->n_post > 0 ? before : -1) {
+        for (l->n_post = l->list->n; l->n_post >= 0;
+             l->n_post = l->n_post > 0 ? before : -1) {
             dnnl_primitive_desc_t pd = try_plan(l, p);
             if (pd)
                 return pd;
@@ -134,11 +138,12 @@ static pln_status bind(prim *s, const plan *l, pln_prep *p, pln_error *err)
 {
     PLN_TRY(prim_add(s, DNNL_ARG_SRC, dnnl_query_src_md, 0, PRIM_INPUT, 0, err));
     PLN_TRY(prim_add(s, DNNL_ARG_DST, dnnl_query_dst_md, 0, PRIM_OUTPUT, 0, err));
-    PLN_TRY(prim_add(s, DNNL_ARG_WEIGHTS, dnnl_query_weights_md, 0, PRIM_WEIGHTS, 1, err));
+    PLN_TRY(
+        prim_add(s, DNNL_ARG_WEIGHTS, dnnl_query_weights_md, 0, PRIM_WEIGHTS, 1, err));
     if (p->n_in > 2 && p->in[2])
         PLN_TRY(prim_add(s, DNNL_ARG_BIAS, dnnl_query_weights_md, 1, PRIM_INPUT, 2, err));
-    PLN_TRY(prim_add_operands(s, p, l->list, l->n_post, p->out[0]->rank, l->operand_layout,
-                              err));
+    PLN_TRY(prim_add_operands(s, p, l->list, l->n_post, p->out[0]->rank,
+                              l->operand_layout, err));
     for (int i = l->n_post; i < l->list->n; i++)
         s->rest.op[s->rest.n++] = l->list->op[i];
     dnnl_memory_desc_t md = weights_md(l->g, false);
@@ -155,10 +160,11 @@ static pln_status bind(prim *s, const plan *l, pln_prep *p, pln_error *err)
 
 static bool takes(const pln_prep *p, const pln_conv_geom *g)
 {
-    if (g->taps > 1 && g->group == 1 && !g->transposed && g->n * g->out_size < MIN_OUTPUTS)
+    if (g->taps > 1 && g->group == 1 && !g->transposed &&
+        g->n * g->out_size < MIN_OUTPUTS)
         return false;
-    if (g->nd < 1 || g->nd > 3 || !p->in[1]->data || !g->n || !g->c || !g->m || !g->out_size ||
-        !g->in_size || !g->taps)
+    if (g->nd < 1 || g->nd > 3 || !p->in[1]->data || !g->n || !g->c || !g->m ||
+        !g->out_size || !g->in_size || !g->taps)
         return false;
     for (uint32_t i = 0; i < p->n_in; i++) {
         if (p->in[i] && p->in[i]->dtype != PLN_DT_F32)
@@ -174,7 +180,8 @@ static pln_status prepare(pln_prep *p, bool transposed, pln_error *err)
     pln_postop_list list = { .n = 0 };
     uint8_t layouts[PLN_POSTOPS_MAX + 3];
     if (!p->is_static || p->n_in > sizeof layouts ||
-        !pln_conv_geom_set(&g, at, transposed, p->in[0], p->in[1], p->out[0]) || !takes(p, &g))
+        !pln_conv_geom_set(&g, at, transposed, p->in[0], p->in[1], p->out[0]) ||
+        !takes(p, &g))
         return PLN_E_UNSUPPORTED;
     PLN_TRY(pln_conv_posts(p->node, at, &list, err));
     plan l = { .g = &g, .list = &list, .operand_layout = layouts };
@@ -211,5 +218,6 @@ const pln_impl pln_dnnl_conv = {
     .name = "dnnl_conv", .prepare = conv_prepare, .run = prim_run, .release = prim_free
 };
 const pln_impl pln_dnnl_deconv = {
-    .name = "dnnl_deconv", .prepare = deconv_prepare, .run = prim_run, .release = prim_free
+    .name = "dnnl_deconv", .prepare = deconv_prepare, .run = prim_run,
+    .release = prim_free
 };

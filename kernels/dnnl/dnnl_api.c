@@ -70,8 +70,8 @@ static void load(void)
     const dnnl_version_t *v = pln_dnnl.version();
     if (v->major != OLDEST_MAJOR || v->minor < OLDEST_MINOR ||
         v->cpu_runtime != DNNL_RUNTIME_OMP) {
-        snprintf(reason, sizeof reason, "oneDNN %d.%d with runtime %u does not serve", v->major,
-                 v->minor, v->cpu_runtime);
+        snprintf(reason, sizeof reason, "oneDNN %d.%d with runtime %u does not serve",
+                 v->major, v->minor, v->cpu_runtime);
         return;
     }
     limit_isa();

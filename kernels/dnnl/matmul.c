@@ -39,7 +39,8 @@ static bool is_row(const pln_tensor *t, int64_t n)
 }
 
 /* Dimensions of an operand of the folded result; false: it does not fold. */
-static bool operand_dims(const pln_prep *p, const plan *l, const pln_tensor *o, int64_t *dims)
+static bool operand_dims(const pln_prep *p, const plan *l, const pln_tensor *o,
+                         int64_t *dims)
 {
     const int64_t size = pln_tensor_size(o);
     dims[0] = dims[1] = 1;
@@ -70,13 +71,14 @@ static bool add_post(dnnl_post_ops_t ops, const pln_prep *p, const plan *l, int 
     return ok;
 }
 
-/* alpha comes first, as a linear eltwise, and so before the bias: both only where it is 1. */
+/* alpha comes first, as a linear eltwise, and so before the bias: both only where it is
+ * 1. */
 static bool make_attr(dnnl_primitive_attr_t *attr, const pln_prep *p, const plan *l)
 {
     dnnl_post_ops_t ops = NULL;
     bool ok = pln_dnnl.primitive_attr_create(attr) == dnnl_success &&
-              pln_dnnl.primitive_attr_set_scratchpad_mode(*attr, dnnl_scratchpad_mode_user) ==
-                  dnnl_success &&
+              pln_dnnl.primitive_attr_set_scratchpad_mode(
+                  *attr, dnnl_scratchpad_mode_user) == dnnl_success &&
               pln_dnnl.post_ops_create(&ops) == dnnl_success;
     for (int i = 0; ok && i < l->n_post; i++)
         ok = add_post(ops, p, l, i);
@@ -102,10 +104,11 @@ static dnnl_primitive_desc_t create(const pln_prep *p, const plan *l)
     dnnl_memory_desc_t dst =
         prim_tensor_md(2, (const int64_t[]){ l->m, l->n }, PLN_LAYOUT_PLAIN);
     dnnl_memory_desc_t bias =
-        l->bias ? prim_tensor_md(2, (const int64_t[]){ 1, l->n }, PLN_LAYOUT_PLAIN) : NULL;
+        l->bias ? prim_tensor_md(2, (const int64_t[]){ 1, l->n }, PLN_LAYOUT_PLAIN)
+                : NULL;
     bool ok = src && w && dst && (!l->bias || bias) && make_attr(&attr, p, l) &&
-              pln_dnnl.matmul_primitive_desc_create(&pd, pln_dnnl.engine, src, w, bias, dst,
-                                                    attr) == dnnl_success;
+              pln_dnnl.matmul_primitive_desc_create(&pd, pln_dnnl.engine, src, w, bias,
+                                                    dst, attr) == dnnl_success;
     dnnl_memory_desc_t all[] = { src, w, dst, bias };
     for (int i = 0; i < 4; i++) {
         if (all[i])
@@ -124,7 +127,8 @@ static pln_status bind(prim *s, const plan *l, pln_prep *p, pln_error *err)
 {
     PLN_TRY(prim_add(s, DNNL_ARG_SRC, dnnl_query_src_md, 0, PRIM_INPUT, 0, err));
     PLN_TRY(prim_add(s, DNNL_ARG_DST, dnnl_query_dst_md, 0, PRIM_OUTPUT, 0, err));
-    PLN_TRY(prim_add(s, DNNL_ARG_WEIGHTS, dnnl_query_weights_md, 0, PRIM_WEIGHTS, 1, err));
+    PLN_TRY(
+        prim_add(s, DNNL_ARG_WEIGHTS, dnnl_query_weights_md, 0, PRIM_WEIGHTS, 1, err));
     if (l->bias)
         PLN_TRY(prim_add(s, DNNL_ARG_BIAS, dnnl_query_weights_md, 1, PRIM_INPUT, 2, err));
     const pln_postop_list *list = &l->view.post;

@@ -34,7 +34,8 @@ void prim_free(void *state)
 bool prim_is_optimized(const_dnnl_primitive_desc_t pd)
 {
     const char *info = NULL;
-    if (pln_dnnl.primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &info) != dnnl_success ||
+    if (pln_dnnl.primitive_desc_query(pd, dnnl_query_impl_info_str, 0, &info) !=
+            dnnl_success ||
         !info)
         return false;
     return strncmp(info, "ref", 3) != 0 && strncmp(info, "gemm:ref", 8) != 0;
@@ -54,10 +55,11 @@ pln_status prim_add_md(prim *p, int arg, const_dnnl_memory_desc_t md, prim_sourc
     return PLN_OK;
 }
 
-pln_status prim_add(prim *p, int arg, dnnl_query_t query, int query_index, prim_source source,
-                    uint32_t index, pln_error *err)
+pln_status prim_add(prim *p, int arg, dnnl_query_t query, int query_index,
+                    prim_source source, uint32_t index, pln_error *err)
 {
-    return prim_add_md(p, arg, pln_dnnl.primitive_desc_query_md(p->pd, query, query_index),
+    return prim_add_md(p, arg,
+                       pln_dnnl.primitive_desc_query_md(p->pd, query, query_index),
                        source, index, err);
 }
 
@@ -209,11 +211,12 @@ static bool reorder(const_dnnl_memory_desc_t from, void *src, const_dnnl_memory_
     dnnl_primitive_desc_t pd = NULL;
     dnnl_primitive_t r = NULL;
     dnnl_memory_t a = NULL, b = NULL;
-    bool ok = pln_dnnl.reorder_primitive_desc_create(&pd, from, pln_dnnl.engine, to,
-                                                     pln_dnnl.engine, NULL) == dnnl_success &&
-              pln_dnnl.primitive_create(&r, pd) == dnnl_success &&
-              pln_dnnl.memory_create(&a, from, pln_dnnl.engine, src) == dnnl_success &&
-              pln_dnnl.memory_create(&b, to, pln_dnnl.engine, dst) == dnnl_success;
+    bool ok =
+        pln_dnnl.reorder_primitive_desc_create(&pd, from, pln_dnnl.engine, to,
+                                               pln_dnnl.engine, NULL) == dnnl_success &&
+        pln_dnnl.primitive_create(&r, pd) == dnnl_success &&
+        pln_dnnl.memory_create(&a, from, pln_dnnl.engine, src) == dnnl_success &&
+        pln_dnnl.memory_create(&b, to, pln_dnnl.engine, dst) == dnnl_success;
     if (ok) {
         const dnnl_exec_arg_t args[2] = { { DNNL_ARG_FROM, a }, { DNNL_ARG_TO, b } };
         ok = pln_dnnl.primitive_execute(r, pln_dnnl.stream, 2, args) == dnnl_success;
@@ -251,7 +254,8 @@ pln_status prim_pack_weights(prim *p, pln_prep *prep, uint32_t index,
                              const_dnnl_memory_desc_t md, pln_error *err)
 {
     void *shared;
-    PLN_TRY(prep->shared(prep, SHARED_WEIGHTS, make_formats, release_formats, &shared, err));
+    PLN_TRY(
+        prep->shared(prep, SHARED_WEIGHTS, make_formats, release_formats, &shared, err));
     formats *f = shared;
     const_dnnl_memory_desc_t want =
         pln_dnnl.primitive_desc_query_md(p->pd, dnnl_query_weights_md, 0);

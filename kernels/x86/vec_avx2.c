@@ -51,7 +51,8 @@ typedef __m256i tm; /* the first lanes, for tails */
 #define FILLM(m, v, w)   _mm256_blendv_ps(w, v, (vf)(m))
 #define LOAD_U8(p)       ((vi)_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
 #define LOAD_S8(p)       ((vi)_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
-#define LOAD_U16(p)      ((vi)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(p))))
+#define LOAD_U16(p) \
+    ((vi)_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(p))))
 #define LOAD_S32(p)      _mm256_loadu_si256((const __m256i *)(p))
 #define FROM_F16(p)      _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(p)))
 #define STORE_F16(p, v) \

@@ -22,8 +22,10 @@ typedef __mmask16 vm, tm;
 #define FMA(a, b, c)     _mm512_fmadd_ps(a, b, c)
 #define SQRT(a)          _mm512_sqrt_ps(a)
 #define ROUND(a)         _mm512_roundscale_ps(a, NEAREST)
-#define FLOOR(a)         _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)
-#define CEIL(a)          _mm512_roundscale_ps(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)
+#define FLOOR(a) \
+    _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC)
+#define CEIL(a) \
+    _mm512_roundscale_ps(a, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)
 #define ABS(a)           _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a)
 #define NEG(a)           _mm512_xor_ps(_mm512_set1_ps(-0.0f), a)
 #define COPYSIGN(a, s)   _mm512_or_ps(a, _mm512_and_ps(_mm512_set1_ps(-0.0f), s))
@@ -51,7 +53,8 @@ typedef __mmask16 vm, tm;
 #define FILLM(m, v, w)   _mm512_mask_blend_ps(m, w, v)
 #define LOAD_U8(p)       ((vi)_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p))))
 #define LOAD_S8(p)       ((vi)_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(p))))
-#define LOAD_U16(p)      ((vi)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p))))
+#define LOAD_U16(p) \
+    ((vi)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(p))))
 #define LOAD_S32(p)      _mm512_loadu_si512(p)
 #define FROM_F16(p)      _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(p)))
 #define STORE_F16(p, v)  _mm256_storeu_si256((__m256i *)(p), _mm512_cvtps_ph(v, NEAREST))

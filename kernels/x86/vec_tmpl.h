@@ -131,8 +131,8 @@ static inline vf gelu_tanh_v(vf x)
     return x * sigmoid_v(u * C(1.5957691216057308f));
 }
 
-/* x = n pi/2 + r, r in [-pi/4, pi/4], by pi/2 in three parts: of the first the product with n
- * is exact. sin and cos of r; q counts the quarters of a turn. */
+/* x = n pi/2 + r, r in [-pi/4, pi/4], by pi/2 in three parts: of the first the product
+ * with n is exact. sin and cos of r; q counts the quarters of a turn. */
 #define TURNS_LIMIT 1e5f
 static inline vf turn_v(vf x, vi more)
 {
@@ -579,10 +579,10 @@ QUANT(quant_s8_r, int8_t, STORE_S8, -128.0f, 127.0f)
 DEQUANT(dequant_u8_r, uint8_t, LOAD_U8)
 DEQUANT(dequant_s8_r, int8_t, LOAD_S8)
 
-/* Rows of 16 entries, one after the other: a shuffle takes nothing where the index has its
- * highest bit set, and the low 4 bits elsewhere. With row k joined with row k - 1, what all
- * rows up to the right one give together is that row's entry. The second half does the same
- * for indices from 128 on. */
+/* Rows of 16 entries, one after the other: a shuffle takes nothing where the index has
+ * its highest bit set, and the low 4 bits elsewhere. With row k joined with row k - 1,
+ * what all rows up to the right one give together is that row's entry. The second half
+ * does the same for indices from 128 on. */
 static void map_bytes_r(uint8_t *restrict y, const uint8_t *x, int64_t n,
                         const uint8_t table[256])
 {

@@ -12,7 +12,8 @@ const pln_attr *pln_node_find_attr(const pln_node *n, const char *name)
     return NULL;
 }
 
-/* The list is never changed in place: whoever kept the old one (pln_origin) still has it. */
+/* The list is never changed in place: whoever kept the old one (pln_origin) still has
+ * it. */
 pln_status pln_node_set_attr(pln_node *n, const pln_attr *a)
 {
     pln_arena *arena = n->graph->model->arena;
@@ -167,7 +168,8 @@ static pln_status value_of(const pln_node *n, const pln_attr_spec *s, const pln_
                            void *field, pln_error *err)
 {
     if (a->type != s->type)
-        return fail(n, err, PLN_E_FORMAT, s->name, "has another type than the standard's");
+        return fail(n, err, PLN_E_FORMAT, s->name,
+                    "has another type than the standard's");
     switch (s->type) {
     case PLN_ATTR_INT:
         *(int64_t *)field = a->i;
@@ -206,7 +208,8 @@ static pln_status value_of(const pln_node *n, const pln_attr_spec *s, const pln_
         *(const pln_type **)field = a->tp;
         break;
     default:
-        return fail(n, err, PLN_E_UNSUPPORTED, s->name, "has a type that no operator has");
+        return fail(n, err, PLN_E_UNSUPPORTED, s->name,
+                    "has a type that no operator has");
     }
     return PLN_OK;
 }
@@ -234,8 +237,8 @@ static pln_status fail_arity(const pln_node *n, pln_error *err, const char *what
     pln_error_set(err, "op", n->op_type);
     pln_node_where(n, where, sizeof where);
     if (want.max == PLN_VARIADIC)
-        return pln_fail(err, PLN_E_FORMAT, "%s: has %u %s, want %d or more", where, has, what,
-                        want.min);
+        return pln_fail(err, PLN_E_FORMAT, "%s: has %u %s, want %d or more", where, has,
+                        what, want.min);
     return pln_fail(err, PLN_E_FORMAT, "%s: has %u %s, want %d to %d", where, has, what,
                     want.min, want.max);
 }

@@ -19,7 +19,8 @@ static const char *name(cloner *c, const char *s)
 
 static pln_blob blob(cloner *c, pln_blob b)
 {
-    return (pln_blob){ b.len ? pln_arena_dup(c->dst->arena, b.data, b.len) : NULL, b.len };
+    return (pln_blob){ b.len ? pln_arena_dup(c->dst->arena, b.data, b.len) : NULL,
+                       b.len };
 }
 
 static pln_type type(cloner *c, const pln_type *t)
@@ -166,8 +167,9 @@ static bool copy_origin(cloner *c, pln_node *d, const pln_node *s)
     const bool raised = s->origin->attrs != s->attrs;
     o->op_type = name(c, o->op_type);
     o->raised_type = name(c, o->raised_type);
-    o->in_at = o->in_at ? pln_arena_dup(c->dst->arena, o->in_at, o->n_in * sizeof *o->in_at)
-                        : NULL;
+    o->in_at = o->in_at
+                   ? pln_arena_dup(c->dst->arena, o->in_at, o->n_in * sizeof *o->in_at)
+                   : NULL;
     o->attrs = raised ? copy_attrs(c, o->attrs, o->n_attrs, NULL) : d->attrs;
     o->raised_attrs = untouched ? (const pln_attr *const *)d->attrs : NULL;
     pln_value **in = PLN_NEW_ARRAY(c->dst->arena, pln_value *, o->n_raised_in);
@@ -185,8 +187,8 @@ static bool copy_node(cloner *c, pln_graph *g, const pln_node *s)
     pln_value **in = PLN_NEW_ARRAY(c->dst->arena, pln_value *, s->n_in);
     for (uint32_t i = 0; in && i < s->n_in; i++)
         in[i] = pln_map_get(&c->values, s->in[i]);
-    pln_node *d = in ? pln_graph_add_node(g, NULL, s->domain, s->op_type, NULL, in, s->n_in,
-                                          s->n_out)
+    pln_node *d = in ? pln_graph_add_node(g, NULL, s->domain, s->op_type, NULL, in,
+                                          s->n_in, s->n_out)
                      : NULL;
     if (!d)
         return false;
@@ -307,7 +309,8 @@ static pln_status copy_model(cloner *c)
     return copy_graph(c, d->graph, s->graph);
 }
 
-PLN_API pln_status pln_model_clone(const pln_model *model, pln_model **out, pln_error *err)
+PLN_API pln_status pln_model_clone(const pln_model *model, pln_model **out,
+                                   pln_error *err)
 {
     cloner c = { .src = model };
     pln_error_clear(err);
@@ -389,7 +392,8 @@ static bool name_rest(pln_graph *g)
     for (pln_node *n = g->first; n; n = n->next)
         for (uint32_t i = 0; i < n->n_out; i++) {
             pln_value *v = n->out[i];
-            const char *name = v && !*v->name ? pln_graph_fresh_name(g, n->op_type) : NULL;
+            const char *name =
+                v && !*v->name ? pln_graph_fresh_name(g, n->op_type) : NULL;
             if (v && !*v->name && (!name || !pln_value_rename(v, name)))
                 return false;
         }
@@ -433,6 +437,6 @@ pln_status pln_model_part(const pln_model *model, const pln_part *part,
     else
         pln_model_free(c.dst);
     return st == PLN_E_NOMEM ? pln_oom(err)
-           : st != PLN_OK    ? pln_fail(err, st, "the nodes need more than they were given")
-                             : PLN_OK;
+           : st != PLN_OK ? pln_fail(err, st, "the nodes need more than they were given")
+                          : PLN_OK;
 }

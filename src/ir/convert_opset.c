@@ -64,7 +64,8 @@ static void block(converter *c, const pln_node *part, const pln_error *why)
         return;
     c->whole_blocked = true;
     if (strcmp(op, part->op_type) != 0) {
-        snprintf(text, sizeof text, "it would need %.100s: %.400s", part->op_type, reason);
+        snprintf(text, sizeof text, "it would need %.100s: %.400s", part->op_type,
+                 reason);
         reason = text;
     }
     pln_text_str(c->list, c->n_blockers ? ",{\"node\":" : "{\"node\":");
@@ -113,7 +114,8 @@ static pln_status check_type(const converter *c, const pln_node *n, const pln_va
     if (since <= c->to)
         return PLN_OK;
     return pln_fail(why, PLN_E_UNSUPPORTED, "it takes %s since version %d",
-                    dt ? pln_dtype_name(dt) : pln_kind_name((pln_kind)v->type.kind), since);
+                    dt ? pln_dtype_name(dt) : pln_kind_name((pln_kind)v->type.kind),
+                    since);
 }
 
 static pln_status check_types(const converter *c, const pln_node *n, pln_error *why)
@@ -275,8 +277,8 @@ static pln_status convert_in_other_ways(converter *c, pln_node *n, pln_error *wh
     return st;
 }
 
-/* What was of a version up to 8, and became an operator of ours on reading: it stays in those
- * versions, as it was. */
+/* What was of a version up to 8, and became an operator of ours on reading: it stays in
+ * those versions, as it was. */
 static pln_status convert_raised(converter *c, pln_node *n)
 {
     pln_error why = { .code = PLN_OK };

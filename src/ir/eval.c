@@ -209,12 +209,14 @@ static pln_status make_outputs(eval *e, const pln_node *n, pln_error *err)
         for (int d = 0; d < t->shape.rank; d++)
             dims[d] = t->shape.dims[d].value;
         PLN_TRY(check_size(e, t->dtype, t->shape.rank, dims, err));
-        PLN_TRY(pln_tensor_make(e->alloc, t->dtype, t->shape.rank, dims, &e->out[i], err));
+        PLN_TRY(
+            pln_tensor_make(e->alloc, t->dtype, t->shape.rank, dims, &e->out[i], err));
     }
     return PLN_OK;
 }
 
-/* Takes what the node costs, at least one for each output element, from the scope's work. */
+/* Takes what the node costs, at least one for each output element, from the scope's
+ * work. */
 static pln_status charge(const eval *e, const pln_node *n, pln_error *err)
 {
     pln_cost cost = { 0 };

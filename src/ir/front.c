@@ -9,7 +9,8 @@ static const struct {
     const char *op;
     int more; /* dimensions that they count beside those of input 0 */
 } by_axis[] = { { "ArgMax", 0 }, { "ArgMin", 0 },     { "Compress", 0 }, { "Concat", 0 },
-                { "Flatten", 0 }, { "Gather", 0 },    { "Hardmax", 0 },  { "LogSoftmax", 0 },
+                { "Flatten", 0 }, { "Gather", 0 },    { "Hardmax", 0 },
+                  { "LogSoftmax", 0 },
                 { "OneHot", 1 }, { "Softmax", 0 },    { "Split", 0 },    { "TopK", 0 } };
 static const struct {
     const char *op;
@@ -19,10 +20,11 @@ static const struct {
 static pln_status unknown(const pln_node *n, pln_error *err)
 {
     char where[160];
-    return pln_fail(err, PLN_E_UNSUPPORTED,
-                    "%s: before version 11 axes count from the front, and its rank is not "
-                    "known",
-                    pln_node_where(n, where, sizeof where));
+    return pln_fail(
+        err, PLN_E_UNSUPPORTED,
+        "%s: before version 11 axes count from the front, and its rank is not "
+        "known",
+        pln_node_where(n, where, sizeof where));
 }
 
 static int rank_of(const pln_node *n)

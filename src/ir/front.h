@@ -5,8 +5,8 @@
 
 #include "src/ir/graph.h"
 
-/* Negative axes of the node, in attributes and constants, become positive ones: what it does
- * stays. PLN_E_UNSUPPORTED where that takes a rank that is not known. */
+/* Negative axes of the node, in attributes and constants, become positive ones: what it
+ * does stays. PLN_E_UNSUPPORTED where that takes a rank that is not known. */
 pln_status pln_node_count_from_front(pln_node *n, pln_error *err);
 
 #endif

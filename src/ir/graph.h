@@ -24,7 +24,8 @@ typedef struct pln_attr pln_attr;
 typedef struct pln_op_desc pln_op_desc;
 typedef struct pln_registry pln_registry;
 
-/* Bytes that we don't interpret: fields of the file's message that go back as they came. */
+/* Bytes that we don't interpret: fields of the file's message that go back as they
+ * came. */
 typedef struct pln_blob {
     const void *data; /* in the model's arena, or NULL */
     size_t len;
@@ -60,7 +61,8 @@ struct pln_value {
     bool overridable; /* an input with a default that callers may replace (IR >= 4) */
     bool is_sparse;   /* initializer written as a SparseTensorProto */
     pln_type type;    /* what is known: declared and inferred */
-    const pln_type *declared; /* as the file says, for inputs, outputs, value_info; NULL */
+    /* as the file says, for inputs, outputs, value_info; NULL */
+    const pln_type *declared;
     pln_tensor *cst;          /* referenced: contents of an initializer or a Constant */
     const pln_symval *sym;    /* set by inference; NULL */
     pln_use *uses;
@@ -221,7 +223,8 @@ struct pln_model {
 pln_status pln_model_own(pln_model *model, pln_tensor *t);
 /* An empty model with an empty main graph. */
 pln_status pln_model_new(pln_env *env, pln_model **out, pln_error *err);
-/* a gets the contents of b, and b those of a: the end of a rewrite that worked on a copy. */
+/* a gets the contents of b, and b those of a: the end of a rewrite that worked on a
+ * copy. */
 void pln_model_swap(pln_model *a, pln_model *b);
 /* Some nodes of a graph as a model of their own, in the order given. */
 typedef struct pln_part {
@@ -246,7 +249,8 @@ pln_graph *pln_graph_new(pln_model *model, pln_graph *parent, pln_node *owner);
 /* A value that is not yet produced by anything but its kind. The name (interned, may be
  * NULL) must be free in the graph. NULL: no memory. */
 pln_value *pln_graph_add_input(pln_graph *g, const char *name, const pln_type *type);
-pln_value *pln_graph_add_initializer(pln_graph *g, const char *name, pln_tensor *cst_take);
+pln_value *pln_graph_add_initializer(pln_graph *g, const char *name,
+                                     pln_tensor *cst_take);
 /* Appends an output; its name is the value's unless `name` says otherwise. */
 pln_status pln_graph_add_output(pln_graph *g, pln_value *v, const char *name);
 void pln_graph_set_output(pln_graph *g, uint32_t i, pln_value *v);
@@ -298,7 +302,8 @@ pln_status pln_node_set_graph(pln_node *n, const char *name, pln_graph *g);
 pln_status pln_node_set_attr(pln_node *n, const pln_attr *a); /* a shallow copy */
 void pln_node_drop_attr(pln_node *n, const char *name);
 /* The attributes as the struct of the op's spec, parsed once. `*out` is valid until an
- * attribute changes. Fails, too, when the node has too few or too many inputs or outputs. Unknown or malformed attributes fail. NULL spec: *out is NULL. */
+ * attribute changes. Fails, too, when the node has too few or too many inputs or outputs.
+ * Unknown or malformed attributes fail. NULL spec: *out is NULL. */
 pln_status pln_node_attrs(pln_node *n, const void **out, pln_error *err);
 /* Calls fn for every value that the node reads: its inputs, and what its bodies read from
  * the graphs around them. Some more than once. */

@@ -191,8 +191,9 @@ static void eval_known(driver *d, pln_infer *inf, pln_tensor **out)
         if (!inf->in[have])
             continue;
         pln_tensor *t = (pln_tensor *)(uintptr_t)inf->in_cst[have];
-        in[have] = t ? pln_tensor_ref(t)
-                     : pln_symval_tensor(d->model->alloc, inf->in[have], inf->in_sym[have]);
+        in[have] =
+            t ? pln_tensor_ref(t)
+              : pln_symval_tensor(d->model->alloc, inf->in[have], inf->in_sym[have]);
         if (!in[have])
             break;
     }
@@ -205,8 +206,10 @@ static void eval_known(driver *d, pln_infer *inf, pln_tensor **out)
 /* Contents of a computed tensor, for those who look at symbolic values alone. */
 static const pln_symval *sym_of_tensor(driver *d, const pln_tensor *t)
 {
-    const int64_t n = t->kind == PLN_KIND_TENSOR && t->rank <= 1 ? pln_tensor_size(t) : -1;
-    const bool integer = pln_dtype_is_integer((pln_dtype)t->dtype) || t->dtype == PLN_DT_BOOL;
+    const int64_t n =
+        t->kind == PLN_KIND_TENSOR && t->rank <= 1 ? pln_tensor_size(t) : -1;
+    const bool integer =
+        pln_dtype_is_integer((pln_dtype)t->dtype) || t->dtype == PLN_DT_BOOL;
     pln_symval *s = PLN_NEW(d->arena, pln_symval);
     if (n < 0 || n > PLN_SYM_LIMIT || !integer || !s)
         return NULL;
@@ -220,7 +223,8 @@ static const pln_symval *sym_of_tensor(driver *d, const pln_tensor *t)
 static pln_status infer_function(driver *d, pln_infer *inf, const pln_function *f,
                                  pln_error *err);
 static pln_status infer_body(pln_infer *inf, const pln_graph *g, const pln_type *in,
-                             uint32_t n_in, pln_type *out, uint32_t n_out, pln_error *err);
+                             uint32_t n_in, pln_type *out, uint32_t n_out,
+                             pln_error *err);
 
 static pln_status open_infer(driver *d, const pln_node *n, pln_infer *inf, pln_error *err)
 {
@@ -512,7 +516,8 @@ static bool keep_fact(driver *d, pln_value *v)
         v->type.denotation = denotation;
         news = true;
     }
-    const bool integer = pln_dtype_is_integer(v->type.dtype) || v->type.dtype == PLN_DT_BOOL;
+    const bool integer =
+        pln_dtype_is_integer(v->type.dtype) || v->type.dtype == PLN_DT_BOOL;
     if (f->sym && integer && !same_sym(f->sym, v->sym)) {
         v->sym = dup_sym(arena, f->sym);
         news = true;

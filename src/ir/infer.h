@@ -1,8 +1,8 @@
 /* Inference of types, shapes and shape contents.
  *
- * The same functions serve symbolic inference over a graph, concrete planning and run time:
- * they see types (whose dimensions may be known, symbolic or unknown) and, where they are
- * known, contents; they never touch the graph.
+ * The same functions serve symbolic inference over a graph, concrete planning and run
+ * time: they see types (whose dimensions may be known, symbolic or unknown) and, where
+ * they are known, contents; they never touch the graph.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLN_IR_INFER_H
 #define PLN_IR_INFER_H
@@ -18,7 +18,7 @@ struct pln_infer {
     pln_syms *syms;    /* NULL when all dimensions are known numbers */
     uint32_t n_in, n_out;
     const pln_type *const *in;         /* NULL: absent; kind NONE: unknown */
-    const pln_tensor *const *in_cst;   /* contents (materialized) where known, else NULL */
+    const pln_tensor *const *in_cst; /* contents (materialized) where known, else NULL */
     const pln_symval *const *in_sym;   /* symbolic contents where known, else NULL */
     pln_type *out;                     /* unknown types at first */
     const pln_symval **out_sym;        /* NULL at first */
@@ -49,8 +49,8 @@ bool pln_infer_known_ints(const pln_infer *inf, uint32_t i, const int64_t **v, s
 pln_status pln_infer_axis(const pln_infer *inf, int64_t axis, int rank, int *out,
                           pln_error *err);
 void pln_infer_set(pln_infer *inf, uint32_t o, pln_dtype dt, pln_shape shape);
-/* New, dims 0; fill it. Without memory its rank is PLN_RANK_UNKNOWN, but PLN_MAX_RANK dims can be
- * written all the same, and pln_infer_set() takes it for unknown. */
+/* New, dims 0; fill it. Without memory its rank is PLN_RANK_UNKNOWN, but PLN_MAX_RANK
+ * dims can be written all the same, and pln_infer_set() takes it for unknown. */
 pln_shape pln_infer_shape(pln_infer *inf, int rank);
 /* NumPy broadcasting of the shapes of inputs [first, first + n). */
 pln_status pln_infer_broadcast(pln_infer *inf, uint32_t first, uint32_t n, pln_shape *out,
@@ -64,7 +64,8 @@ pln_status pln_infer_check_inputs(const pln_infer *inf, pln_error *err);
 
 /* Ready-made infer functions. */
 pln_status pln_infer_same(pln_infer *inf, pln_error *err);       /* out 0 like in 0 */
-pln_status pln_infer_elementwise(pln_infer *inf, pln_error *err); /* broadcast, type of in 0 */
+pln_status pln_infer_elementwise(pln_infer *inf,
+                                 pln_error *err); /* broadcast, type of in 0 */
 pln_status pln_infer_compare(pln_infer *inf, pln_error *err);     /* broadcast, bool */
 
 /* ---- drivers ----------------------------------------------------------------------- */

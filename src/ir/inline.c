@@ -53,7 +53,8 @@ static pln_status check_required(const inliner *in)
                         !strcmp(n->attrs[k]->ref, in->f->attr_names[i]))
                         for (const pln_attr_spec *s = n->op->attrs; s->name; s++)
                             if (s->required && !strcmp(s->name, n->attrs[k]->name))
-                                return fail(in, "lacks the attribute", in->f->attr_names[i]);
+                                return fail(in, "lacks the attribute",
+                                            in->f->attr_names[i]);
     return PLN_OK;
 }
 
@@ -128,7 +129,8 @@ static pln_status adopt(inliner *in, const pln_value *from, pln_value *to)
 static int64_t version_in_function(const inliner *in, const char *domain)
 {
     for (size_t i = 0; i < in->f->n_opsets; i++)
-        if (!strcmp(pln_domain_normal(in->f->opsets[i].domain), pln_domain_normal(domain)))
+        if (!strcmp(pln_domain_normal(in->f->opsets[i].domain),
+                    pln_domain_normal(domain)))
             return in->f->opsets[i].version;
     return 0;
 }
@@ -162,7 +164,8 @@ static pln_value *stand_in(const inliner *in, pln_value *v)
     return now || !in->captures ? now : v;
 }
 
-static pln_status copy_node(inliner *in, const pln_node *src, pln_graph *g, pln_node *before)
+static pln_status copy_node(inliner *in, const pln_node *src, pln_graph *g,
+                            pln_node *before)
 {
     pln_value **ins = PLN_NEW_ARRAY(in->m->arena, pln_value *, src->n_in);
     if (!ins)
@@ -304,7 +307,8 @@ static pln_status inline_call(inliner *in)
         return fail(in, "has more inputs or outputs than the function", in->f->name);
     PLN_TRY(check_required(in));
     for (uint32_t i = 0; i < in->call->n_in; i++)
-        if (in->call->in[i] && !pln_map_put(&in->values, body->inputs[i], in->call->in[i]))
+        if (in->call->in[i] &&
+            !pln_map_put(&in->values, body->inputs[i], in->call->in[i]))
             return pln_oom(in->err);
     PLN_TRY(copy_sources(in, body, g));
     for (const pln_node *n = body->first; n; n = n->next)
@@ -318,7 +322,9 @@ pln_status pln_body_copy_out(pln_node *n, const pln_graph *body, pln_value *cons
                              pln_value **out, pln_error *err)
 {
     static const pln_function none;
-    inliner c = { .m = n->graph->model, .call = n, .f = &none, .captures = true, .err = err };
+    inliner c = {
+        .m = n->graph->model, .call = n, .f = &none, .captures = true, .err = err
+    };
     pln_map_init(&c.values, c.m->alloc);
     pln_status st = PLN_OK;
     for (uint32_t i = 0; i < body->n_inputs && st == PLN_OK; i++)
@@ -455,7 +461,8 @@ pln_status pln_model_free_makers(pln_model *m, pln_error *err)
     PLN_TRY(check_recursion(m, err));
     PLN_TRY(pln_graph_walk(m->graph, free_makers, err));
     for (size_t i = m->n_functions; i-- > 0;) {
-        if (!carries_makers(m->functions[i]) || is_called_in_functions(m, m->functions[i]))
+        if (!carries_makers(m->functions[i]) ||
+            is_called_in_functions(m, m->functions[i]))
             continue;
         m->n_functions--;
         memmove(&m->functions[i], &m->functions[i + 1],
@@ -469,8 +476,8 @@ pln_status pln_node_inline(pln_node *n, pln_error *err)
     inliner in = { .m = n->graph->model, .call = n, .f = function_of(n), .err = err };
     if (!in.f && n->op && n->op->expansion) {
         pln_function *f;
-        PLN_TRY(pln_text_parse_function(in.m, n->op->expansion, strlen(n->op->expansion), &f,
-                                        err));
+        PLN_TRY(pln_text_parse_function(in.m, n->op->expansion, strlen(n->op->expansion),
+                                        &f, err));
         in.f = f;
     }
     if (!in.f)

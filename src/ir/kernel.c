@@ -5,8 +5,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-pln_status pln_call_fail(const pln_call *c, pln_error *err, pln_status st, const char *fmt,
-                         ...)
+pln_status pln_call_fail(const pln_call *c, pln_error *err, pln_status st,
+                         const char *fmt, ...)
 {
     char where[192], text[512];
     va_list ap;
@@ -15,5 +15,6 @@ pln_status pln_call_fail(const pln_call *c, pln_error *err, pln_status st, const
     va_end(ap);
     pln_error_set(err, "node", c->node->name);
     pln_error_set(err, "op", c->node->op_type);
-    return pln_fail(err, st, "%s: %s", pln_node_where(c->node, where, sizeof where), text);
+    return pln_fail(err, st, "%s: %s", pln_node_where(c->node, where, sizeof where),
+                    text);
 }

@@ -15,7 +15,8 @@ typedef pln_status (*pln_kernel_fn)(pln_call *c, pln_error *err);
 typedef struct pln_impl {
     const char *name; /* "gemm_f32", for profiles */
     /* Binds, packs weights, asks for scratch memory and layouts; returns
-     * PLN_E_UNSUPPORTED (err untouched) to decline these types or shapes. NULL: takes all. */
+     * PLN_E_UNSUPPORTED (err untouched) to decline these types or shapes. NULL: takes
+     * all. */
     pln_status (*prepare)(pln_prep *p, pln_error *err);
     pln_kernel_fn run;
     void (*release)(void *state); /* what prepare left in state; NULL */
@@ -36,15 +37,15 @@ struct pln_prep {
     /* Results. */
     void *state;
     size_t scratch;          /* bytes of workspace for each call, 64-byte aligned */
-    uint8_t *layout_in;      /* [n_in] pln_layout: on entry that of the value as it is now,
-                                on return that which run wants (others are converted) */
+    uint8_t *layout_in; /* [n_in] pln_layout: on entry that of the value as it is now,
+                           on return that which run wants (others are converted) */
     uint8_t *layout_out;     /* [n_out] PLAIN on entry; what run will write */
     bool *packed;            /* [n_in] set for a constant input that run no longer reads:
                                 its memory may be given back */
-    int alias;               /* input whose bytes, in the layouts above, are those of output
-                                0: no call is needed then, but run must still copy; -1 */
-    int inplace;             /* input whose memory output 0 takes over, when it has no later
-                                use; -1 */
+    int alias;   /* input whose bytes, in the layouts above, are those of output
+                    0: no call is needed then, but run must still copy; -1 */
+    int inplace; /* input whose memory output 0 takes over, when it has no later
+                    use; -1 */
     /* Shared by all plans of a session: state keyed by node and purpose, e.g. packed
      * weights that do not depend on the shape. Stores `make`'s result on first use. */
     pln_status (*shared)(pln_prep *p, int purpose,
@@ -61,9 +62,9 @@ struct pln_call {
     void *scratch; /* as many bytes as prepare asked for */
     uint32_t n_in, n_out;
     const pln_tensor *const *in; /* NULL: absent */
-    pln_tensor *const *out;      /* shape set and memory given as inferred; NULL: not wanted.
-                                    Unknown shape: data NULL, give it with
-                                    pln_call_output() first */
+    pln_tensor *const *out; /* shape set and memory given as inferred; NULL: not wanted.
+                               Unknown shape: data NULL, give it with
+                               pln_call_output() first */
     int n_threads;
     const struct pln_services *rt;
     void *driver;
@@ -75,8 +76,8 @@ typedef struct pln_services {
                          const int64_t *dims, pln_error *err);
     pln_status (*set_output)(pln_call *c, uint32_t i, pln_tensor *t, pln_error *err);
     void *(*scratch)(pln_call *c, size_t size);
-    pln_status (*body)(pln_call *c, const pln_graph *g, pln_tensor *const *in, uint32_t n_in,
-                       pln_tensor **out, uint32_t n_out, pln_error *err);
+    pln_status (*body)(pln_call *c, const pln_graph *g, pln_tensor *const *in,
+                       uint32_t n_in, pln_tensor **out, uint32_t n_out, pln_error *err);
     uint64_t *(*random)(pln_call *c);
     bool (*cancelled)(pln_call *c);
     const pln_allocator *(*allocator)(pln_call *c);
@@ -144,10 +145,12 @@ typedef struct pln_device {
     const pln_impl *(*find)(const pln_node *n);
     /* Has it a kernel for some nodes of this operator? */
     bool (*serves)(const char *domain, const char *op);
-    /* Loads what it needs; PLN_E_UNSUPPORTED: not on this machine. Idempotent, thread-safe. */
+    /* Loads what it needs; PLN_E_UNSUPPORTED: not on this machine. Idempotent,
+       thread-safe. */
     pln_status (*open)(pln_error *err);
     double min_flops; /* a plan with less work for it does not open it */
-    bool is_cpu; /* no library: what our own kernels do, tried behind the operator's own */
+    /* no library: what our own kernels do, tried behind the operator's own */
+    bool is_cpu;
 } pln_device;
 
 #endif

@@ -1,4 +1,5 @@
-/* Tokens of the textual syntax: words, strings, numbers; blanks and comments between them.
+/* Tokens of the textual syntax: words, strings, numbers; blanks and comments between
+ * them.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "src/ir/lex.h"
 
@@ -24,7 +25,8 @@ pln_status lex_fail(lex *l, const char *fmt, ...)
         column = l->text[i] == '\n' ? 1 : column + 1;
         line += l->text[i] == '\n';
     }
-    const pln_status st = pln_fail(l->err, PLN_E_FORMAT, "%zu:%zu: %s", line, column, text);
+    const pln_status st =
+        pln_fail(l->err, PLN_E_FORMAT, "%zu:%zu: %s", line, column, text);
     if (l->err)
         l->err->offset = (int64_t)l->pos;
     return st;

@@ -236,7 +236,8 @@ void pln_node_each_read(const pln_node *n, void (*fn)(void *user, pln_value *v),
             fn(user, n->in[i]);
     for (uint32_t i = 0; i < n->n_attrs; i++) {
         const pln_attr *a = n->attrs[i];
-        const size_t count = a->type == PLN_ATTR_GRAPHS ? a->n : a->type == PLN_ATTR_GRAPH;
+        const size_t count =
+            a->type == PLN_ATTR_GRAPHS ? a->n : a->type == PLN_ATTR_GRAPH;
         for (size_t k = 0; k < count; k++) {
             pln_graph *body = a->type == PLN_ATTR_GRAPH ? a->g : a->graphs[k];
             reader r = { body, fn, user };

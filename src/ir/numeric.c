@@ -50,8 +50,8 @@ static uint64_t shift_even(uint64_t v, unsigned shift)
     return (v + (half - 1) + ((v >> shift) & 1)) >> shift;
 }
 
-/* The code of a finite magnitude (bits of a double without sign), as if the format went on
- * beyond its largest exponent. */
+/* The code of a finite magnitude (bits of a double without sign), as if the format went
+ * on beyond its largest exponent. */
 static uint64_t round_magnitude(const small_format *fm, uint64_t u)
 {
     const int exp = (int)(u >> 52) - 1023 + fm->bias;
@@ -86,7 +86,8 @@ static float decode_magnitude(const small_format *fm, unsigned code)
     const unsigned exp = code >> fm->mant;
     if (exp == 0) /* 2^(1 - bias - mant) */
         return (float)mant * float_of((uint32_t)(127 + 1 - fm->bias - fm->mant) << 23);
-    return float_of((uint32_t)((int)exp - fm->bias + 127) << 23 | mant << (23 - fm->mant));
+    return float_of((uint32_t)((int)exp - fm->bias + 127) << 23 | mant
+                                                                      << (23 - fm->mant));
 }
 
 float pln_f16_to_f32(uint16_t h)
@@ -94,7 +95,8 @@ float pln_f16_to_f32(uint16_t h)
     const uint32_t sign = (uint32_t)(h & 0x8000u) << 16;
     const uint32_t rest = (uint32_t)(h & 0x7fffu) << 13;
     if (rest >= 0x7c00u << 13) /* infinity, or a NaN, which becomes quiet */
-        return float_of(sign | 0x7f800000u | rest | (rest > 0x7c00u << 13 ? 0x400000u : 0));
+        return float_of(sign | 0x7f800000u | rest |
+                        (rest > 0x7c00u << 13 ? 0x400000u : 0));
     if (rest < 0x0400u << 13) { /* subnormal: the difference of two normal numbers */
         const float f = float_of(rest | 0x38800000u) - float_of(0x38800000u);
         return sign ? -f : f;
@@ -144,7 +146,8 @@ float pln_f8_to_f32(pln_dtype dt, uint8_t v)
     const small_format *fm = &formats_f8[dt - PLN_DT_F8E4M3FN];
     const unsigned code = v & 0x7fu;
     if (fm->uz ? v == fm->nan : code > fm->inf || (code > fm->max && fm->inf == fm->nan))
-        return __builtin_copysignf(__builtin_nanf(""), v & 0x80 && !fm->uz ? -1.0f : 1.0f);
+        return __builtin_copysignf(__builtin_nanf(""),
+                                   v & 0x80 && !fm->uz ? -1.0f : 1.0f);
     const float f = code > fm->max ? __builtin_inff() : decode_magnitude(fm, code);
     return v & 0x80 ? -f : f;
 }
@@ -169,7 +172,8 @@ uint8_t pln_f32_to_e8m0(float f, bool saturate, pln_round round)
         return (uint8_t)(round == PLN_ROUND_UP ? frac > least
                          : round == PLN_ROUND_DOWN ? 0 : frac >= least + least / 2);
     }
-    if (round == PLN_ROUND_UP ? frac > 0 : round == PLN_ROUND_NEAREST && frac >= 0x400000u)
+    if (round == PLN_ROUND_UP ? frac > 0
+                              : round == PLN_ROUND_NEAREST && frac >= 0x400000u)
         code++;
     if (code > 254)
         return saturate ? 254 : 0xff;

@@ -14,7 +14,7 @@
 #define PLN_OP_RANDOM      (1u << 3)  /* never folded, merged or reordered */
 #define PLN_OP_CONTROL     (1u << 4)  /* runs bodies */
 #define PLN_OP_VIEW        (1u << 5)  /* output 0 has the bytes of input 0 */
-#define PLN_OP_INPLACE     (1u << 6)  /* output 0 may lie over any input of the same size */
+#define PLN_OP_INPLACE     (1u << 6)  /* output 0 may lie over an input of its size */
 #define PLN_OP_SHAPE_ONLY  (1u << 7)  /* reads only the shapes of its inputs */
 #define PLN_OP_DATA_SHAPE  (1u << 8)  /* output shapes depend on contents: the kernel
                                          allocates them (NonZero, Unique, ...) */
@@ -46,10 +46,10 @@ typedef struct pln_strings {
 } pln_strings;
 
 /* Field types by attribute type: INT int64_t, FLOAT float, STRING const char * (interned;
- * NULL when absent without default), INTS pln_ints, FLOATS pln_floats, STRINGS pln_strings,
- * TENSOR and SPARSE_TENSOR pln_tensor *, GRAPH pln_graph *, TYPE const pln_type *. An
- * enumeration (choices not NULL) is a STRING attribute whose field is an int: the position
- * in "A|B|C". */
+ * NULL when absent without default), INTS pln_ints, FLOATS pln_floats, STRINGS
+ * pln_strings, TENSOR and SPARSE_TENSOR pln_tensor *, GRAPH pln_graph *, TYPE const
+ * pln_type *. An enumeration (choices not NULL) is a STRING attribute whose field is an
+ * int: the position in "A|B|C". */
 typedef struct pln_attr_spec {
     const char *name;
     uint8_t type; /* pln_attr_type */
@@ -68,8 +68,9 @@ typedef struct pln_attr_spec {
     { .name = #field, .type = PLN_ATTR_FLOAT, .offset = offsetof(st, field), .f = (def) }
 #define PLN_A_STR(st, field, def) \
     { .name = #field, .type = PLN_ATTR_STRING, .offset = offsetof(st, field), .s = (def) }
-#define PLN_A_ENUM(st, field, list, def)                                           \
-    { .name = #field, .type = PLN_ATTR_STRING, .offset = offsetof(st, field), .s = (def), \
+#define PLN_A_ENUM(st, field, list, def)                                      \
+    { .name = #field, .type = PLN_ATTR_STRING, .offset = offsetof(st, field), \
+      .s = (def),                                                             \
       .choices = (list) }
 #define PLN_A_INTS(st, field) \
     { .name = #field, .type = PLN_ATTR_INTS, .offset = offsetof(st, field) }
@@ -93,9 +94,9 @@ typedef struct pln_attr_spec {
 /* ---- versions -------------------------------------------------------------------- */
 
 /* What changed with version `since` of the operator. raise turns a node of the meaning
- * before it into the new one (attributes that became inputs, renamed operators), lower does
- * the reverse on saving and fails with PLN_E_UNSUPPORTED where that loses something. NULL:
- * nothing to do. */
+ * before it into the new one (attributes that became inputs, renamed operators), lower
+ * does the reverse on saving and fails with PLN_E_UNSUPPORTED where that loses something.
+ * NULL: nothing to do. */
 typedef struct pln_version_change {
     int since;
     pln_status (*raise)(pln_node *n, pln_error *err);
@@ -112,7 +113,8 @@ typedef struct pln_cost {
 struct pln_op_desc {
     const char *name, *domain;
     int since; /* version of the newest meaning, which the row describes */
-    int until; /* non-zero: removed or renamed in that version; raise turns it into another */
+    int until; /* non-zero: removed or renamed in that version; raise turns it into
+                  another */
     pln_arity in, out;
     uint32_t traits;
     /* Element types allowed for inputs and outputs: "T:float,double;I:int32,int64" names
@@ -123,23 +125,26 @@ struct pln_op_desc {
     const char *types, *sig;
     const pln_attr_spec *attrs; /* ends with PLN_A_END; NULL: none allowed */
     size_t attrs_size;          /* of the typed struct */
-    pln_status (*check)(pln_node *n, void *attrs, pln_error *err); /* after parsing; NULL */
+    pln_status (*check)(pln_node *n, void *attrs,
+                        pln_error *err); /* after parsing; NULL */
     pln_status (*infer)(pln_infer *inf, pln_error *err);
     pln_kernel_fn ref;     /* reference kernel in plain C: the definition */
     const pln_impl *cpu;   /* our optimized kernel, or NULL */
-    void (*cost)(const pln_infer *inf, pln_cost *cost); /* NULL: elements read and written */
+    void (*cost)(const pln_infer *inf,
+                 pln_cost *cost);       /* NULL: elements read and written */
     const pln_version_change *versions; /* by rising since, ends with since 0; NULL */
     const char *expansion; /* of fused ops: function body in text form; NULL */
-    /* Puts nodes of older operators before n and lets its users use them: for operator sets
-     * that lack the operator, or what the node says with it. PLN_E_UNSUPPORTED where that
-     * needs to know more. The caller removes n. NULL: there is no way. */
+    /* Puts nodes of older operators before n and lets its users use them: for operator
+     * sets that lack the operator, or what the node says with it. PLN_E_UNSUPPORTED where
+     * that needs to know more. The caller removes n. NULL: there is no way. */
     pln_status (*expand)(pln_node *n, int64_t version, pln_error *err);
     const void *user;      /* for operators registered through the API */
 };
 
-/* The registry of an environment: the built-in rows and the user's. In domain `planish` it
- * finds, beside our own, every standard operator in its newest meaning: so files of older
- * operator sets can hold newer operators, stated as functions (passes/state_fused.c). */
+/* The registry of an environment: the built-in rows and the user's. In domain `planish`
+ * it finds, beside our own, every standard operator in its newest meaning: so files of
+ * older operator sets can hold newer operators, stated as functions
+ * (passes/state_fused.c). */
 const pln_op_desc *pln_registry_find(const pln_registry *r, const char *domain,
                                      const char *name);
 /* All rows, in a fixed order; NULL after the last. */

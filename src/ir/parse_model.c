@@ -101,7 +101,8 @@ static pln_status function_attrs(parser *ps, pln_function *f)
     if (st == PLN_OK)
         st = lex_expect(&ps->l, '>');
     if (st == PLN_OK) {
-        f->attr_names = pln_arena_dup(ps->m->arena, names.len ? names.data : "", names.len);
+        f->attr_names =
+            pln_arena_dup(ps->m->arena, names.len ? names.data : "", names.len);
         f->attr_defaults =
             pln_arena_dup(ps->m->arena, defaults.len ? defaults.data : "", defaults.len);
         if (!f->attr_names || !f->attr_defaults || names.failed || defaults.failed)
@@ -192,7 +193,8 @@ static pln_status parse_field(parser *ps, lex_word key)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         if (lex_is(key, texts[i].key))
             return parse_text(ps, texts[i].field);
-    return lex_fail(&ps->l, "'%.*s' is no field of a model", (int)(key.len & 0xff), key.s);
+    return lex_fail(&ps->l, "'%.*s' is no field of a model", (int)(key.len & 0xff),
+                    key.s);
 }
 
 static pln_status parse_header(parser *ps)

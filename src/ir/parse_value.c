@@ -55,7 +55,8 @@ static pln_status parse_shape(parser *ps, pln_shape *out)
             return PLN_OK;
         do {
             if (rank == PLN_MAX_RANK)
-                return lex_fail(&ps->l, "a shape has more than %d dimensions", PLN_MAX_RANK);
+                return lex_fail(&ps->l, "a shape has more than %d dimensions",
+                                PLN_MAX_RANK);
             PLN_TRY(parse_dim(ps, &dims[rank++]));
         } while (lex_take(&ps->l, ','));
         PLN_TRY(lex_expect(&ps->l, ']'));
@@ -198,7 +199,8 @@ static pln_status put_integer(parser *ps, const lex_literal *v, pln_dtype dt, si
         u = (uint64_t)i;
     } else {
         PLN_TRY(lex_to_u64(&ps->l, v->word, &u));
-        const bool sign = pln_dtype_is_integer(dt) && pln_dtype_is_signed(dt) && !is_packed(dt);
+        const bool sign =
+            pln_dtype_is_integer(dt) && pln_dtype_is_signed(dt) && !is_packed(dt);
         if ((size < 8 && u >> (8 * size - sign)) || (sign && size == 8 && u >> 63) ||
             (dt == PLN_DT_BOOL && u > 1) || (pln_dtype_bits(dt) == 6 && u > 63))
             return lex_fail(&ps->l, "an element is out of range");
@@ -230,8 +232,8 @@ static pln_status put_literal(parser *ps, const literal_tensor *t, pln_text *out
         pln_text_put(out, (const char *)&v.word, sizeof v.word);
         return PLN_OK;
     default:
-        return put_integer(ps, &v, t->dtype, is_packed(t->dtype) ? 1 : pln_dtype_size(t->dtype),
-                           out);
+        return put_integer(ps, &v, t->dtype,
+                           is_packed(t->dtype) ? 1 : pln_dtype_size(t->dtype), out);
     }
 }
 
@@ -247,8 +249,8 @@ static pln_status collect(parser *ps, const literal_tensor *t, pln_text *out)
         } while (lex_take(&ps->l, ','));
     }
     if (n != t->n_literals)
-        return lex_fail(&ps->l, "a tensor has %llu values, want %llu", (unsigned long long)n,
-                        (unsigned long long)t->n_literals);
+        return lex_fail(&ps->l, "a tensor has %llu values, want %llu",
+                        (unsigned long long)n, (unsigned long long)t->n_literals);
     PLN_TRY(lex_expect(&ps->l, '}'));
     return out->failed ? pln_oom(ps->l.err) : PLN_OK;
 }
@@ -342,8 +344,8 @@ static pln_status external_tensor(parser *ps, const literal_tensor *t, pln_tenso
     const char *location = pln_arena_str(ps->l.arena, at.location.s, at.location.len);
     if (!location)
         return pln_oom(ps->l.err);
-    PLN_TRY(ps->source->external(ps->source->user, location, at.offset, at.length, &raw.buf,
-                                 &raw.data, &raw.size, ps->l.err));
+    PLN_TRY(ps->source->external(ps->source->user, location, at.offset, at.length,
+                                 &raw.buf, &raw.data, &raw.size, ps->l.err));
     const uint64_t want = pln_packed_bytes(t->dtype, t->n);
     pln_status st = PLN_OK;
     if (raw.size != want && !(at.length == UINT64_MAX && raw.size > want))
@@ -533,7 +535,7 @@ static uint8_t list_type(uint8_t item)
 {
     return item == PLN_ATTR_SPARSE_TENSOR ? PLN_ATTR_SPARSE_TENSORS
            : item == PLN_ATTR_TYPE        ? PLN_ATTR_TYPES
-                                          : (uint8_t)(item + PLN_ATTR_FLOATS - PLN_ATTR_FLOAT);
+                                   : (uint8_t)(item + PLN_ATTR_FLOATS - PLN_ATTR_FLOAT);
 }
 
 /* The items' values side by side, as the union of the list's type has them. */
@@ -594,7 +596,8 @@ static pln_status attr_type(parser *ps, uint8_t *out)
             *out = i;
             return PLN_OK;
         }
-    return lex_fail(&ps->l, "'%.*s' is no type of an attribute", (int)(w.len & 0xff), w.s);
+    return lex_fail(&ps->l, "'%.*s' is no type of an attribute", (int)(w.len & 0xff),
+                    w.s);
 }
 
 pln_status parse_attr_value(parser *ps, pln_graph *parent, lex_word name, pln_attr **out)

@@ -129,7 +129,8 @@ pln_status pln_text_print_call(const pln_node *n, pln_text *out, pln_error *err)
 static const pln_type *shown_type(const printer *p, const pln_value *v)
 {
     const pln_type *t = p->style->types || !v->declared ? &v->type : v->declared;
-    return t->kind == PLN_KIND_NONE || (t->kind == PLN_KIND_TENSOR && !t->dtype) ? NULL : t;
+    return t->kind == PLN_KIND_NONE || (t->kind == PLN_KIND_TENSOR && !t->dtype) ? NULL
+                                                                                 : t;
 }
 
 /* Name of an output of the graph: another one than its value's needs an Identity. */

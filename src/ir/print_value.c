@@ -49,8 +49,8 @@ void print_hex(printer *p, const void *bytes, size_t len)
     pln_text_put(p->out, "\"", 1);
 }
 
-/* What was just printed is only a look-alike of these bytes. The marker stands before them
- * in a hidden line, too: it tells them from an extension's own bytes. */
+/* What was just printed is only a look-alike of these bytes. The marker stands before
+ * them in a hidden line, too: it tells them from an extension's own bytes. */
 static void print_override(printer *p, const void *bytes, size_t len)
 {
     pln_text_put(p->out, " ", 1);
@@ -155,7 +155,8 @@ void print_identifier(printer *p, const char *s, size_t len)
     pln_text_put(p->out, "_", 1);
     for (size_t i = 0; i < len && i < 64; i++) {
         const unsigned char c = (unsigned char)s[i];
-        pln_text_put(p->out, pln_text_is_alpha(c) || pln_text_is_digit(c) ? s + i : "_", 1);
+        pln_text_put(p->out, pln_text_is_alpha(c) || pln_text_is_digit(c) ? s + i : "_",
+                     1);
     }
     print_override(p, s, len);
 }
@@ -291,9 +292,11 @@ static void print_double(printer *p, double f)
 static void print_bits(printer *p, const pln_tensor *t, int64_t i)
 {
     const char *at = (const char *)t->data + (size_t)i * pln_dtype_size(t->dtype);
-    const bool is_signed = pln_dtype_is_signed(t->dtype) && pln_dtype_is_integer(t->dtype);
+    const bool is_signed =
+        pln_dtype_is_signed(t->dtype) && pln_dtype_is_integer(t->dtype);
     uint64_t u = 0;
-    memcpy(&u, at, pln_dtype_size(t->dtype)); /* little-endian, as all of the memory form */
+    memcpy(&u, at,
+           pln_dtype_size(t->dtype)); /* little-endian, as all of the memory form */
     const unsigned shift = 64 - 8 * (unsigned)pln_dtype_size(t->dtype);
     if (is_signed)
         pln_text_printf(p->out, "%" PRId64, (int64_t)(u << shift) >> shift);

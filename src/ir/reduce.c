@@ -216,7 +216,8 @@ static pln_status reduce_nodes(search *s)
     return PLN_OK;
 }
 
-/* ---- other steps: each changes a clone at the k-th place, or says that there is none --- */
+/* ---- other steps: each changes a clone at the k-th place, or says that there is none
+ * --- */
 
 typedef pln_status (*step_fn)(pln_model *m, size_t k, bool *there);
 
@@ -477,7 +478,8 @@ static pln_status try_steps(search *s, step_fn step)
 
 /* ---- the whole ------------------------------------------------------------------- */
 
-/* Sizes that the model has somewhere, the largest first; each becomes 1, else 2, else half. */
+/* Sizes that the model has somewhere, the largest first; each becomes 1, else 2, else
+ * half. */
 static pln_status reduce_sizes(search *s)
 {
     for (int64_t size = INT64_MAX; (size = pln_model_size_below(s->best, size)) > 1;) {
@@ -508,8 +510,8 @@ static pln_status reduce_sizes(search *s)
 
 static pln_status reduce_all(search *s)
 {
-    static const step_fn steps[] = { inline_body, drop_output, bypass, drop_optional_input,
-                                     drop_attribute };
+    static const step_fn steps[] = { inline_body, drop_output, bypass,
+                                     drop_optional_input, drop_attribute };
     size_t kept;
     int round = 0;
     const size_t n_weights = count_weights(s->best);

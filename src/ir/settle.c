@@ -19,8 +19,8 @@ static pln_value *constant_of(const pln_value *v)
 {
     pln_graph *g = v->graph;
     pln_tensor *t = NULL;
-    if (pln_tensor_make(g->model->alloc, v->type.dtype, v->type.shape.rank, &v->sym->n, &t,
-                        NULL) != PLN_OK)
+    if (pln_tensor_make(g->model->alloc, v->type.dtype, v->type.shape.rank, &v->sym->n,
+                        &t, NULL) != PLN_OK)
         return NULL;
     for (int64_t i = 0; i < v->sym->n; i++)
         pln_tensor_set_i64(t, i, v->sym->v[i].value);

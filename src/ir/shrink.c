@@ -129,8 +129,8 @@ static pln_status shrink_graph(pln_graph *g, void *user)
         }
         if (v->kind != PLN_VALUE_INITIALIZER)
             PLN_TRY(shrink_type(v, c->size, c->to));
-        if (v->kind == PLN_VALUE_INITIALIZER && v->cst && v->cst->kind == PLN_KIND_TENSOR &&
-            v->cst->dtype != PLN_DT_STRING) {
+        if (v->kind == PLN_VALUE_INITIALIZER && v->cst &&
+            v->cst->kind == PLN_KIND_TENSOR && v->cst->dtype != PLN_DT_STRING) {
             PLN_TRY(cut_tensor(v, c->size, c->to));
             PLN_TRY(replace_numbers(v, c->size, c->to));
         }

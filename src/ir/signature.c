@@ -1,5 +1,5 @@
-/* Inputs against an operator's signature, before a kernel sees them: kernels count on kinds
- * and element types.
+/* Inputs against an operator's signature, before a kernel sees them: kernels count on
+ * kinds and element types.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <string.h>
 
@@ -104,8 +104,8 @@ static pln_status check_input(const pln_infer *inf, uint32_t i, word w, bindings
                               pln_dtype_name(t->dtype));
     return agrees(b, w, t->dtype)
                ? PLN_OK
-               : pln_infer_fail(inf, err, "input %u is of type %s, unlike those before", i,
-                                pln_dtype_name(t->dtype));
+               : pln_infer_fail(inf, err, "input %u is of type %s, unlike those before",
+                                i, pln_dtype_name(t->dtype));
 }
 
 pln_status pln_infer_check_inputs(const pln_infer *inf, pln_error *err)
@@ -172,7 +172,8 @@ pln_dtype pln_node_output_dtype(const pln_node *n, uint32_t o)
 {
     const char *arrow = n->op && n->op->sig ? strstr(n->op->sig, "->") : NULL;
     const bool view = n->op && !n->op->sig && (n->op->traits & PLN_OP_VIEW);
-    const word out = arrow ? name_at(arrow + 2, arrow + strlen(arrow), o) : (word){ NULL, 0 };
+    const word out =
+        arrow ? name_at(arrow + 2, arrow + strlen(arrow), o) : (word){ NULL, 0 };
     if (!out.s && !view)
         return PLN_DT_NONE;
     for (uint32_t i = 0; i < n->n_in; i++) {

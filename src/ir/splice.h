@@ -12,9 +12,9 @@
  * unusable. */
 pln_status pln_node_splice(pln_node *owner, pln_graph *body, pln_value *const *in,
                            pln_value *const *out);
-/* Moves a node of a body to before the node that owns the body, with the constants of the body
- * that it reads. What it reads otherwise must be of the graphs around, and its results no
- * outputs of the body. PLN_E_NOMEM leaves the graph unusable. */
+/* Moves a node of a body to before the node that owns the body, with the constants of the
+ * body that it reads. What it reads otherwise must be of the graphs around, and its
+ * results no outputs of the body. PLN_E_NOMEM leaves the graph unusable. */
 pln_status pln_node_hoist(pln_node *n);
 /* The output must be unused. */
 void pln_node_drop_output(pln_node *n, uint32_t i);

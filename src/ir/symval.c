@@ -329,7 +329,8 @@ static bool sym_gather(pln_infer *inf, uint32_t o, pln_symval *out)
     for (int64_t i = 0; i < out->n; i++) {
         if (!pln_dim_is_known(index.v[i]))
             return false;
-        const int64_t k = index.v[i].value < 0 ? index.v[i].value + s.n : index.v[i].value;
+        const int64_t k =
+            index.v[i].value < 0 ? index.v[i].value + s.n : index.v[i].value;
         if (k < 0 || k >= s.n)
             return false;
         r[i] = s.v[k];
@@ -400,7 +401,8 @@ static bool sym_slice(pln_infer *inf, uint32_t o, pln_symval *out)
     return n == out->n;
 }
 
-/* Output o of a Split along the only axis: where it starts follows from the sizes before. */
+/* Output o of a Split along the only axis: where it starts follows from the sizes
+ * before. */
 static bool sym_split(pln_infer *inf, uint32_t o, pln_symval *out)
 {
     pln_symval s;
@@ -446,9 +448,10 @@ static bool sym_constant_of_shape(pln_infer *inf, uint32_t o, pln_symval *out)
     const pln_attr *a = pln_node_find_attr(inf->node, "value");
     pln_dim *r = (pln_dim *)(uintptr_t)out->v;
     int64_t v = 0;
-    if (a && (a->type != PLN_ATTR_TENSOR || !a->t ||
-              pln_tensor_materialize(a->t, NULL) != PLN_OK || pln_tensor_size(a->t) != 1 ||
-              a->t->dtype == PLN_DT_STRING || !integral(a->t, 0, &v)))
+    if (a &&
+        (a->type != PLN_ATTR_TENSOR || !a->t ||
+         pln_tensor_materialize(a->t, NULL) != PLN_OK || pln_tensor_size(a->t) != 1 ||
+         a->t->dtype == PLN_DT_STRING || !integral(a->t, 0, &v)))
         return false;
     for (int64_t i = 0; i < out->n; i++)
         r[i] = pln_dim_of(v);

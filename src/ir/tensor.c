@@ -117,8 +117,8 @@ pln_status pln_tensor_from_i64(const pln_allocator *a, int rank, const int64_t *
     return PLN_OK;
 }
 
-pln_status pln_tensor_from_f32(const pln_allocator *a, int rank, const float *v, int64_t n,
-                               pln_tensor **out)
+pln_status pln_tensor_from_f32(const pln_allocator *a, int rank, const float *v,
+                               int64_t n, pln_tensor **out)
 {
     PLN_TRY(pln_tensor_make(a, PLN_DT_F32, rank, &n, out, NULL));
     if (n)

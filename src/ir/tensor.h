@@ -93,8 +93,9 @@ pln_status pln_tensor_materialize(pln_tensor *t, pln_error *err);
 /* Gives the heap copy up again and tells the system that the file's pages are not needed;
  * for constants that a kernel has packed. */
 void pln_tensor_drop(pln_tensor *t);
-/* Bytes of n elements in a file, and the elements of less than a byte between file form (a
- * stream of bits, low bits first) and memory form (one a byte, signed ones extended). */
+/* Bytes of n elements in a file, and the elements of less than a byte between file form
+ * (a stream of bits, low bits first) and memory form (one a byte, signed ones
+ * extended). */
 size_t pln_packed_bytes(pln_dtype dt, size_t n);
 void pln_pack_bits(pln_dtype dt, const unsigned char *src, size_t n, unsigned char *dst);
 void pln_unpack_bits(pln_dtype dt, const unsigned char *src, size_t n,

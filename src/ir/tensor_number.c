@@ -120,9 +120,10 @@ void pln_tensor_set_f64(pln_tensor *t, int64_t i, double v)
         PLN_DATA(uint8_t, t)[i] = v != 0;
         break;
     case PLN_DT_U64:
-        PLN_DATA(uint64_t, t)[i] = v >= 9223372036854775808.0 && v < 18446744073709551616.0
-                                       ? (uint64_t)v
-                                       : (uint64_t)trunc_i64(v);
+        PLN_DATA(uint64_t, t)
+        [i] = v >= 9223372036854775808.0 && v < 18446744073709551616.0
+                  ? (uint64_t)v
+                  : (uint64_t)trunc_i64(v);
         break;
     default:
         pln_tensor_set_i64(t, i, trunc_i64(v));

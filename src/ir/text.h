@@ -8,8 +8,8 @@
 #include "src/ir/graph.h"
 
 typedef struct pln_text_style {
-    uint32_t inline_limit; /* most elements of a tensor that is printed inline, if `data` or
-                              `elide` offers another way */
+    uint32_t inline_limit; /* most elements of a tensor that is printed inline, if `data`
+                              or `elide` offers another way */
     /* Takes the bytes of a larger tensor and says where they lie; NULL: inline. */
     pln_status (*data)(void *user, const void *bytes, size_t size, uint64_t *offset,
                        pln_error *err);
@@ -44,8 +44,8 @@ typedef struct pln_text_source {
 pln_status pln_text_parse_model(pln_env *env, const char *text, size_t len,
                                 const pln_text_source *source, pln_model **out,
                                 pln_error *err);
-/* One function ("<domain: ..., opset_import: [...]> name (x) => (y) { ... }") as part of a
- * model; it is not entered into the model's list. */
+/* One function ("<domain: ..., opset_import: [...]> name (x) => (y) { ... }") as part of
+ * a model; it is not entered into the model's list. */
 pln_status pln_text_parse_function(pln_model *m, const char *text, size_t len,
                                    pln_function **out, pln_error *err);
 

@@ -24,8 +24,8 @@ typedef struct pln_type {
 pln_type pln_type_unknown(void);
 pln_type pln_type_tensor(pln_dtype dt, pln_shape shape);
 pln_shape pln_shape_unknown(void);
-/* Dims are zeroed known dimensions (0), to be filled. rank over PLN_MAX_RANK or no memory:
- * an unknown shape. */
+/* Dims are zeroed known dimensions (0), to be filled. rank over PLN_MAX_RANK or no
+ * memory: an unknown shape. */
 pln_shape pln_shape_new(pln_arena *arena, int rank);
 pln_shape pln_shape_of(pln_arena *arena, int rank, const int64_t *dims);
 pln_shape pln_shape_dup(pln_arena *arena, pln_shape s);

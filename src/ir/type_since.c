@@ -1,5 +1,6 @@
 /* Since when operators of ai.onnx take which element types, where that was later than the
- * operator itself: facts of the standard, which the rows, telling the newest meaning, leave out.
+ * operator itself: facts of the standard, which the rows, telling the newest meaning,
+ * leave out.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "src/ir/type_since.h"
 

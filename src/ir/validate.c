@@ -90,7 +90,8 @@ static void check_node_links(pln_faults *f, const pln_graph *g, const pln_node *
     }
     for (uint32_t i = 0; i < n->n_out; i++) {
         const pln_value *v = n->out[i];
-        if (v && (v->def != n || v->slot != i || v->graph != g || v->kind != PLN_VALUE_NODE))
+        if (v &&
+            (v->def != n || v->slot != i || v->graph != g || v->kind != PLN_VALUE_NODE))
             fault_at_node(f, n, "output %u, '%s', has another producer", i, v->name);
     }
 }
@@ -106,7 +107,8 @@ static void check_value_links(pln_faults *f, const pln_graph *g, const pln_value
             fault_at_graph(f, g, "value '%s' has a use that does not use it", v->name);
     }
     if (n != v->n_uses)
-        fault_at_graph(f, g, "value '%s' counts %u uses, but has %u", v->name, v->n_uses, n);
+        fault_at_graph(f, g, "value '%s' counts %u uses, but has %u", v->name, v->n_uses,
+                       n);
     if ((v->kind == PLN_VALUE_NODE) != (v->def != NULL))
         fault_at_graph(f, g, "value '%s' has no producer of its kind", v->name);
     if (v->kind == PLN_VALUE_INITIALIZER && !v->cst)
@@ -156,8 +158,8 @@ static void check_order(checker *c, const pln_node *n)
 {
     for (uint32_t i = 0; i < n->n_in; i++)
         if (n->in[i] && !pln_map_has(&c->done, n->in[i]))
-            fault_at_node(c->f, n, "input %u, '%s', is made later, or out of its reach", i,
-                          n->in[i]->name);
+            fault_at_node(c->f, n, "input %u, '%s', is made later, or out of its reach",
+                          i, n->in[i]->name);
 }
 
 /* What a body made is out of reach after it. */
@@ -179,7 +181,8 @@ static void check_outputs(checker *c, const pln_graph *g)
         else if (!pln_map_has(&c->done, g->outputs[i]))
             fault_at_graph(c->f, g, "output '%s' is made nowhere", g->output_names[i]);
         for (uint32_t j = 0; j < i; j++)
-            if (g->output_names[i] == g->output_names[j] && pln_name_len(g->output_names[i]))
+            if (g->output_names[i] == g->output_names[j] &&
+                pln_name_len(g->output_names[i]))
                 fault_at_graph(c->f, g, "two outputs have the name '%s'",
                                g->output_names[i]);
     }
@@ -271,8 +274,8 @@ static void check_opsets(pln_faults *f, const pln_model *m)
         fault_at_graph(f, NULL, "the model imports no operator sets");
     for (size_t i = 0; i < m->n_opsets; i++) {
         if (m->opsets[i].version < 1)
-            fault_at_graph(f, NULL, "operator set '%s' has version %lld", m->opsets[i].domain,
-                           (long long)m->opsets[i].version);
+            fault_at_graph(f, NULL, "operator set '%s' has version %lld",
+                           m->opsets[i].domain, (long long)m->opsets[i].version);
         for (size_t j = 0; j < i; j++)
             if (m->opsets[i].version != m->opsets[j].version &&
                 !strcmp(pln_domain_normal(m->opsets[i].domain),
@@ -281,7 +284,8 @@ static void check_opsets(pln_faults *f, const pln_model *m)
                                m->opsets[i].domain);
     }
     if (m->ir_version < 1)
-        fault_at_graph(f, NULL, "the model has IR version %lld", (long long)m->ir_version);
+        fault_at_graph(f, NULL, "the model has IR version %lld",
+                       (long long)m->ir_version);
 }
 
 static void check_interface(pln_faults *f, const pln_graph *g)
@@ -298,7 +302,8 @@ static void check_metadata(pln_faults *f, const pln_model *m)
     for (size_t i = 0; i < m->n_metadata; i++)
         for (size_t j = 0; j < i; j++)
             if (m->metadata[i].key == m->metadata[j].key)
-                fault_at_graph(f, NULL, "the metadata has '%s' twice", m->metadata[i].key);
+                fault_at_graph(f, NULL, "the metadata has '%s' twice",
+                               m->metadata[i].key);
 }
 
 pln_status pln_model_validate(pln_model *m, pln_faults *out, pln_error *err)

@@ -20,8 +20,9 @@ typedef struct pln_faults {
     bool failed; /* no memory for one */
 } pln_faults;
 
-/* The graph and its bodies: links between values, uses and nodes, order, names, operators,
- * arity, attributes, types, and what inference says of them. The graph is not changed. */
+/* The graph and its bodies: links between values, uses and nodes, order, names,
+ * operators, arity, attributes, types, and what inference says of them. The graph is not
+ * changed. */
 pln_status pln_graph_validate(pln_graph *g, pln_faults *out, pln_error *err);
 /* The main graph, functions, operator sets and metadata. */
 pln_status pln_model_validate(pln_model *m, pln_faults *out, pln_error *err);

@@ -65,7 +65,8 @@ typedef struct bindings {
 } bindings;
 
 static void check_type(pln_faults *f, const pln_node *n, bindings *b, word name,
-                       const char *side, uint32_t i, const pln_value *v, const pln_type *t)
+                       const char *side, uint32_t i, const pln_value *v,
+                       const pln_type *t)
 {
     if (!v || !t || t->kind != PLN_KIND_TENSOR || t->dtype == PLN_DT_NONE)
         return;
@@ -79,8 +80,8 @@ static void check_type(pln_faults *f, const pln_node *n, bindings *b, word name,
         return;
     }
     if (set.s && !in_set(set, dt))
-        fault_at_node(f, n, "%s %u '%s' is of type %s, which is not allowed there", side, i,
-                      v->name, pln_dtype_name(dt));
+        fault_at_node(f, n, "%s %u '%s' is of type %s, which is not allowed there", side,
+                      i, v->name, pln_dtype_name(dt));
     int k = 0;
     while (k < b->n && !same(b->name[k], name))
         k++;

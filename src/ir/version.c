@@ -290,15 +290,17 @@ bool pln_node_needs_lowering(const pln_node *n, int64_t version)
     if (!n->op || version <= 0 || !is_versioned(n) || pln_node_is_as_read(n) ||
         has_references(n))
         return false;
-    return n->origin || last_change(n->op, version, INT64_MAX) || first_version(n) > version;
+    return n->origin || last_change(n->op, version, INT64_MAX) ||
+           first_version(n) > version;
 }
 
 static pln_status refuse(const pln_node *n, int64_t version, pln_error *err)
 {
     char where[256];
-    return fail_at(n, pln_fail(err, PLN_E_UNSUPPORTED,
-                               "%s: the operator is not in version %lld of its set",
-                               pln_node_where(n, where, sizeof where), (long long)version),
+    return fail_at(n,
+                   pln_fail(err, PLN_E_UNSUPPORTED,
+                            "%s: the operator is not in version %lld of its set",
+                            pln_node_where(n, where, sizeof where), (long long)version),
                    err);
 }
 
@@ -314,7 +316,8 @@ pln_status pln_node_lower(pln_node *n, int64_t version, pln_error *err)
     }
     n->typed = NULL;
     n->origin = NULL;
-    if (n->op && (first_version(n) > version || (n->op->until && n->op->until <= version)))
+    if (n->op &&
+        (first_version(n) > version || (n->op->until && n->op->until <= version)))
         return refuse(n, version, err);
     return PLN_OK;
 }
@@ -357,5 +360,6 @@ bool pln_node_changes_between(const pln_node *n, int64_t from, int64_t to)
 
 bool pln_node_is_in_set(const pln_node *n, int64_t version)
 {
-    return first_version(n) <= version && !(n->op && n->op->until && n->op->until <= version);
+    return first_version(n) <= version &&
+           !(n->op && n->op->until && n->op->until <= version);
 }

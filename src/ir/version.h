@@ -20,12 +20,14 @@ pln_status pln_node_raise(pln_node *n, int64_t version, pln_error *err);
 /* Whether the node can be written as it stood in the file, but for renamed or replaced
  * inputs: no rewrite touched what raising changed. */
 bool pln_node_is_as_read(const pln_node *n);
-/* A constant that raising made and that is in no file: only nodes that are as read have it. */
+/* A constant that raising made and that is in no file: only nodes that are as read have
+ * it. */
 bool pln_value_is_raised(const pln_value *v);
 /* Whether writing it for that version of its operator set means changing it. */
 bool pln_node_needs_lowering(const pln_node *n, int64_t version);
-/* From the newest meaning to that of `version`; changes the node and may add others before
- * it. PLN_E_UNSUPPORTED with node and operator named where that version can't say it. */
+/* From the newest meaning to that of `version`; changes the node and may add others
+ * before it. PLN_E_UNSUPPORTED with node and operator named where that version can't say
+ * it. */
 pln_status pln_node_lower(pln_node *n, int64_t version, pln_error *err);
 /* Lowers every node that is not as it was read to the model's operator sets. */
 pln_status pln_model_lower(pln_model *model, pln_error *err);

@@ -36,8 +36,9 @@ static void transpose_range(void *arg, int64_t begin, int64_t end)
         const char *src = j->src + i / j->tiles * matrix + r0 * j->cols * size;
         char *dst = j->dst + i / j->tiles * matrix + r0 * size;
         for (int64_t c0 = 0; c0 < j->cols; c0 += TILE)
-            block(dst + c0 * j->rows * size, j->rows * size, src + c0 * size, j->cols * size,
-                  j->cols - c0 < TILE ? j->cols - c0 : TILE, left < TILE ? left : TILE);
+            block(dst + c0 * j->rows * size, j->rows * size, src + c0 * size,
+                  j->cols * size, j->cols - c0 < TILE ? j->cols - c0 : TILE,
+                  left < TILE ? left : TILE);
     }
 }
 

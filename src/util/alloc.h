@@ -10,7 +10,8 @@
 /* The C library's allocator. */
 extern const pln_allocator pln_allocator_libc;
 
-/* `a` NULL stands for the C library's. Zero bytes give a valid pointer. NULL: no memory. */
+/* `a` NULL stands for the C library's. Zero bytes give a valid pointer. NULL: no
+ * memory. */
 void *pln_alloc(const pln_allocator *a, size_t size);
 void *pln_calloc(const pln_allocator *a, size_t n, size_t size); /* checked, zeroed */
 void *pln_alloc_aligned(const pln_allocator *a, size_t size, size_t align);

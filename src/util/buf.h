@@ -16,7 +16,8 @@ typedef struct pln_buf {
     unsigned char *data;
     size_t size;
     const pln_allocator *alloc;
-    void (*release)(struct pln_buf *buf); /* called with the last reference; may be NULL */
+    void (*release)(
+        struct pln_buf *buf); /* called with the last reference; may be NULL */
     void *user;
     pln_release_fn user_release;
     _Atomic uint32_t refs;
@@ -25,7 +26,8 @@ typedef struct pln_buf {
     bool mapped;   /* pages can be handed back with pln_buf_drop_pages */
 } pln_buf;
 
-pln_buf *pln_buf_new(const pln_allocator *a, size_t size); /* 64-byte aligned, not zeroed */
+pln_buf *pln_buf_new(const pln_allocator *a,
+                     size_t size); /* 64-byte aligned, not zeroed */
 /* Over memory that `release` (may be NULL) frees. */
 pln_buf *pln_buf_wrap(const pln_allocator *a, void *data, size_t size,
                       pln_release_fn release, void *user);

@@ -45,8 +45,8 @@ static uint32_t detect(void)
 {
     uint32_t f = 0;
     const uint64_t saved = xcr0();
-    if (!(saved & 6) || !__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") ||
-        !__builtin_cpu_supports("bmi2"))
+    if (!(saved & 6) || !__builtin_cpu_supports("avx2") ||
+        !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi2"))
         return f;
     f |= PLN_CPU_AVX2;
     if (leaf7(1, 0) & (1u << 4))

@@ -19,7 +19,8 @@ void *pln_map_get(const pln_map *map, const void *key);       /* NULL: not there
 bool pln_map_has(const pln_map *map, const void *key);
 void pln_map_remove(pln_map *map, const void *key);
 
-/* FNV-1a of bytes; also used to hash structures piece by piece (seed: the last result). */
+/* FNV-1a of bytes; also used to hash structures piece by piece (seed: the last
+ * result). */
 #define PLN_HASH_SEED UINT64_C(0xcbf29ce484222325)
 uint64_t pln_hash(uint64_t seed, const void *bytes, size_t len);
 

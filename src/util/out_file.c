@@ -1,5 +1,5 @@
-/* Files that appear under their name only when all of them is there: temporary ones beside
- * them, which are renamed.
+/* Files that appear under their name only when all of them is there: temporary ones
+ * beside them, which are renamed.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "src/util/out_file.h"
 

@@ -15,8 +15,9 @@ typedef struct pln_out_file {
 
 #define PLN_OUT_FILE_INIT { .dir = -1, .fd = -1 }
 
-/* A file that exists is replaced. What a link stands for is written where links are followed,
- * and so are devices and pipes, in place; else a link is replaced and others are refused. */
+/* A file that exists is replaced. What a link stands for is written where links are
+ * followed, and so are devices and pipes, in place; else a link is replaced and others
+ * are refused. */
 pln_status pln_out_begin(pln_out_file *f, const char *path, bool follow, pln_error *err);
 pln_status pln_out_put(pln_out_file *f, const void *data, size_t len, pln_error *err);
 pln_status pln_out_commit(pln_out_file *f, pln_error *err);

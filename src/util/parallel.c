@@ -9,8 +9,9 @@
 #ifdef _OPENMP
 #include <omp.h>
 
-/* A child has none of its parent's threads, but the memory that says they wait for work: its
- * first loop would wait for them forever. So the thread that forks lets its team go before. */
+/* A child has none of its parent's threads, but the memory that says they wait for work:
+ * its first loop would wait for them forever. So the thread that forks lets its team go
+ * before. */
 static void let_team_go(void)
 {
     omp_pause_resource_all(omp_pause_hard);

@@ -69,39 +69,39 @@ static void block_4(char *d, int64_t da, const char *s, int64_t sb, int64_t na,
             *(word4 *)(d + a * da + k * 4) = *(const word4 *)(s + k * sb + a * 4);
 }
 
-/* A square of N elements on each side, N of them a vector: in log2 N rounds, row i and row
- * i + N/2 become rows 2i and 2i + 1, their elements in turns. */
-#define SQUARE(size, N, ROUNDS, LOW, HIGH)                                                 \
-    static inline void square_##size(char *d, int64_t da, const char *s, int64_t sb)       \
-    {                                                                                      \
-        vec##size r[N], t[N];                                                              \
-        for (int i = 0; i < (N); i++)                                                      \
-            r[i] = *(const vec##size *)(s + i * sb);                                       \
-        for (int round = 0; round < (ROUNDS); round++) {                                   \
-            for (int i = 0; i < (N) / 2; i++) {                                            \
-                t[2 * i] = LOW(r[i], r[i + (N) / 2]);                                      \
-                t[2 * i + 1] = HIGH(r[i], r[i + (N) / 2]);                                 \
-            }                                                                              \
-            memcpy(r, t, sizeof r);                                                        \
-        }                                                                                  \
-        for (int i = 0; i < (N); i++)                                                      \
-            *(vec##size *)(d + i * da) = r[i];                                             \
-    }                                                                                      \
-    static void block_##size(char *d, int64_t da, const char *s, int64_t sb, int64_t na,   \
-                             int64_t nb)                                                   \
-    {                                                                                      \
-        int64_t a = 0;                                                                     \
-        for (; a + (N) <= na; a += (N)) {                                                  \
-            int64_t b = 0;                                                                 \
-            for (; b + (N) <= nb; b += (N))                                                \
-                square_##size(d + a * da + b * (size), da, s + b * sb + a * (size), sb);   \
-            for (; b < nb; b++)                                                            \
-                for (int64_t k = a; k < a + (N); k++)                                      \
-                    memcpy(d + k * da + b * (size), s + b * sb + k * (size), size);        \
-        }                                                                                  \
-        for (; a < na; a++)                                                                \
-            for (int64_t k = 0; k < nb; k++)                                               \
-                memcpy(d + a * da + k * (size), s + k * sb + a * (size), size);            \
+/* A square of N elements on each side, N of them a vector: in log2 N rounds, row i and
+ * row i + N/2 become rows 2i and 2i + 1, their elements in turns. */
+#define SQUARE(size, N, ROUNDS, LOW, HIGH)                                               \
+    static inline void square_##size(char *d, int64_t da, const char *s, int64_t sb)     \
+    {                                                                                    \
+        vec##size r[N], t[N];                                                            \
+        for (int i = 0; i < (N); i++)                                                    \
+            r[i] = *(const vec##size *)(s + i * sb);                                     \
+        for (int round = 0; round < (ROUNDS); round++) {                                 \
+            for (int i = 0; i < (N) / 2; i++) {                                          \
+                t[2 * i] = LOW(r[i], r[i + (N) / 2]);                                    \
+                t[2 * i + 1] = HIGH(r[i], r[i + (N) / 2]);                               \
+            }                                                                            \
+            memcpy(r, t, sizeof r);                                                      \
+        }                                                                                \
+        for (int i = 0; i < (N); i++)                                                    \
+            *(vec##size *)(d + i * da) = r[i];                                           \
+    }                                                                                    \
+    static void block_##size(char *d, int64_t da, const char *s, int64_t sb, int64_t na, \
+                             int64_t nb)                                                 \
+    {                                                                                    \
+        int64_t a = 0;                                                                   \
+        for (; a + (N) <= na; a += (N)) {                                                \
+            int64_t b = 0;                                                               \
+            for (; b + (N) <= nb; b += (N))                                              \
+                square_##size(d + a * da + b * (size), da, s + b * sb + a * (size), sb); \
+            for (; b < nb; b++)                                                          \
+                for (int64_t k = a; k < a + (N); k++)                                    \
+                    memcpy(d + k * da + b * (size), s + b * sb + k * (size), size);      \
+        }                                                                                \
+        for (; a < na; a++)                                                              \
+            for (int64_t k = 0; k < nb; k++)                                             \
+                memcpy(d + a * da + k * (size), s + k * sb + a * (size), size);          \
     }
 #define LOW_1(a, b) \
     SHUFFLE_1(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)

@@ -1,5 +1,5 @@
-/* Fuzz target: a file of rules is refused with its place, or rewrites a model into one that is
- * as valid, that can be written, and that is read again.
+/* Fuzz target: a file of rules is refused with its place, or rewrites a model into one
+ * that is as valid, that can be written, and that is read again.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <planish/planish.h>
 #include <stdint.h>
@@ -17,7 +17,8 @@ static const char net[] =
     " float two = {2}, int64[2] perm = {3, -1}>\n"
     "{ m = MatMul(x, w)  h = Add(m, b)  r = Relu(h)  s = Sigmoid(r)\n"
     "  q = Softplus(s)  t = Tanh(q)  u = Mul(s, t)  k = Clip(u, two)\n"
-    "  f = Transpose <perm = [1, 0]> (k)  g = Reshape(f, perm)  l = Softmax <axis = -1> (k)\n"
+    "  f = Transpose <perm = [1, 0]> (k)  g = Reshape(f, perm)  l = Softmax <axis = -1> "
+    "(k)\n"
     "  i = If (c) < then_branch = a () => (float[N, 3] p) { p = Neg(l) },\n"
     "                else_branch = d () => (float[N, 3] e) { v = Relu(l) e = Neg(v) } >\n"
     "  y = Add(i, l)  z = Identity(x) }\n";
@@ -30,12 +31,14 @@ static void check(pln_model *m)
     char *faults = NULL;
     pln_error *err = pln_error_new();
     if (pln_model_check(m, &faults, &n_errors, err) != PLN_OK || n_errors) {
-        fprintf(stderr, "the result is invalid: %s\n", faults ? faults : pln_error_text(err));
+        fprintf(stderr, "the result is invalid: %s\n",
+                faults ? faults : pln_error_text(err));
         abort();
     }
     if (pln_model_save_memory(m, &bytes, &n, err) != PLN_OK ||
         pln_model_load_memory(NULL, bytes, n, NULL, &again, err) != PLN_OK) {
-        fprintf(stderr, "the result can't be written and read: %s\n", pln_error_text(err));
+        fprintf(stderr, "the result can't be written and read: %s\n",
+                pln_error_text(err));
         abort();
     }
     pln_model_free(again);

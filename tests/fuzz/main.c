@@ -1,5 +1,5 @@
-/* Runs a fuzz target without a fuzzer: over files and folders, or, with --mutate N, over N
- * changed copies of each of their files (the same ones every time).
+/* Runs a fuzz target without a fuzzer: over files and folders, or, with --mutate N, over
+ * N changed copies of each of their files (the same ones every time).
  * SPDX-License-Identifier: Apache-2.0 */
 #include <dirent.h>
 #include <stdint.h>

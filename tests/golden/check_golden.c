@@ -5,11 +5,12 @@
  *
  *     fuse-matmul target=planish
  *
- * rules=FILE (beside the case), target=onnx|ort|planish, level=N (instead of the pipeline's contracts), approx,
- * disable=NAME, once (the passes of this line undo each other: a second run may name anew).
- * Comparison ignores blanks and comments. Each case runs twice: the second
- * time must change nothing. Every rewrite is validated while it is made: none may be refused
- * (but where `refused=N` says so). `--update` writes what comes out into the files.
+ * rules=FILE (beside the case), target=onnx|ort|planish, level=N (instead of the
+ * pipeline's contracts), approx, disable=NAME, once (the passes of this line undo each
+ * other: a second run may name anew). Comparison ignores blanks and comments. Each case
+ * runs twice: the second time must change nothing. Every rewrite is validated while it is
+ * made: none may be refused (but where `refused=N` says so). `--update` writes what comes
+ * out into the files.
  *
  * usage: check_golden [--update] FILE...
  * SPDX-License-Identifier: Apache-2.0 */

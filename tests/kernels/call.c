@@ -123,12 +123,22 @@ static void open_session(session *s, const tk_case *c)
     s->outs[0] = &s->out;
     s->bytes = (size_t)pln_tensor_size(&s->out) * pln_dtype_size(c->out_dtype);
     s->memory = guarded(s->bytes);
-    s->prep = (pln_prep){ .node = &s->node, .attrs = c->attrs, .alloc = &pln_allocator_libc,
-                          .n_in = c->n_in, .n_out = 1, .in = s->prep_in,
-                          .out = (const pln_tensor *const *)s->outs, .is_static = true,
-                          .n_threads = c->n_threads, .flops = 1e9, .layout_in = s->layout_in,
-                          .layout_out = s->layout_out, .packed = s->packed, .inplace = -1,
-                          .shared = do_shared, .driver = s };
+    s->prep = (pln_prep){ .node = &s->node,
+                          .attrs = c->attrs,
+                          .alloc = &pln_allocator_libc,
+                          .n_in = c->n_in,
+                          .n_out = 1,
+                          .in = s->prep_in,
+                          .out = (const pln_tensor *const *)s->outs,
+                          .is_static = true,
+                          .n_threads = c->n_threads,
+                          .flops = 1e9,
+                          .layout_in = s->layout_in,
+                          .layout_out = s->layout_out,
+                          .packed = s->packed,
+                          .inplace = -1,
+                          .shared = do_shared,
+                          .driver = s };
 }
 
 static void close_session(session *s, const pln_impl *impl)
@@ -142,7 +152,8 @@ static void close_session(session *s, const pln_impl *impl)
     pln_release(NULL, s->work);
 }
 
-static pln_status call_once(session *s, const tk_case *c, pln_kernel_fn fn, pln_error *err)
+static pln_status call_once(session *s, const tk_case *c, pln_kernel_fn fn,
+                            pln_error *err)
 {
     s->out.data = s->memory;
     s->call = (pln_call){ .node = &s->node, .attrs = c->attrs, .state = s->prep.state,
@@ -159,7 +170,8 @@ static pln_status call_once(session *s, const tk_case *c, pln_kernel_fn fn, pln_
     return st;
 }
 
-static pln_status start(session *s, const tk_case *c, const pln_impl *impl, pln_error *err)
+static pln_status start(session *s, const tk_case *c, const pln_impl *impl,
+                        pln_error *err)
 {
     open_session(s, c);
     if (impl && impl->prepare)
@@ -175,7 +187,8 @@ static pln_status start(session *s, const tk_case *c, const pln_impl *impl, pln_
     return PLN_OK;
 }
 
-pln_status tk_run(const tk_case *c, const pln_impl *impl, pln_tensor **out, pln_error *err)
+pln_status tk_run(const tk_case *c, const pln_impl *impl, pln_tensor **out,
+                  pln_error *err)
 {
     session *s = calloc(1, sizeof *s);
     *out = NULL;

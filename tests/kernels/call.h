@@ -1,5 +1,5 @@
-/* Runs a row's kernels without a session: plan time and one call, with guard bytes behind each
- * output and the scratch memory.
+/* Runs a row's kernels without a session: plan time and one call, with guard bytes behind
+ * each output and the scratch memory.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLN_TESTS_KERNELS_CALL_H
 #define PLN_TESTS_KERNELS_CALL_H
@@ -22,13 +22,15 @@ typedef struct tk_case {
 
 /* Runs impl (NULL: the row's reference) and gives the output, to be freed with tk_free.
  * PLN_E_UNSUPPORTED: it declined. Aborts with a message where guards were overwritten. */
-pln_status tk_run(const tk_case *c, const pln_impl *impl, pln_tensor **out, pln_error *err);
+pln_status tk_run(const tk_case *c, const pln_impl *impl, pln_tensor **out,
+                  pln_error *err);
 /* The same call again and again: seconds of the quickest. */
 double tk_bench(const tk_case *c, const pln_impl *impl, double seconds, pln_error *err);
 
 pln_tensor *tk_tensor(pln_dtype dt, int rank, const int64_t *dims);
 void tk_free(pln_tensor *t);
-void tk_random(pln_tensor *t, uint64_t seed, double lo, double hi); /* integers: whole values */
+void tk_random(pln_tensor *t, uint64_t seed, double lo,
+               double hi); /* integers: whole values */
 const pln_op_desc *tk_row(const pln_op_desc *rows, const char *name);
 
 #endif

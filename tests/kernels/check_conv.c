@@ -75,8 +75,10 @@ static void make(made *t, const shape *s, int n_post)
     }
     const size_t nd = (size_t)s->nd;
     t->attrs = (pln_conv_attrs){ .group = s->group, .dilations = { t->dilations, nd },
-                                 .pads = { t->pads, 2 * nd }, .strides = { t->strides, nd },
-                                 .post = { { posts, (size_t)n_post }, { zeros, (size_t)n_post },
+                                 .pads = { t->pads, 2 * nd },
+                                 .strides = { t->strides, nd },
+                                 .post = { { posts, (size_t)n_post },
+                                           { zeros, (size_t)n_post },
                                            { zeros, (size_t)n_post } } };
     const int rank = s->nd + 2;
     t->x = tk_tensor(PLN_DT_F32, rank, x);
@@ -179,8 +181,8 @@ static void bench_one(const shape *s, const pln_impl *impl)
     double flops = 2.0 * (double)pln_tensor_size(t.w) *
                    (double)pln_tensor_size(s->transposed ? t.x : t.full) /
                    (double)(s->transposed ? s->c : s->m);
-    printf("# %-11s %d-D %3d->%3d g%-3d @%-3d k%d s%d: %9.1f us %7.1f GF/s\n", impl->name, s->nd,
-           (int)s->c, (int)s->m, (int)s->group, (int)s->in[0], (int)s->kernel[0],
+    printf("# %-11s %d-D %3d->%3d g%-3d @%-3d k%d s%d: %9.1f us %7.1f GF/s\n", impl->name,
+           s->nd, (int)s->c, (int)s->m, (int)s->group, (int)s->in[0], (int)s->kernel[0],
            (int)s->stride, time * 1e6, flops * 1e-9 / time);
     done(&t);
 }

@@ -15,12 +15,16 @@ typedef struct shape {
 } shape;
 
 static const shape shapes[] = {
-    { 2, 1, 3, 16, 1, { 15, 17 }, 3, 2, 1, 1 },  { 2, 2, 16, 33, 1, { 9, 11 }, 3, 1, 1, 1 },
-    { 2, 1, 64, 48, 1, { 14, 14 }, 1, 1, 1, 0 }, { 2, 1, 24, 24, 24, { 17, 19 }, 5, 2, 1, 2 },
-    { 2, 2, 12, 24, 3, { 8, 9 }, 2, 1, 2, 1 },   { 1, 2, 16, 20, 1, { 50, 1 }, 3, 1, 3, 3 },
+    { 2, 1, 3, 16, 1, { 15, 17 }, 3, 2, 1, 1 },  { 2, 2, 16, 33, 1, { 9, 11 }, 3, 1, 1,
+      1 },
+    { 2, 1, 64, 48, 1, { 14, 14 }, 1, 1, 1, 0 }, { 2, 1, 24, 24, 24, { 17, 19 }, 5, 2, 1,
+      2 },
+    { 2, 2, 12, 24, 3, { 8, 9 }, 2, 1, 2, 1 },   { 1, 2, 16, 20, 1, { 50, 1 }, 3, 1, 3,
+      3 },
 };
 
-static pln_tensor *filled(pln_dtype dt, int rank, const int64_t *dims, double lo, double hi)
+static pln_tensor *filled(pln_dtype dt, int rank, const int64_t *dims, double lo,
+                          double hi)
 {
     static uint64_t seed;
     pln_tensor *t = tk_tensor(dt, rank, dims);
@@ -51,29 +55,42 @@ static void check_shape(const shape *s, int v)
     static const char *const posts[] = { "add", "relu" };
     static const float zero[2];
     const bool sx = v & 1, sw = v & 2, by_channel = v & 4, quantized = v & 8, sy = v & 16;
-    const int64_t strides[] = { s->stride, s->stride }, dils[] = { s->dilation, s->dilation };
+    const int64_t strides[] = { s->stride, s->stride },
+                  dils[] = { s->dilation, s->dilation };
     const int64_t pads[] = { s->pad, s->pad, s->pad, s->pad };
     const size_t nd = (size_t)s->nd;
     const int rank = s->nd + 2;
-    int64_t x[4] = { s->n, s->c }, w[4] = { s->m, s->c / s->group }, y[4] = { s->n, s->m };
+    int64_t x[4] = { s->n, s->c }, w[4] = { s->m, s->c / s->group },
+            y[4] = { s->n, s->m };
     for (int d = 0; d < s->nd; d++) {
         x[d + 2] = s->in[d];
         w[d + 2] = s->kernel;
-        y[d + 2] = (s->in[d] + 2 * s->pad - (s->kernel - 1) * s->dilation - 1) / s->stride + 1;
+        y[d + 2] =
+            (s->in[d] + 2 * s->pad - (s->kernel - 1) * s->dilation - 1) / s->stride + 1;
     }
-    pln_conv_attrs at = { .group = s->group, .dilations = { dils, nd }, .strides = { strides, nd },
+    pln_conv_attrs at = { .group = s->group,
+                          .dilations = { dils, nd },
+                          .strides = { strides, nd },
                           .pads = { pads, 2 * nd } };
     const int64_t one = 1, channels = by_channel ? s->m : 1;
-    pln_tensor *t[10] = { some_bytes(sx, rank, x, v == 3), some_bytes(sw, rank, w, v == 3),
-                          filled(PLN_DT_F32, 1, &one, 0.01, 0.02), some_bytes(sx, 1, &one, false),
+    pln_tensor *t[10] = { some_bytes(sx, rank, x, v == 3),
+                          some_bytes(sw, rank, w, v == 3),
+                          filled(PLN_DT_F32, 1, &one, 0.01, 0.02),
+                          some_bytes(sx, 1, &one, false),
                           filled(PLN_DT_F32, 1, &channels, 0.001, 0.002),
                           some_bytes(sw, 1, &channels, false),
                           filled(v & 4 ? PLN_DT_S32 : PLN_DT_F32, 1, &s->m, -1000, 1000),
-                          filled(PLN_DT_F32, 1, &one, 0.05, 0.1), some_bytes(sy, 1, &one, false),
+                          filled(PLN_DT_F32, 1, &one, 0.05, 0.1),
+                          some_bytes(sy, 1, &one, false),
                           filled(PLN_DT_F32, rank, y, -5, 5) };
-    tk_case c = { .op = tk_row(pln_ops_qlinear, "ConvInteger"), .attrs = &at, .n_threads = 2,
-                  .n_in = 4, .in = { t[0], t[1], t[3], t[5] }, .constant = { false, true },
-                  .out_dtype = PLN_DT_S32, .out_rank = rank };
+    tk_case c = { .op = tk_row(pln_ops_qlinear, "ConvInteger"),
+                  .attrs = &at,
+                  .n_threads = 2,
+                  .n_in = 4,
+                  .in = { t[0], t[1], t[3], t[5] },
+                  .constant = { false, true },
+                  .out_dtype = PLN_DT_S32,
+                  .out_rank = rank };
     memcpy(c.out_dims, y, sizeof y);
     compare(&c);
     at.post = (pln_postop_attrs){ { posts, 2 }, { zero, 2 }, { zero, 2 } };
@@ -108,10 +125,16 @@ static void bench(void)
         const int64_t w[4] = { s[i].m, s[i].c, s[i].kernel, s[i].kernel };
         const int64_t pads[4] = { s[i].pad, s[i].pad, s[i].pad, s[i].pad };
         const pln_conv_attrs at = { .group = 1, .pads = { pads, 4 } };
-        pln_tensor *tx = some_bytes(false, 4, x, false), *tw = some_bytes(true, 4, w, false);
-        tk_case c = { .op = tk_row(pln_ops_qlinear, "ConvInteger"), .attrs = &at, .n_threads = 2,
-                      .n_in = 2, .in = { tx, tw }, .constant = { false, true },
-                      .out_dtype = PLN_DT_S32, .out_rank = 4,
+        pln_tensor *tx = some_bytes(false, 4, x, false),
+                   *tw = some_bytes(true, 4, w, false);
+        tk_case c = { .op = tk_row(pln_ops_qlinear, "ConvInteger"),
+                      .attrs = &at,
+                      .n_threads = 2,
+                      .n_in = 2,
+                      .in = { tx, tw },
+                      .constant = { false, true },
+                      .out_dtype = PLN_DT_S32,
+                      .out_rank = 4,
                       .out_dims = { 1, s[i].m, s[i].in[0], s[i].in[1] } };
         const double time = tk_bench(&c, c.op->cpu, 0.2, NULL);
         printf("# %3d->%3d @%-3d k%d %9.1f us %7.1f G/s\n", (int)s[i].c, (int)s[i].m,

@@ -19,9 +19,10 @@
 
 extern const pln_op_desc pln_ops_fused[], pln_ops_matmul[];
 
-static const int64_t sizes[][3] = { { 1, 1, 1 },   { 1, 64, 33 },  { 3, 5, 7 },    { 6, 16, 16 },
-                                    { 7, 17, 31 }, { 14, 32, 300 }, { 29, 65, 257 },
-                                    { 40, 100, 0 }, { 64, 48, 513 }, { 5, 300, 70 } };
+static const int64_t sizes[][3] = { { 1, 1, 1 },     { 1, 64, 33 },  { 3, 5, 7 },
+                                    { 6, 16, 16 },   { 7, 17, 31 },  { 14, 32, 300 },
+                                    { 29, 65, 257 }, { 40, 100, 0 }, { 64, 48, 513 },
+                                    { 5, 300, 70 } };
 
 /* Tiles of one instruction set, packed B and B in place, against sums in double. */
 static void check_isa(int isa, int64_t m, int64_t n, int64_t k)
@@ -41,9 +42,17 @@ static void check_isa(int isa, int64_t m, int64_t n, int64_t k)
         tk_random(c, 3, -1, 1);
         float *y = c->data;
         const float guard = y[m * n];
-        const pln_gemm_job j = { .fns = f, .m = m, .n = n, .k = k, .a = a->data, .a_rs = k,
-                                 .a_cs = 1, .b = direct ? b->data : pack->data,
-                                 .b_ld = direct ? n : 0, .c = y, .ldc = n };
+        const pln_gemm_job j = { .fns = f,
+                                 .m = m,
+                                 .n = n,
+                                 .k = k,
+                                 .a = a->data,
+                                 .a_rs = k,
+                                 .a_cs = 1,
+                                 .b = direct ? b->data : pack->data,
+                                 .b_ld = direct ? n : 0,
+                                 .c = y,
+                                 .ldc = n };
         pln_gemm_parallel(&j, 2);
         ck_assert(y[m * n] == guard);
         for (int64_t i = 0; i < m * n; i++) {
@@ -51,8 +60,8 @@ static void check_isa(int isa, int64_t m, int64_t n, int64_t k)
             for (int64_t p = 0; p < k; p++)
                 sum += (double)PLN_DATA(float, a)[i / n * k + p] *
                        (double)PLN_DATA(float, b)[p * n + i % n];
-            ck_assert_msg(fabs(sum - (double)y[i]) < 1e-4, "isa %d %dx%dx%d at %d: %g %g", isa,
-                          (int)m, (int)n, (int)k, (int)i, (double)y[i], sum);
+            ck_assert_msg(fabs(sum - (double)y[i]) < 1e-4, "isa %d %dx%dx%d at %d: %g %g",
+                          isa, (int)m, (int)n, (int)k, (int)i, (double)y[i], sum);
         }
     }
     tk_free(a), tk_free(b), tk_free(c), tk_free(pack);
@@ -75,15 +84,16 @@ static void same(const tk_case *c, const pln_impl *impl, double tolerance)
     ck_assert_msg(tk_run(c, impl, &got, &err) == PLN_OK, "%s", err.text);
     for (int64_t i = 0; i < pln_tensor_size(want); i++) {
         const double w = pln_tensor_get_f64(want, i), g = pln_tensor_get_f64(got, i);
-        ck_assert_msg(fabs(w - g) <= tolerance, "%s: at %d %g, want %g", c->op->name, (int)i, g,
-                      w);
+        ck_assert_msg(fabs(w - g) <= tolerance, "%s: at %d %g, want %g", c->op->name,
+                      (int)i, g, w);
     }
     tk_free(want);
     tk_free(got);
 }
 
 /* A [batch..., m, k] with its last two dimensions swapped if t. */
-static pln_tensor *operand(int64_t b0, int64_t b1, int64_t rows, int64_t cols, bool t, int seed)
+static pln_tensor *operand(int64_t b0, int64_t b1, int64_t rows, int64_t cols, bool t,
+                           int seed)
 {
     pln_tensor *x = tk_tensor(PLN_DT_F32, 4,
                               (int64_t[]){ b0, b1, t ? cols : rows, t ? rows : cols });
@@ -101,9 +111,12 @@ START_TEST(batches_and_transposes)
         const int64_t m = 13, n = 21 + 16 * (variant % 3), k = 37;
         const int64_t a0 = kind == 1 ? 1 : 2, b0 = kind == 2 || kind == 3 ? 1 : 2;
         const int64_t b1 = kind == 3 ? 1 : 3;
-        const pln_fused_mm_attrs at = { .alpha = kind == 4 ? 0.25f : 1.0f, .beta = 1.0f,
-                                        .transA = ta, .transB = tb,
-                                        .post = { { names, 4 }, { alpha, 4 }, { beta, 4 } } };
+        const pln_fused_mm_attrs at = { .alpha = kind == 4 ? 0.25f : 1.0f,
+                                        .beta = 1.0f,
+                                        .transA = ta,
+                                        .transB = tb,
+                                        .post = {
+                                            { names, 4 }, { alpha, 4 }, { beta, 4 } } };
         pln_tensor *a = operand(a0, 3, m, k, ta, 1), *b = operand(b0, b1, k, n, tb, 2);
         pln_tensor *bias = tk_tensor(PLN_DT_F32, 1, &n);
         pln_tensor *full = tk_tensor(PLN_DT_F32, 4, (int64_t[]){ 2, 3, m, n });
@@ -167,9 +180,13 @@ START_TEST(doubles)
         for (int variant = 0; variant < 4; variant++) {
             const int64_t m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
             const bool ta = variant & 1, tb = variant & 2;
-            const pln_gemm_attrs at = { .alpha = 0.5f, .beta = 2.0f, .transA = ta, .transB = tb };
-            pln_tensor *a = tk_tensor(PLN_DT_F64, 2, (int64_t[]){ ta ? k : m, ta ? m : k });
-            pln_tensor *b = tk_tensor(PLN_DT_F64, 2, (int64_t[]){ tb ? n : k, tb ? k : n });
+            const pln_gemm_attrs at = {
+                .alpha = 0.5f, .beta = 2.0f, .transA = ta, .transB = tb
+            };
+            pln_tensor *a =
+                tk_tensor(PLN_DT_F64, 2, (int64_t[]){ ta ? k : m, ta ? m : k });
+            pln_tensor *b =
+                tk_tensor(PLN_DT_F64, 2, (int64_t[]){ tb ? n : k, tb ? k : n });
             pln_tensor *c = tk_tensor(PLN_DT_F64, 1, (int64_t[]){ n });
             tk_random(a, 1, -1, 1), tk_random(b, 2, -1, 1), tk_random(c, 3, -1, 1);
             const pln_op_desc *op = tk_row(pln_ops_matmul, "Gemm");
@@ -196,9 +213,12 @@ START_TEST(onednn)
     for (int variant = 0; variant < 16; variant++) {
         const bool ta = variant & 1, tb = variant & 2, full_operand = variant & 4;
         const bool with_bias = variant & 8;
-        const pln_fused_mm_attrs at = { .alpha = 1.0f, .beta = 1.0f, .transA = ta,
+        const pln_fused_mm_attrs at = { .alpha = 1.0f,
+                                        .beta = 1.0f,
+                                        .transA = ta,
                                         .transB = tb,
-                                        .post = { { names, 4 }, { alpha, 4 }, { beta, 4 } } };
+                                        .post = {
+                                            { names, 4 }, { alpha, 4 }, { beta, 4 } } };
         pln_tensor *a = tk_tensor(PLN_DT_F32, 2, (int64_t[]){ ta ? k : m, ta ? m : k });
         pln_tensor *b = tk_tensor(PLN_DT_F32, 2, (int64_t[]){ tb ? n : k, tb ? k : n });
         pln_tensor *bias = tk_tensor(PLN_DT_F32, 1, &n);
@@ -208,7 +228,8 @@ START_TEST(onednn)
         for (int i = 0; i < 5; i++)
             tk_random(all[i], (uint64_t)i + 1, -1, 1);
         tk_case c = { .op = tk_row(pln_ops_fused, "FusedMatMul"), .attrs = &at,
-                      .n_threads = 2, .n_in = 5, .in = { a, b, with_bias ? bias : NULL, o, row },
+                      .n_threads = 2, .n_in = 5, .in = { a, b, with_bias ? bias : NULL, o,
+                                                         row },
                       .constant = { false, true }, .out_dtype = PLN_DT_F32, .out_rank = 2,
                       .out_dims = { m, n } };
         same(&c, &pln_dnnl_matmul, 5e-5);
@@ -223,14 +244,15 @@ static void bench_one(const tk_case *c, const pln_impl *impl, const char *what)
 {
     const double t = tk_bench(c, impl, 0.1, NULL);
     const int64_t m = c->in[0]->dims[0], k = c->in[0]->dims[1], n = c->in[1]->dims[1];
-    printf("# %4d x %4d x %4d %-6s %9.1f us %7.1f GF/s\n", (int)m, (int)k, (int)n, what, t * 1e6,
-           2e-9 * (double)(m * n * k) / t);
+    printf("# %4d x %4d x %4d %-6s %9.1f us %7.1f GF/s\n", (int)m, (int)k, (int)n, what,
+           t * 1e6, 2e-9 * (double)(m * n * k) / t);
 }
 
 static void bench(void)
 {
     static const int64_t s[][3] = { { 1, 512, 512 },   { 1, 4096, 1024 }, { 16, 64, 64 },
-                                    { 64, 64, 64 },    { 128, 128, 32 },  { 128, 384, 384 },
+                                    { 64, 64, 64 },    { 128, 128, 32 },
+                                      { 128, 384, 384 },
                                     { 128, 1536, 384 }, { 512, 512, 512 } };
     for (size_t i = 0; i < sizeof s / sizeof *s; i++) {
         const int64_t m = s[i][0], n = s[i][1], k = s[i][2];

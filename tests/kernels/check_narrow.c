@@ -1,5 +1,5 @@
-/* Products with narrow weights: every instruction set, type and form of scales against sums
- * in double. SPDX-License-Identifier: Apache-2.0 */
+/* Products with narrow weights: every instruction set, type and form of scales against
+ * sums in double. SPDX-License-Identifier: Apache-2.0 */
 #include <math.h>
 #include <string.h>
 
@@ -42,9 +42,13 @@ static void make(problem *t, const int64_t *size, pln_dtype dt, form f, bool tra
     t->s.transposed = transposed;
     t->s.block = f == BLOCKS ? 16 : 0;
     const double lo = dt == PLN_DT_S4 ? -8 : dt == PLN_DT_S8 ? -128 : 0;
-    const double hi = dt == PLN_DT_S4 ? 7 : dt == PLN_DT_U4 ? 15 : dt == PLN_DT_S8 ? 127 : 255;
+    const double hi = dt == PLN_DT_S4   ? 7
+                      : dt == PLN_DT_U4 ? 15
+                      : dt == PLN_DT_S8 ? 127
+                                        : 255;
     t->a = tk_tensor(PLN_DT_F32, 2, (int64_t[]){ t->m, t->k });
-    t->b = tk_tensor(dt, 2, transposed ? (int64_t[]){ t->n, t->k } : (int64_t[]){ t->k, t->n });
+    t->b = tk_tensor(dt, 2,
+                     transposed ? (int64_t[]){ t->n, t->k } : (int64_t[]){ t->k, t->n });
     tk_random(t->a, 1, -1, 1);
     tk_random(t->b, 2, f == NONE ? -1 : lo, f == NONE ? 1 : hi);
     if (f != NONE) {
@@ -66,7 +70,8 @@ static double number(const problem *t, const pln_tensor *v, int64_t p, int64_t j
 
 static double weight(const problem *t, int64_t p, int64_t j)
 {
-    const double w = pln_tensor_get_f64(t->b, t->s.transposed ? j * t->k + p : p * t->n + j);
+    const double w =
+        pln_tensor_get_f64(t->b, t->s.transposed ? j * t->k + p : p * t->n + j);
     return t->scale ? (w - number(t, t->zero, p, j)) * number(t, t->scale, p, j) : w;
 }
 
@@ -96,8 +101,8 @@ static void run_one(int isa, const problem *t)
         }
         ck_assert_msg(fabs(sum - (double)y[i]) < 2e-6 * size,
                       "isa %d, %s: %dx%dx%d at %d: %g %g", isa,
-                      pln_dtype_name((pln_dtype)t->b->dtype), (int)t->m, (int)t->n, (int)t->k,
-                      (int)i, (double)y[i], sum);
+                      pln_dtype_name((pln_dtype)t->b->dtype), (int)t->m, (int)t->n,
+                      (int)t->k, (int)i, (double)y[i], sum);
     }
     pln_narrow_free(b);
     tk_free(c);

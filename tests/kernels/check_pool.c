@@ -21,15 +21,21 @@ static int64_t pick(int64_t n)
 /* One or two spatial dimensions, some wider than what is combined at a time. */
 static pool_geo random_geo(bool wide)
 {
-    pool_geo g = { .s = wide ? 1 : 1 + (int)pick(3), .n = 1, .c = 1 + pick(2), .p = 2, .inv_p = 0.5 };
+    pool_geo g = {
+        .s = wide ? 1 : 1 + (int)pick(3), .n = 1, .c = 1 + pick(2), .p = 2, .inv_p = 0.5
+    };
     g.include_pad = pick(2);
     g.in_pixels = g.out_pixels = 1;
     for (int i = g.s - 1; i >= 0; i--) {
         pool_axis *ax = &g.ax[i];
         do {
-            *ax = (pool_axis){ .in = wide ? 1500 + pick(400) : 1 + pick(g.s == 3 ? 9 : 40),
-                               .k = 1 + pick(6), .stride = 1 + pick(3), .dil = 1 + pick(2),
-                               .before = pick(4), .after = pick(4) };
+            *ax =
+                (pool_axis){ .in = wide ? 1500 + pick(400) : 1 + pick(g.s == 3 ? 9 : 40),
+                             .k = 1 + pick(6),
+                             .stride = 1 + pick(3),
+                             .dil = 1 + pick(2),
+                             .before = pick(4),
+                             .after = pick(4) };
         } while (ax->in + ax->before + ax->after < pool_reach(ax));
         ax->out = (ax->in + ax->before + ax->after - pool_reach(ax)) / ax->stride + 1;
         g.step[i] = g.in_pixels;
@@ -40,7 +46,8 @@ static pool_geo random_geo(bool wide)
 }
 
 /* The window of output pixel o of a plane: its largest value, its mean. */
-static void window(const pool_geo *g, const double *x, int64_t o, double *max, double *mean)
+static void window(const pool_geo *g, const double *x, int64_t o, double *max,
+                   double *mean)
 {
     int64_t at[3], tap[3] = { 0 }, n = 0;
     double sum = 0;
@@ -90,7 +97,8 @@ static void check_geo(const pool_table *table, const pool_geo *g)
         table->fns[kind][PLN_DT_F64].plain(&twice, 0, rows);
         for (int64_t i = 0; i < out; i++) {
             double max, mean;
-            window(g, x + i / g->out_pixels * g->in_pixels, i % g->out_pixels, &max, &mean);
+            window(g, x + i / g->out_pixels * g->in_pixels, i % g->out_pixels, &max,
+                   &mean);
             const double want = kind == POOL_MAX ? max : mean;
             if (want != want)
                 ck_assert(y32[i] != y32[i] && y64[i] != y64[i]);

@@ -12,8 +12,8 @@
 #include "tests/kernels/call.h"
 #include "tests/unit/main.h"
 
-extern const pln_op_desc pln_ops_cumulative[], pln_ops_reduce[], pln_ops_softmax[], pln_ops_norm[],
-    pln_ops_rnn[];
+extern const pln_op_desc pln_ops_cumulative[], pln_ops_reduce[], pln_ops_softmax[],
+    pln_ops_norm[], pln_ops_rnn[];
 
 static uint64_t seed = 3;
 
@@ -35,7 +35,8 @@ static void same(const char *what, const pln_tensor *a, const pln_tensor *b,
 {
     for (int64_t i = 0; i < pln_tensor_size(a); i++) {
         const double x = pln_tensor_get_f64(a, i), y = pln_tensor_get_f64(b, i);
-        ck_assert_msg(x == y || (x != x && y != y) || fabs(x - y) <= tolerance * (1 + fabs(y)),
+        ck_assert_msg(x == y || (x != x && y != y) ||
+                          fabs(x - y) <= tolerance * (1 + fabs(y)),
                       "%s, element %d: %g, want %g", what, (int)i, x, y);
     }
 }
@@ -153,7 +154,8 @@ START_TEST(along_an_axis)
                                        PLN_DT_U32, PLN_DT_U64, PLN_DT_S8,  PLN_DT_U8 };
     for (int i = 0; i < 400; i++) {
         const pln_dtype dt = types[pick(8)];
-        const int64_t dims[3] = { 1 + pick(4), 1 + pick(200), pick(2) ? 1 : 1 + pick(300) };
+        const int64_t dims[3] = { 1 + pick(4), 1 + pick(200),
+                                  pick(2) ? 1 : 1 + pick(300) };
         pln_tensor *x = random_of(dt, 3, dims, -2);
         for (int k = 0; pln_dtype_is_float(dt) && k < (int)pick(4); k++)
             pln_tensor_set_f64(x, pick(pln_tensor_size(x)), NAN);

@@ -9,13 +9,20 @@
 #include "src/ir/op.h"
 
 static const char *const attr_types[] = {
-    [PLN_ATTR_FLOAT] = "FLOAT",   [PLN_ATTR_INT] = "INT",
-    [PLN_ATTR_STRING] = "STRING", [PLN_ATTR_TENSOR] = "TENSOR",
-    [PLN_ATTR_GRAPH] = "GRAPH",   [PLN_ATTR_FLOATS] = "FLOATS",
-    [PLN_ATTR_INTS] = "INTS",     [PLN_ATTR_STRINGS] = "STRINGS",
-    [PLN_ATTR_TENSORS] = "TENSORS", [PLN_ATTR_GRAPHS] = "GRAPHS",
-    [PLN_ATTR_SPARSE_TENSOR] = "SPARSE_TENSOR", [PLN_ATTR_SPARSE_TENSORS] = "SPARSE_TENSORS",
-    [PLN_ATTR_TYPE] = "TYPE_PROTO", [PLN_ATTR_TYPES] = "TYPE_PROTOS",
+    [PLN_ATTR_FLOAT] = "FLOAT",
+    [PLN_ATTR_INT] = "INT",
+    [PLN_ATTR_STRING] = "STRING",
+    [PLN_ATTR_TENSOR] = "TENSOR",
+    [PLN_ATTR_GRAPH] = "GRAPH",
+    [PLN_ATTR_FLOATS] = "FLOATS",
+    [PLN_ATTR_INTS] = "INTS",
+    [PLN_ATTR_STRINGS] = "STRINGS",
+    [PLN_ATTR_TENSORS] = "TENSORS",
+    [PLN_ATTR_GRAPHS] = "GRAPHS",
+    [PLN_ATTR_SPARSE_TENSOR] = "SPARSE_TENSOR",
+    [PLN_ATTR_SPARSE_TENSORS] = "SPARSE_TENSORS",
+    [PLN_ATTR_TYPE] = "TYPE_PROTO",
+    [PLN_ATTR_TYPES] = "TYPE_PROTOS",
 };
 
 /* All texts of rows are plain: no character of theirs needs an escape but the quote. */
@@ -58,8 +65,8 @@ static void print_row(const pln_op_desc *op)
     print_text(op->name);
     printf(",\"domain\":");
     print_text(op->domain);
-    printf(",\"since\":%d,\"until\":%d,\"in\":[%d,%d],\"out\":[%d,%d],\"types\":", op->since,
-           op->until, op->in.min, op->in.max, op->out.min, op->out.max);
+    printf(",\"since\":%d,\"until\":%d,\"in\":[%d,%d],\"out\":[%d,%d],\"types\":",
+           op->since, op->until, op->in.min, op->in.max, op->out.min, op->out.max);
     print_text(op->types);
     printf(",\"sig\":");
     print_text(op->sig);

@@ -276,7 +276,8 @@ START_TEST(half_precision)
                   pln_error_text(err));
     ck_assert(strstr(report, "\"clamped\":[{\"name\":\"b\",\"elements\":1}]"));
     ck_assert(strstr(report, "\"underflow\":[{\"name\":\"eps\",\"elements\":1}]"));
-    ck_assert(strstr(report, "it is blocked") && strstr(report, "the operator is unknown"));
+    ck_assert(strstr(report, "it is blocked") &&
+              strstr(report, "the operator is unknown"));
     ck_assert_int_eq(pln_model_io(m, PLN_INPUT, 0, &io), PLN_OK);
     ck_assert_int_eq(io.dtype, PLN_DT_F16);
     ck_assert_int_eq(pln_model_io(m, PLN_INPUT, 1, &io), PLN_OK);
@@ -305,7 +306,8 @@ START_TEST(half_inside)
     pln_tensor *after = run(m);
     ck_assert_int_eq(pln_tensor_dtype(after), PLN_DT_F32);
     for (int64_t k = 0; k < pln_tensor_count(before); k++)
-        ck_assert(fabs(pln_tensor_number(before, k) - pln_tensor_number(after, k)) < 4e-3);
+        ck_assert(fabs(pln_tensor_number(before, k) - pln_tensor_number(after, k)) <
+                  4e-3);
     expect_text(m, "float16[3] b", true);
     o.to = PLN_DT_S8;
     ck_assert_int_eq(pln_model_convert_dtype(m, &o, NULL, err), PLN_E_USAGE);

@@ -150,7 +150,8 @@ END_TEST
 
 START_TEST(bad_shapes_fail_with_the_node)
 {
-    pln_model *m = model_of("g (float[2, 3] x, float[4] b) => (y) { [sum] y = Add (x, b) }");
+    pln_model *m =
+        model_of("g (float[2, 3] x, float[4] b) => (y) { [sum] y = Add (x, b) }");
     pln_error e = { .code = PLN_OK };
     ck_assert_int_eq(pln_graph_infer(m->graph, NULL, &e), PLN_E_FORMAT);
     ck_assert_msg(strstr(e.text, "sum (Add): shapes [2,3] and [4] don't broadcast"), "%s",

@@ -37,8 +37,9 @@ static float run(const pln_model *m)
 
 START_TEST(body_takes_the_place_of_the_call)
 {
-    pln_model *m = inlined(HEAD "g (float[1] x) => (y) { [a] t = l.sq (x) [b] y = l.sq (t) }\n"
-                           FN "sq (v) => (r) { u = Mul (v, v) r = Identity (u) }");
+    pln_model *m =
+        inlined(HEAD "g (float[1] x) => (y) { [a] t = l.sq (x) [b] y = l.sq (t) }\n" FN
+                     "sq (v) => (r) { u = Mul (v, v) r = Identity (u) }");
     ck_assert_uint_eq(m->graph->n_nodes, 4);
     ck_assert_uint_eq(m->n_functions, 0);
     ck_assert_str_eq(m->graph->outputs[0]->name, "y");
@@ -50,10 +51,10 @@ END_TEST
 
 START_TEST(attributes_are_substituted)
 {
-    pln_model *m = inlined(
-        HEAD "g (float[1] x) => (y) { n = Neg (x) t = l.f <a: float = 0.5> (n)"
-             " y = l.f (t) }\n"
-        FN "f <a: float = 0.25, unused> (v) => (r) { r = LeakyRelu <alpha: float = @a> (v) }");
+    pln_model *m =
+        inlined(HEAD "g (float[1] x) => (y) { n = Neg (x) t = l.f <a: float = 0.5> (n)"
+                     " y = l.f (t) }\n" FN "f <a: float = 0.25, unused> (v) => (r) { r = "
+                                           "LeakyRelu <alpha: float = @a> (v) }");
     ck_assert_float_eq(run(m), -0.25f);
     pln_model_free(m);
 }
@@ -62,8 +63,9 @@ END_TEST
 START_TEST(constants_of_attributes_are_contents)
 {
     pln_model *m = inlined(
-        HEAD "g (float[1] x) => (y) { y = l.f <k: float = 3> (x) }\n"
-        FN "f <k> (v) => (r) { c = Constant <value_float: float = @k> () r = Add (v, c) }");
+        HEAD
+        "g (float[1] x) => (y) { y = l.f <k: float = 3> (x) }\n" FN
+        "f <k> (v) => (r) { c = Constant <value_float: float = @k> () r = Add (v, c) }");
     ck_assert_float_eq(run(m), 5);
     pln_model_free(m);
 }
@@ -72,11 +74,12 @@ END_TEST
 START_TEST(functions_call_functions_and_hold_bodies)
 {
     pln_model *m = inlined(
-        HEAD "g (float[1] x) => (y) { y = l.outer (x) }\n"
-        FN "outer (v) => (r) { s = l.inner (v) c = Constant <value: tensor = bool = {1}> ()"
-           " r = If (c) <then_branch = t () => (p) { p = l.inner (s) },"
-           " else_branch = e () => (q) { q = Neg (v) }> }\n"
-        FN "inner (v) => (r) { r = Add (v, v) }");
+        HEAD
+        "g (float[1] x) => (y) { y = l.outer (x) }\n" FN
+        "outer (v) => (r) { s = l.inner (v) c = Constant <value: tensor = bool = {1}> ()"
+        " r = If (c) <then_branch = t () => (p) { p = l.inner (s) },"
+        " else_branch = e () => (q) { q = Neg (v) }> }\n" FN
+        "inner (v) => (r) { r = Add (v, v) }");
     ck_assert_float_eq(run(m), 8);
     pln_model_free(m);
 }
@@ -131,14 +134,15 @@ START_TEST(refuses)
 END_TEST
 
 #define MAKER "<ir_version: 10, opset_import: [\"\" : 21, \"planish\" : 1, \"l\" : 1]>\n"
-#define ADD                                                                             \
-    "<domain: \"planish\", opset_import: [\"\" : 21]> Add_w0 <v> (x, s) => (y) {"         \
+#define ADD                                                                       \
+    "<domain: \"planish\", opset_import: [\"\" : 21]> Add_w0 <v> (x, s) => (y) {" \
     " w = ConstantOfShape <value: tensor = @v> (s) y = Add (x, w) }\n"
 
 START_TEST(makers_become_nodes)
 {
-    pln_model *m = model_of(MAKER "g (float[1] x) => (y) <int64[1] one = {1}> {"
-                                  " [a] y = planish.Add_w0 <v = float[1] {3}> (x, one) }\n" ADD);
+    pln_model *m =
+        model_of(MAKER "g (float[1] x) => (y) <int64[1] one = {1}> {"
+                       " [a] y = planish.Add_w0 <v = float[1] {3}> (x, one) }\n" ADD);
     ck_assert_int_eq(pln_model_free_makers(m, NULL), PLN_OK);
     ck_assert_uint_eq(m->n_functions, 0);
     ck_assert_uint_eq(m->graph->n_nodes, 2);
@@ -153,9 +157,10 @@ END_TEST
 START_TEST(makers_that_functions_call_stay)
 {
     pln_model *m = model_of(
-        MAKER "g (float[1] x) => (y) <int64[1] one = {1}> { y = l.f (x, one) }\n" ADD
-              "<domain: \"l\", opset_import: [\"\" : 21, \"planish\" : 1]> f (x, s) => (y) {"
-              " y = planish.Add_w0 <v = float[1] {3}> (x, s) }");
+        MAKER
+        "g (float[1] x) => (y) <int64[1] one = {1}> { y = l.f (x, one) }\n" ADD
+        "<domain: \"l\", opset_import: [\"\" : 21, \"planish\" : 1]> f (x, s) => (y) {"
+        " y = planish.Add_w0 <v = float[1] {3}> (x, s) }");
     ck_assert_int_eq(pln_model_free_makers(m, NULL), PLN_OK);
     ck_assert_uint_eq(m->n_functions, 2);
     ck_assert_int_eq(pln_model_inline(m, NULL), PLN_OK);

@@ -44,10 +44,10 @@ static void expect(msg *m, pln_status want, const char *text)
 {
     pln_model *model;
     const pln_status st = load(m, NULL, &model);
-    ck_assert_msg(st == want, "%s, want %s: %s", pln_status_name(st), pln_status_name(want),
-                  pln_error_text(err));
-    ck_assert_msg(strstr(pln_error_text(err), text), "'%s' lacks '%s'", pln_error_text(err),
-                  text);
+    ck_assert_msg(st == want, "%s, want %s: %s", pln_status_name(st),
+                  pln_status_name(want), pln_error_text(err));
+    ck_assert_msg(strstr(pln_error_text(err), text), "'%s' lacks '%s'",
+                  pln_error_text(err), text);
     ck_assert(want == PLN_OK || !model);
     pln_model_free(model);
     msg_end(m);
@@ -69,7 +69,8 @@ START_TEST(rich_round_trip)
     ck_assert(load_bytes(NULL, first, n_first, NULL, &again) == PLN_OK);
     ck_assert(pln_model_save_memory(again, &second, &n_second, err) == PLN_OK);
     ck_assert(n_first == n_second && !memcmp(first, second, n_first));
-    ck_assert(memmem(first, n_first, "future", 6) && memmem(first, n_first, "training", 8));
+    ck_assert(memmem(first, n_first, "future", 6) &&
+              memmem(first, n_first, "training", 8));
     ck_assert_str_eq(pln_model_metadata(model, "key", NULL), "value");
     ck_assert_uint_eq(pln_model_count(model, PLN_INPUT), 2);
     free(first);
@@ -429,7 +430,8 @@ START_TEST(external_round_trip)
               access(path, F_OK) != 0);
     o.external_data = "weights";
     o.external_threshold = 1;
-    ck_assert_msg(pln_model_save(model, path, &o, err) == PLN_OK, "%s", pln_error_text(err));
+    ck_assert_msg(pln_model_save(model, path, &o, err) == PLN_OK, "%s",
+                  pln_error_text(err));
     ck_assert_msg(pln_model_load(NULL, path, NULL, &again, err) == PLN_OK, "%s",
                   pln_error_text(err));
     ck_assert(pln_model_save(again, path, NULL, err) == PLN_OK);
@@ -542,7 +544,8 @@ START_TEST(no_memory)
         pln_free(env, saved);
         pln_model_free(model);
         pln_env_free(env);
-        ck_assert_msg(meter.live == 0, "allocation %ld: %ld blocks are left", n, meter.live);
+        ck_assert_msg(meter.live == 0, "allocation %ld: %ld blocks are left", n,
+                      meter.live);
     }
     free(data);
     msg_end(&m);

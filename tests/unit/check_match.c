@@ -182,7 +182,8 @@ START_TEST(roots)
         const char *text, *want[4];
     } cases[] = {
         { "y=Relu|com.microsoft.Gelu(x)", { "Relu", "Gelu" } },
-        { "{Mul~(x, {A(x) | B(y)}) | Mul|Div(x, 2) | Add(x, y)}", { "Mul", "Div", "Add" } },
+        { "{Mul~(x, {A(x) | B(y)}) | Mul|Div(x, 2) | Add(x, y)}",
+          { "Mul", "Div", "Add" } },
         { "$a = {Mul(x, y) | Div(x, y)}; $b = Exp<t=\"|;\">(x); {$a | Log($b) | $b}",
           { "Mul", "Div", "Log", "Exp" } },
     };

@@ -95,16 +95,18 @@ START_TEST(rounds_to_nearest_even)
     for (unsigned c = 0; c < f->codes; c++) {
         const double v = f->decode(c);
         ck_assert_msg(f->encode(v) == c, "%s: code %#x", f->name, c);
-        ck_assert_msg(c == 0 || f->encode(-v) == (c | f->sign), "%s: code -%#x", f->name, c);
+        ck_assert_msg(c == 0 || f->encode(-v) == (c | f->sign), "%s: code -%#x", f->name,
+                      c);
         if (c + 1 == f->codes)
             break;
         const double next = f->decode(c + 1);
         ck_assert(next > v);
         const double mid = (v + next) / 2; /* exact in double */
         ck_assert_msg(f->encode(mid) == c + (c & 1), "%s: tie above %#x", f->name, c);
-        ck_assert_msg(f->encode(step(f, mid, -1e300)) == c, "%s: below tie %#x", f->name, c);
-        ck_assert_msg(f->encode(step(f, mid, 1e300)) == c + 1, "%s: above tie %#x", f->name,
+        ck_assert_msg(f->encode(step(f, mid, -1e300)) == c, "%s: below tie %#x", f->name,
                       c);
+        ck_assert_msg(f->encode(step(f, mid, 1e300)) == c + 1, "%s: above tie %#x",
+                      f->name, c);
     }
 }
 END_TEST

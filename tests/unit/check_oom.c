@@ -1,5 +1,5 @@
-/* Every allocation fails once, for each step of reading, inferring, checking, inlining and
- * printing a model: a clean PLN_E_NOMEM, and nothing is left behind.
+/* Every allocation fails once, for each step of reading, inferring, checking, inlining
+ * and printing a model: a clean PLN_E_NOMEM, and nothing is left behind.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -18,7 +18,8 @@ static long left, live;
 static void *counting_alloc(void *user, size_t size, size_t align)
 {
     void *p = NULL;
-    if (left-- <= 0 || posix_memalign(&p, align < sizeof p ? sizeof p : align, size ? size : 1))
+    if (left-- <= 0 ||
+        posix_memalign(&p, align < sizeof p ? sizeof p : align, size ? size : 1))
         return NULL;
     live++;
     return p;
@@ -31,8 +32,10 @@ static void counting_free(void *user, void *p)
 }
 
 static const char *const texts[] = {
-    "<ir_version: 10, opset_import: [\"\" : 11, \"l\" : 1], metadata_props: [\"k\" : \"v\"]>\n"
-    "g (float[N, 2] x, bool c) => (y) <float[2, 2] w = {1, 2, 3, 4}, string[1] s = {\"a\\\"\"},"
+    "<ir_version: 10, opset_import: [\"\" : 11, \"l\" : 1], metadata_props: [\"k\" : "
+    "\"v\"]>\n"
+    "g (float[N, 2] x, bool c) => (y) <float[2, 2] w = {1, 2, 3, 4}, string[1] s = "
+    "{\"a\\\"\"},"
     " float[N, 2] u> { u = MatMul (x, w) v = Squeeze <axes = [0]> (u) h = Shape (v)"
     " t = l.f <a = 0.5> (v) y = If (c) <then_branch = p () => (q) { q = Relu (t) },"
     " else_branch = e () => (r) { r = Reshape (t, h) }> }\n"

@@ -11,7 +11,8 @@
 /* Each reads, prints, reads and prints alike. */
 static const char *const good[] = {
     HEAD "g (float[N, 3] x) => (float[N, 3] y) { y = Relu (x) }",
-    HEAD "\"odd name\" (x) => (\"y:0\") { [\"node 1\"] \"y:0\", \"\" = Dropout (x, \"\", \"\") }",
+    HEAD "\"odd name\" (x) => (\"y:0\") { [\"node 1\"] \"y:0\", \"\" = Dropout (x, \"\", "
+         "\"\") }",
     HEAD "g (float[\"2*seq+1\", \"batch size\", ?] x, float s, float[] u) => (y)"
          " { y = Add (x, s) }",
     HEAD "g (seq(float[]) a, optional(seq(int64[3])) b, map(string, seq(float)) c,"
@@ -26,14 +27,16 @@ static const char *const good[] = {
     HEAD "g (bool c, float[2] x) => (y) { y = If (c) <then_branch = t () => (a)"
          " { a = Relu (x) }, else_branch = e () => (b) <float[2] k = {1, 2}>"
          " { b = Add (x, k) }> }",
-    HEAD "g (x) => (y) { y = my.own.domain.Op : over <a: int = 1, b: float = 2, c = \"s\","
-         " d: ints = [], e = [1, 2], f: floats = [1, 2.5], h = [\"x\", \"y\"],"
-         " i: tensor = float[2] = {1, 2}, j: type_proto = seq(float[3, N]),"
-         " k: tensors = [int64 = {1}, float[1] = {2}],"
-         " l: type_protos = [float, int64[?]]> (x) }",
-    HEAD "g (x) => (y) { y = l.f <alpha: float = 0.5> (x) }\n"
-         "<domain: \"l\", overload: \"\", opset_import: [\"\" : 21]> f <alpha, beta: int = 3>"
-         " (x) => (y) { y = LeakyRelu <alpha: float = @alpha> (x) }",
+    HEAD
+    "g (x) => (y) { y = my.own.domain.Op : over <a: int = 1, b: float = 2, c = \"s\","
+    " d: ints = [], e = [1, 2], f: floats = [1, 2.5], h = [\"x\", \"y\"],"
+    " i: tensor = float[2] = {1, 2}, j: type_proto = seq(float[3, N]),"
+    " k: tensors = [int64 = {1}, float[1] = {2}],"
+    " l: type_protos = [float, int64[?]]> (x) }",
+    HEAD
+    "g (x) => (y) { y = l.f <alpha: float = 0.5> (x) }\n"
+    "<domain: \"l\", overload: \"\", opset_import: [\"\" : 21]> f <alpha, beta: int = 3>"
+    " (x) => (y) { y = LeakyRelu <alpha: float = @alpha> (x) }",
     "<ir_version: 10, opset_import: [\"\" : 21, \"ai.onnx.ml\" : 5],"
     " producer_name: \"p\", model_version: 7, doc_string: \"two\nlines\","
     " metadata_props: [\"k\" : \"v\", \"k2\" : \"\"]> g (x) => (y) { y = Relu (x) }",
@@ -41,7 +44,8 @@ static const char *const good[] = {
     HEAD "g (x) => (y) { y = Relu (t) t = Neg (x) }",
     /* what only our own parser reads */
     HEAD "#%+ @model x\"0a0b\"\n"
-         "g (x) => (y) {\n#%+ @graph x\"00ff\"\n#%+ @node x\"01\"\n#%+ @attr \"alpha\" x\"02\"\n"
+         "g (x) => (y) {\n#%+ @graph x\"00ff\"\n#%+ @node x\"01\"\n#%+ @attr \"alpha\" "
+         "x\"02\"\n"
          "y = LeakyRelu <alpha: float = nan #%+ x\"7fc00001\"\n> (x)\n"
          "#%+ @value \"x\" x\"03\"\n}",
     HEAD "g (x) => (y) { y, \"b?\" #%+ x\"62ff\"\n = Dropout (x) }",
@@ -69,7 +73,8 @@ static const struct {
     { "", "1:1: " },
     { "g (x) => (y) { y = Relu (x)", "1:28: " },
     { "g (x) => (y) {\n  y = Relu (z) }", "2:3: the value 'z' is made nowhere" },
-    { "g (x) => (y) { y = Relu (x) y = Neg (x) }", "the name 'y' is given to two values" },
+    { "g (x) => (y) { y = Relu (x) y = Neg (x) }",
+      "the name 'y' is given to two values" },
     { "g (x, x) => (x) { }", "given to two values" },
     { "g (x) => (y) { y = Add (x, t) t = Neg (y) }", "cycle" },
     { "g () => (w) <float[2] w = {1}> { }", "a tensor has 1 values, want 2" },

@@ -39,11 +39,14 @@ static const struct {
     const char *text, *want; /* NULL: sound */
 } cases[] = {
     { HEAD "g (float[N] x) => (float[N] y) { y = Relu (x) }", NULL },
-    { HEAD "g (bool c, float[2] x) => (float[2] y) { y = If (c) <then_branch = t () => (a)"
-           " { a = Relu (x) }, else_branch = e () => (b) { b = Neg (x) }> }", NULL },
+    { HEAD "g (bool c, float[2] x) => (float[2] y) {"
+           " y = If (c) <then_branch = t () => (a) { a = Relu (x) },"
+           " else_branch = e () => (b) { b = Neg (x) }> }",
+      NULL },
     { HEAD "g (float[N] x) => (float[N] y) { y = own.Thing (x) }", NULL },
     { HEAD "g (float[N] x) => (y) { y = Rule (x) }", "there is no operator Rule" },
-    { HEAD "g (float[N] x) => (y) { y = third.Thing (x) }", "does not import domain 'third'" },
+    { HEAD "g (float[N] x) => (y) { y = third.Thing (x) }",
+      "does not import domain 'third'" },
     { HEAD "g (float[N] x) => (y) { y = Relu (x, x) }", "has 2 inputs, want 1 to 1" },
     { HEAD "g (float[N] x) => (y) { y = Add (x, \"\") }", "input 1 is absent" },
     { HEAD "g (float[N] x) => (y) { y = Relu <alpha: float = 1> (x) }",

@@ -65,8 +65,8 @@ static inline void header(msg *m, int64_t opset)
 }
 
 /* "x" with a shape; NULL dims: unknown. */
-static inline void value_info(msg *m, uint32_t field, const char *name, int elem, int rank,
-                              const int64_t *dims)
+static inline void value_info(msg *m, uint32_t field, const char *name, int elem,
+                              int rank, const int64_t *dims)
 {
     in(m, field);
     str(m, 1, name);
@@ -153,8 +153,8 @@ static inline void body(msg *m, const char *attr, const char *from, const char *
     out(m);
 }
 
-/* A bit of everything: bodies with captures, a function, sparse and typed tensors, types of
- * all kinds, an odd name, unknown fields, training info. */
+/* A bit of everything: bodies with captures, a function, sparse and typed tensors, types
+ * of all kinds, an odd name, unknown fields, training info. */
 static inline void rich_model(msg *m)
 {
     static const int64_t d23[] = { 2, 3 }, d6[] = { 6 }, d3[] = { 3 }, d2[] = { 2 };
