@@ -5,7 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-#define MAX_STEPS 32
+#define MAX_STEPS   32
+#define MOST_COUNTS (1 << 20) /* elements that are looked at */
 
 /* What an operator tells of its results, and of theirs through its first input. */
 enum {
@@ -78,6 +79,11 @@ static const struct {
     { "HardSigmoid", POSITIVE },
     { "Softplus", ABSORBS_ZERO | POSITIVE },
     { "Abs", ABSORBS_ZERO | POSITIVE },
+    { "Shape", POSITIVE },
+    { "Size", POSITIVE },
+    { "NonZero", POSITIVE },
+    { "ArgMax", POSITIVE },
+    { "ArgMin", POSITIVE },
     { "Cos", ABSORBS_ZERO },
     { "Shape", ABSORBS_ZERO },
     { "Size", ABSORBS_ZERO },
@@ -130,11 +136,26 @@ static bool is_square(const pln_node *n)
            pln_dtype_is_float(n->in[0]->type.dtype);
 }
 
+static bool holds_counts(const pln_value *v)
+{
+    int64_t n = pln_value_count(v);
+    if (!pln_dtype_is_integer(v->type.dtype) || n > MOST_COUNTS || !pln_value_contents(v))
+        return false;
+    while (n > 0 && pln_tensor_get_i64(v->cst, n - 1) >= 0)
+        n--;
+    return n == 0;
+}
+
 bool pln_value_is_positive_or_zero(const pln_value *v)
 {
     v = source_of(v);
+    if (pln_value_is_const(v))
+        return holds_counts(v);
     if (is_square(v->def))
         return true;
+    if (v->def && pln_node_is(v->def, "Range")) /* from there on upwards */
+        return pln_value_is_positive_or_zero(v->def->in[0]) &&
+               pln_value_is_positive_or_zero(v->def->in[2]);
     return v->def && (facts_of(v->def) & POSITIVE);
 }
 

@@ -46,7 +46,7 @@ pln_node *pln_patch_add_in(pln_patch *p, const char *domain, const char *op_type
 static bool has_ms_form(const char *op_type)
 {
     static const char *const ops[] = { "Attention", "Gelu", "LayerNormalization", "RMSNormalization",
-                                       "Swish" };
+                                       "RotaryEmbedding", "Swish" };
     for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
         if (!strcmp(op_type, ops[i]))
             return true;

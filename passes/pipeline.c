@@ -83,6 +83,8 @@
     "byte-table"
 /* Into operators of com.microsoft. */
 #define TO_MS          \
+    "to-ms-rotary,"    \
+    "cse,"             \
     "to-ms-attention," \
     "transpose,"       \
     "between,"         \

@@ -3,6 +3,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/cut.h"
 #include "passes/rotary.h"
+#include "passes/to_ms.h"
 
 #include <string.h>
 
@@ -304,9 +305,13 @@ static pln_value *angles_of(pln_patch *p, const pln_rotary *r, pln_value *v, con
     return pln_patch_op2(p, "Unsqueeze", t, pln_patch_ints(p, &front, 1, "axes"));
 }
 
-static bool is_for_ours(const pln_pass_ctx *ctx)
+/* May it be ours: for good, or until to-ms-rotary takes it? */
+static bool may_be_ours(const pln_pass_ctx *ctx, const pln_value *x, bool rows_are_known)
 {
-    return ctx->options->session || ctx->options->target != PLN_TARGET_ONNX;
+    const pln_pass_options *o = ctx->options;
+    return o->session || o->target == PLN_TARGET_PLANISH ||
+           (o->target == PLN_TARGET_ORT &&
+            pln_ms_takes_rotary(ctx, x->type.dtype, rows_are_known));
 }
 
 /* Rows of two caches, picked by the same positions: the operator picks them itself. Where
@@ -323,9 +328,9 @@ static bool pick_by_position(const pln_match *m, const pln_rotary *r, const fit 
     pln_value *at = a->in[1];
     if (pln_value_rank(at) != 2 || at->type.dtype != PLN_DT_S64 ||
         !pln_value_same_type(a->in[0], b->in[0]) ||
-        !(pln_value_is_positive_or_zero(at) || is_for_ours(m->ctx)))
+        !(pln_value_is_positive_or_zero(at) ||
+          may_be_ours(m->ctx, r->x, pln_value_size_at(a->in[0], 0) > 0)))
         return false;
-    (void)r;
     in[1] = a->in[0], in[2] = b->in[0], in[3] = at;
     return true;
 }
@@ -358,10 +363,8 @@ static pln_node *add(const pln_match *m, pln_patch *p, pln_value **in, bool stri
 }
 
 static pln_value *finish(const pln_match *m, pln_patch *p, const pln_rotary *r,
-                         const fit *f, pln_value **in)
+                         const fit *f, pln_value **in, bool strict)
 {
-    const bool by_position = pick_by_position(m, r, f, in);
-    const bool strict = f->batch && (!by_position || pln_value_is_positive_or_zero(in[3]));
     pln_node *cut = f->heads == 2 ? split_of_heads(r->x) : NULL;
     in[0] = cut ? cut->in[0] : f->heads == 2 ? swapped(p, r->x) : r->x;
     pln_node *n = add(m, p, in, strict);
@@ -403,8 +406,6 @@ static pln_status check(pln_match *m, const pln_rotary *r, fit *f)
         return pln_match_refuse(m, "the angles make the result larger");
     if (!find_fit(r, f))
         return pln_match_refuse(m, "the angles don't lie along positions");
-    if (!f->batch && !is_for_ours(m->ctx))
-        return pln_match_refuse(m, "one row of angles for all of the batch");
     return PLN_OK;
 }
 
@@ -416,7 +417,13 @@ pln_status pln_rotary_build(pln_match *m, pln_patch *p, const pln_rotary *r)
                          angles_of(p, r, r->sine, &f), NULL };
     if (!in[1] || !in[2])
         return pln_match_refuse(m, "the angles are not known to be there twice");
-    pln_value *y = finish(m, p, r, &f, in);
+    const bool by_position = pick_by_position(m, r, &f, in);
+    const bool strict = f.batch && (!by_position || pln_value_is_positive_or_zero(in[3]));
+    if (!(strict && pln_pass_allows_opset(m->ctx, 23)) &&
+        !may_be_ours(m->ctx, r->x, by_position || !f.batch))
+        return pln_match_refuse(m, f.batch ? "it is too new for the file"
+                                           : "one row of angles for all of the batch");
+    pln_value *y = finish(m, p, r, &f, in, strict);
     if (!y)
         return PLN_E_NOMEM;
     pln_patch_replace(p, m->root->out[0], y);

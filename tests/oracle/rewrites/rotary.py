@@ -10,6 +10,7 @@ WHOLE = np.concatenate([ANGLES, ANGLES], -1)
 EACH = np.repeat(ANGLES, 2, -1)
 FREQ = (1 / 10000 ** (np.arange(4) / 4)).reshape(1, 4, 1)
 PLANISH = ["-O3", "--target", "planish"]
+ORT = ["-O3", "--target", "ort"]
 INTS = """int64[1] zero = {0}, int64[1] one = {1}, int64[1] two = {2}, int64[1] last = {-1},
     int64[1] half = {4}, int64[1] full = {8}, int64[1] many = {9223372036854775807},
     int64[2] halves = {4, 4}"""
@@ -113,6 +114,37 @@ CASES += [
          <float[1, 1, 16, 8] cos, float[1, 1, 16, 8] sin, """ + INTS + "> {" + SPLIT + SUM + "}",
          1, args=PLANISH, values={"cos": np.cos(WHOLE).reshape(1, 1, 16, 8),
                                   "sin": np.sin(WHOLE).reshape(1, 1, 16, 8)}),
+    # com.microsoft picks rows by position: a Mod counts them from the front.
+    case("ort_gathered", HEADS + " <float[16, 8] wc, float[16, 8] ws, " + INTS + "> {" +
+         GATHERED + SLICES + SUM + "}", 2, args=ORT, opset=17),
+    case("ort_gathered_23", HEADS + " <float[16, 8] wc, float[16, 8] ws, " + INTS + "> {" +
+         GATHERED + SLICES + SUM + "}", 2, args=ORT),
+    case("ort_gptj_heads", HEADS + GPTJ % 1 + REPEATED + PAIRS + SUM + "}", 2, args=ORT,
+         opset=17, values=GPTJ_VALUES),
+    case("ort_neox_partial", PARTIAL % """ u = Slice(x, zero, full, last)
+         w = Slice(x, full, many, last) """, 2, args=ORT, opset=17),
+    # Reshape, Cast, Mul, Cos, Sin; Shape, ReduceProd, Range, Reshape number the rows
+    case("ort_llama_slices", HEADS + " <float[1, 4, 1] inv, " + INTS + "> {" + MODERN + SLICES +
+         SUM + "}", 10, args=ORT, opset=17),
+    case("ort_llama_scaled", HEADS + " <float[1, 4, 1] inv, float f = {1.3}, " + INTS + "> {" +
+         SCALED + SLICES + SUM + "}", 12, args=ORT, opset=17),
+    case("ort_llama_slices_23", HEADS + " <float[1, 4, 1] inv, " + INTS + "> {" + MODERN +
+         SLICES + SUM + "}", 7, args=ORT),
+    case("ort_positions_of_one_batch", HEADS.replace("[B, S] pos", "[1, S] pos") +
+         " <float[1, 4, 1] inv, " + INTS + "> {" + MODERN + SLICES + SUM + "}", 6, args=ORT,
+         opset=17),
+    case("ort_heads_of_three", THREE + MODERN.replace("ec, one", "ec, two").replace(
+        "es, one", "es, two") + SLICES + SUM.replace("y =", "z =") +
+        " y = Transpose<perm=[0, 2, 1, 3]>(z) }", 12, args=ORT, opset=17),
+    case("ort_constant_angles", """(float[B, 2, 16, 8] x) => (float[B, 2, 16, 8] y)
+         <float[1, 1, 16, 8] cos, float[1, 1, 16, 8] sin, """ + INTS + "> {" + SPLIT + SUM + "}",
+         1, args=ORT, opset=17, values={"cos": np.cos(WHOLE).reshape(1, 1, 16, 8),
+                                        "sin": np.sin(WHOLE).reshape(1, 1, 16, 8)}),
+    case("ort_old_set", HEADS + " <float[1, 4, 1] inv, " + INTS + "> {" + MODERN + SLICES + SUM +
+         "}", None, args=ORT, opset=13),
+    case("ort_trap_negative_positions", HEADS + " <float[16, 8] wc, float[16, 8] ws, " + INTS +
+         "> {" + GATHERED + SLICES + SUM + "}", 2, args=ORT, opset=17,
+         feeds={"pos": lambda run: np.full((2, 3) if run == 0 else (1, 6), -1 - run)}),
     # traps
     case("trap_angles_differ", HEADS + " <float[16, 8] wc, float[16, 8] ws, " + INTS + "> {" +
          GATHERED + SLICES + SUM + "}", None, values={"wc": np.cos(EACH), "ws": np.sin(WHOLE)}),
