@@ -60,8 +60,8 @@ void pln_q_dynamic(const float *x, int64_t n, uint8_t *y, float *scale, uint8_t 
 /* For operators with the inputs above. */
 pln_status pln_dynamic_mm_infer(pln_infer *inf, pln_error *err);
 pln_status pln_dynamic_mm_ref(pln_call *c, pln_error *err);
-void pln_int_mm_cost(const pln_infer *inf,
-                     pln_cost *cost); /* A is input 0, not transposed */
+/* A is input 0, not transposed. */
+void pln_int_mm_cost(const pln_infer *inf, pln_cost *cost);
 
 extern const pln_impl pln_impl_int_matmul; /* all integer matrix products */
 extern const pln_impl pln_impl_int_conv;   /* ConvInteger, QLinearConv, QConv */

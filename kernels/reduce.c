@@ -102,6 +102,10 @@ pln_status pln_reduction_of(const pln_call *c, pln_reduction *r, pln_error *err)
         r->last_reduced = reduced;
         last = reduced;
     }
+    if (r->n_reduced == 0) { /* only dimensions of 1: each output is one input */
+        add_dim(1, 1, 0, false, &r->n_reduced, r->reduced, r->reduced_in, NULL);
+        r->last_reduced = true;
+    }
     return PLN_OK;
 }
 
@@ -124,6 +128,32 @@ int64_t pln_reduction_inner(const pln_reduction *r, int n, int64_t i)
         i /= r->reduced[d];
     }
     return at;
+}
+
+void pln_reduction_block(const pln_reduction *r, int64_t b, pln_reduce_block *out)
+{
+    const int d = r->n_kept - 1;
+    const int64_t blocks = (r->kept[d] + PLN_REDUCE_COLUMNS - 1) / PLN_REDUCE_COLUMNS;
+    const int64_t first = b % blocks * PLN_REDUCE_COLUMNS, left = r->kept[d] - first;
+    pln_reduction_at(r, d, b / blocks, &out->in, &out->out);
+    out->in += first;
+    out->out += first * r->kept_out[d];
+    out->out_step = r->kept_out[d];
+    out->n = left < PLN_REDUCE_COLUMNS ? left : PLN_REDUCE_COLUMNS;
+}
+
+void pln_reduction_run(const pln_call *c, const pln_reduction *r, int64_t grain,
+                       pln_range_fn rows, pln_range_fn columns, void *work)
+{
+    if (r->last_reduced) {
+        pln_parallel_for(c->n_threads, r->n_out, 1 + grain / r->n_each, rows, work);
+        return;
+    }
+    const int64_t inner = r->kept[r->n_kept - 1];
+    const int64_t blocks = (inner + PLN_REDUCE_COLUMNS - 1) / PLN_REDUCE_COLUMNS;
+    const int64_t width = inner < PLN_REDUCE_COLUMNS ? inner : PLN_REDUCE_COLUMNS;
+    pln_parallel_for(c->n_threads, r->n_out / inner * blocks,
+                     1 + grain / (r->n_each * width), columns, work);
 }
 
 /* ---- the reference: float kinds in double, integers in 64 bits --------------------- */
@@ -247,8 +277,7 @@ static void accumulate(const pln_call *c, const pln_reduction *r, const reducer 
         int64_t s64[RUN];
     } v;
     const int inner = r->n_reduced - 1;
-    const int64_t len = inner < 0 ? 1 : r->reduced[inner];
-    const int64_t stride = inner < 0 ? 1 : r->reduced_in[inner];
+    const int64_t len = r->reduced[inner], stride = r->reduced_in[inner];
     const int64_t outer = len ? r->n_each / len : 0;
     for (int64_t o = 0; o < outer; o++) {
         const int64_t base = offset + pln_reduction_inner(r, inner, o);

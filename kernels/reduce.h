@@ -5,6 +5,7 @@
 
 #include "kernels/typed.h"
 #include "src/ir/op.h"
+#include "src/util/parallel.h"
 
 typedef struct reduce_attrs {
     int64_t keepdims, noop_with_empty_axes;
@@ -27,6 +28,19 @@ void pln_reduction_at(const pln_reduction *r, int n_kept, int64_t i, int64_t *in
                       int64_t *out);
 /* Offset in the input of the i-th combination of the first n reduced dimensions. */
 int64_t pln_reduction_inner(const pln_reduction *r, int n, int64_t i);
+
+/* Where the innermost dimension is kept, neighbouring outputs are reduced together. */
+#define PLN_REDUCE_COLUMNS 256
+typedef struct pln_reduce_block {
+    int64_t in, out, n; /* the first one's offsets; how many */
+    int64_t out_step;
+} pln_reduce_block;
+
+void pln_reduction_block(const pln_reduction *r, int64_t b, pln_reduce_block *out);
+/* Splits the work: `rows` gets ranges of outputs, `columns` ranges of blocks. `grain` is
+ * how many inputs are worth a thread. Outputs and inputs are not empty. */
+void pln_reduction_run(const pln_call *c, const pln_reduction *r, int64_t grain,
+                       pln_range_fn rows, pln_range_fn columns, void *work);
 
 /* What becomes of a finished fold. */
 typedef enum pln_reduce_end {

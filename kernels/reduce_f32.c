@@ -5,22 +5,20 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/reduce.h"
 #include "kernels/vec.h"
-#include "src/util/parallel.h"
 
 #include <math.h>
 #include <string.h>
 
-#define COLUMNS 256
 #define GROUP   32 /* rows summed by themselves first: errors grow with the square root */
 #define PIECE   32768
 
 typedef struct fast_op {
     float start;
     float (*row)(const pln_vec_fns *f, const float *x, int64_t n);
-    void (*add)(const pln_vec_fns *f, float *acc, const float *x,
-                int64_t n); /* an input */
-    void (*join)(const pln_vec_fns *f, float *acc, const float *x,
-                 int64_t n);          /* partials */
+    /* an input */
+    void (*add)(const pln_vec_fns *f, float *acc, const float *x, int64_t n);
+    /* partials */
+    void (*join)(const pln_vec_fns *f, float *acc, const float *x, int64_t n);
     float (*end)(float v, int64_t n); /* NULL: v */
 } fast_op;
 
@@ -29,7 +27,6 @@ typedef struct work {
     const pln_reduction *r;
     const float *x;
     float *y;
-    int64_t blocks; /* of columns */
     float *partial; /* of the pieces of one long row */
 } work;
 
@@ -78,12 +75,12 @@ static void fill(float *y, float v, int64_t n)
         y[i] = v;
 }
 
-/* One block of at most COLUMNS neighbouring outputs. */
+/* One block of at most PLN_REDUCE_COLUMNS neighbouring outputs. */
 static void column_block(const work *w, int64_t in, int64_t n, float *acc)
 {
     const pln_reduction *r = w->r;
     const pln_vec_fns *f = pln_vec();
-    float group[COLUMNS];
+    float group[PLN_REDUCE_COLUMNS];
     const int inner = r->n_reduced - 1;
     const int64_t len = r->reduced[inner], outer = r->n_each / len;
     fill(acc, w->op->start, n);
@@ -104,19 +101,13 @@ static void column_block(const work *w, int64_t in, int64_t n, float *acc)
 static void columns(void *arg, int64_t begin, int64_t end)
 {
     const work *w = (const work *)arg;
-    const pln_reduction *r = w->r;
-    const int inner = r->n_kept - 1;
-    float acc[COLUMNS];
+    float acc[PLN_REDUCE_COLUMNS];
     for (int64_t b = begin; b < end; b++) {
-        int64_t in, out;
-        const int64_t first = b % w->blocks * COLUMNS;
-        const int64_t left = r->kept[inner] - first;
-        const int64_t n = left < COLUMNS ? left : COLUMNS;
-        pln_reduction_at(r, inner, b / w->blocks, &in, &out);
-        column_block(w, in + first, n, acc);
-        float *y = w->y + out + first * r->kept_out[inner];
-        for (int64_t i = 0; i < n; i++)
-            y[i * r->kept_out[inner]] = acc[i];
+        pln_reduce_block k;
+        pln_reduction_block(w->r, b, &k);
+        column_block(w, k.in, k.n, acc);
+        for (int64_t i = 0; i < k.n; i++)
+            w->y[k.out + i * k.out_step] = acc[i];
     }
 }
 
@@ -138,32 +129,17 @@ static pln_status run(pln_call *c, const fast_op *op, pln_error *err)
 {
     pln_reduction r;
     PLN_TRY(pln_reduction_of(c, &r, err));
-    work w = { op, &r,  PLN_DATA(const float, c->in[0]), PLN_DATA(float, c->out[0]),
-               0,  NULL };
+    work w = { op, &r, PLN_DATA(const float, c->in[0]), PLN_DATA(float, c->out[0]),
+               NULL };
     if (r.n_out == 0)
         return PLN_OK;
     if (r.n_each == 0) {
         fill(w.y, finish(op, op->start, 0), r.n_out);
         return PLN_OK;
     }
-    if (r.n_reduced == 0) { /* only dimensions of 1: each output is one input */
-        r.n_reduced = 1;
-        r.reduced[0] = 1;
-        r.reduced_in[0] = 1;
-        r.last_reduced = true;
-    }
-    const int64_t grain = 1 + PIECE / 4 / r.n_each;
     if (r.last_reduced && r.n_out == 1 && r.n_reduced == 1 && r.n_each > 2 * PIECE)
         return long_row(c, &w, err);
-    if (r.last_reduced) {
-        pln_parallel_for(c->n_threads, r.n_out, grain, rows, &w);
-        return PLN_OK;
-    }
-    const int64_t inner = r.kept[r.n_kept - 1];
-    w.blocks = (inner + COLUMNS - 1) / COLUMNS;
-    pln_parallel_for(c->n_threads, r.n_out / inner * w.blocks,
-                     1 + PIECE / 4 / (r.n_each * (inner < COLUMNS ? inner : COLUMNS)),
-                     columns, &w);
+    pln_reduction_run(c, &r, PIECE / 4, rows, columns, &w);
     return PLN_OK;
 }
 

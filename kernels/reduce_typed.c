@@ -5,19 +5,17 @@
 #include "kernels/reduce.h"
 #include "kernels/typed.h"
 #include "kernels/vec.h"
-#include "src/util/parallel.h"
 
 #include <math.h>
 #include <string.h>
 
-#define COLUMNS 256
-#define PIECE   32768
+#define PIECE 32768
 
 typedef union cell {
-    double f64[COLUMNS];
-    float f32[COLUMNS];
-    int64_t s64[COLUMNS];
-    char bytes[8 * COLUMNS];
+    double f64[PLN_REDUCE_COLUMNS];
+    float f32[PLN_REDUCE_COLUMNS];
+    int64_t s64[PLN_REDUCE_COLUMNS];
+    char bytes[8 * PLN_REDUCE_COLUMNS];
 } cell;
 
 typedef void (*fold_fn)(void *acc, const void *x, int64_t n);
@@ -31,8 +29,7 @@ typedef struct work {
     pln_fold fold;
     pln_reduce_end end;
     fold_fn row, add, join;
-    cell start; /* what nothing gives, COLUMNS times */
-    int64_t blocks;
+    cell start; /* what nothing gives, PLN_REDUCE_COLUMNS times */
 } work;
 
 /* Functions of finished results; integers have none here. */
@@ -77,24 +74,22 @@ static void columns(void *arg, int64_t begin, int64_t end)
 {
     const work *w = arg;
     const pln_reduction *r = w->r;
-    const int kept = r->n_kept - 1, inner = r->n_reduced - 1;
+    const int inner = r->n_reduced - 1;
     const int64_t len = r->reduced[inner], outer = r->n_each / len,
                   size = (int64_t)w->size;
     for (int64_t b = begin; b < end; b++) {
-        int64_t in, out;
         cell acc = w->start;
-        const int64_t first = b % w->blocks * COLUMNS, left = r->kept[kept] - first;
-        const int64_t n = left < COLUMNS ? left : COLUMNS;
-        pln_reduction_at(r, kept, b / w->blocks, &in, &out);
+        pln_reduce_block k;
+        pln_reduction_block(r, b, &k);
         for (int64_t o = 0; o < outer; o++) {
-            const char *x = w->x + (in + first + pln_reduction_inner(r, inner, o)) * size;
+            const char *x = w->x + (k.in + pln_reduction_inner(r, inner, o)) * size;
             for (int64_t i = 0; i < len; i++)
-                w->add(&acc, x + i * r->reduced_in[inner] * size, n);
+                w->add(&acc, x + i * r->reduced_in[inner] * size, k.n);
         }
-        finish(w, &acc, n);
-        char *y = w->y + (out + first * r->kept_out[kept]) * size;
-        for (int64_t i = 0; i < n; i++)
-            memcpy(y + i * r->kept_out[kept] * size, acc.bytes + i * size, w->size);
+        finish(w, &acc, k.n);
+        char *y = w->y + k.out * size;
+        for (int64_t i = 0; i < k.n; i++)
+            memcpy(y + i * k.out_step * size, acc.bytes + i * size, w->size);
     }
 }
 
@@ -121,7 +116,7 @@ static void set_start(work *w)
         if (is_signed && !pln_dtype_is_float(w->dt))
             v.bytes[w->size - 1] = (char)(max ? 0x80 : 0x7f);
     }
-    for (int i = 0; i < COLUMNS; i++)
+    for (int i = 0; i < PLN_REDUCE_COLUMNS; i++)
         memcpy(w->start.bytes + (size_t)i * w->size, &v, w->size);
 }
 
@@ -161,30 +156,18 @@ pln_status pln_reduce_typed(pln_call *c, pln_fold fold, pln_reduce_end end,
             memcpy(w.y + (size_t)i * w.size, &w.start, w.size);
         return PLN_OK;
     }
-    if (r.n_reduced == 0) { /* only dimensions of 1: each output is one input */
-        r.n_reduced = 1;
-        r.reduced[0] = r.reduced_in[0] = 1;
-        r.last_reduced = true;
-    }
-    if (r.last_reduced) {
-        pln_parallel_for(c->n_threads, r.n_out, 1 + PIECE / 4 / r.n_each, rows, &w);
-        return PLN_OK;
-    }
-    const int64_t inner = r.kept[r.n_kept - 1];
-    w.blocks = (inner + COLUMNS - 1) / COLUMNS;
-    pln_parallel_for(c->n_threads, r.n_out / inner * w.blocks,
-                     1 + PIECE / 4 / (r.n_each * (inner < COLUMNS ? inner : COLUMNS)),
-                     columns, &w);
+    pln_reduction_run(c, &r, PIECE / 4, rows, columns, &w);
     return PLN_OK;
 }
 
-/* ---- ReduceLogSumExp in float ---- */
+/* ---- ReduceLogSumExp in float ------------------------------------------------------ */
+
+#define PIECE_OF_ROW 256
 
 typedef struct lse {
     const pln_reduction *r;
     const float *x;
     float *y;
-    int64_t blocks;
 } lse;
 
 static float joined(float m, float sum)
@@ -201,7 +184,7 @@ static void lse_rows(void *arg, int64_t begin, int64_t end)
     const int64_t len = r->reduced[inner], outer = r->n_each / len;
     for (int64_t i = begin; i < end; i++) {
         int64_t in, out;
-        float m = -INFINITY, sum = 0, t[COLUMNS];
+        float m = -INFINITY, sum = 0, t[PIECE_OF_ROW];
         pln_reduction_at(r, r->n_kept, i, &in, &out);
         for (int64_t o = 0; o < outer; o++) {
             const float v = f->max_of(w->x + in + pln_reduction_inner(r, inner, o), len);
@@ -209,8 +192,9 @@ static void lse_rows(void *arg, int64_t begin, int64_t end)
         }
         for (int64_t o = 0; o < outer && !isinf(m); o++) {
             const float *x = w->x + in + pln_reduction_inner(r, inner, o);
-            for (int64_t k = 0; k < len; k += COLUMNS)
-                sum += f->exp_sum(t, x + k, len - k < COLUMNS ? len - k : COLUMNS, m);
+            for (int64_t k = 0; k < len; k += PIECE_OF_ROW)
+                sum += f->exp_sum(t, x + k,
+                                  len - k < PIECE_OF_ROW ? len - k : PIECE_OF_ROW, m);
         }
         w->y[out] = joined(m, sum);
     }
@@ -221,24 +205,22 @@ static void lse_columns(void *arg, int64_t begin, int64_t end)
     const lse *w = arg;
     const pln_reduction *r = w->r;
     const pln_vec_fns *f = pln_vec();
-    const int kept = r->n_kept - 1;
     for (int64_t b = begin; b < end; b++) {
-        int64_t in, out;
-        float m[COLUMNS], sum[COLUMNS] = { 0 }, t[COLUMNS];
-        const int64_t first = b % w->blocks * COLUMNS, left = r->kept[kept] - first;
-        const int64_t n = left < COLUMNS ? left : COLUMNS;
-        pln_reduction_at(r, kept, b / w->blocks, &in, &out);
-        const float *x = w->x + in + first;
-        memcpy(m, x + pln_reduction_inner(r, r->n_reduced, 0), (size_t)n * sizeof *m);
+        float m[PLN_REDUCE_COLUMNS], sum[PLN_REDUCE_COLUMNS] = { 0 };
+        float t[PLN_REDUCE_COLUMNS];
+        pln_reduce_block k;
+        pln_reduction_block(r, b, &k);
+        const float *x = w->x + k.in;
+        memcpy(m, x + pln_reduction_inner(r, r->n_reduced, 0), (size_t)k.n * sizeof *m);
         for (int64_t i = 1; i < r->n_each; i++)
-            f->max(m, m, 1, x + pln_reduction_inner(r, r->n_reduced, i), 1, n);
+            f->max(m, m, 1, x + pln_reduction_inner(r, r->n_reduced, i), 1, k.n);
         for (int64_t i = 0; i < r->n_each; i++) {
-            f->sub(t, x + pln_reduction_inner(r, r->n_reduced, i), 1, m, 1, n);
-            f->exp(t, t, n, 0, 0);
-            f->add_to(sum, t, n);
+            f->sub(t, x + pln_reduction_inner(r, r->n_reduced, i), 1, m, 1, k.n);
+            f->exp(t, t, k.n, 0, 0);
+            f->add_to(sum, t, k.n);
         }
-        for (int64_t i = 0; i < n; i++)
-            w->y[out + (first + i) * r->kept_out[kept]] = joined(m[i], sum[i]);
+        for (int64_t i = 0; i < k.n; i++)
+            w->y[k.out + i * k.out_step] = joined(m[i], sum[i]);
     }
 }
 
@@ -246,22 +228,11 @@ pln_status pln_reduce_lse_f32(pln_call *c, pln_error *err)
 {
     pln_reduction r;
     PLN_TRY(pln_reduction_of(c, &r, err));
-    lse w = { &r, PLN_DATA(const float, c->in[0]), PLN_DATA(float, c->out[0]), 0 };
+    lse w = { &r, PLN_DATA(const float, c->in[0]), PLN_DATA(float, c->out[0]) };
     for (int64_t i = 0; r.n_each == 0 && i < r.n_out; i++)
         w.y[i] = -INFINITY;
     if (r.n_out == 0 || r.n_each == 0)
         return PLN_OK;
-    if (r.n_reduced == 0) {
-        r.n_reduced = 1;
-        r.reduced[0] = r.reduced_in[0] = 1;
-        r.last_reduced = true;
-    }
-    if (r.last_reduced) {
-        pln_parallel_for(c->n_threads, r.n_out, 1 + 4096 / r.n_each, lse_rows, &w);
-        return PLN_OK;
-    }
-    const int64_t inner = r.kept[r.n_kept - 1];
-    w.blocks = (inner + COLUMNS - 1) / COLUMNS;
-    pln_parallel_for(c->n_threads, r.n_out / inner * w.blocks, 1, lse_columns, &w);
+    pln_reduction_run(c, &r, 4096, lse_rows, lse_columns, &w);
     return PLN_OK;
 }

@@ -64,8 +64,8 @@ pln_status pln_infer_check_inputs(const pln_infer *inf, pln_error *err);
 
 /* Ready-made infer functions. */
 pln_status pln_infer_same(pln_infer *inf, pln_error *err);       /* out 0 like in 0 */
-pln_status pln_infer_elementwise(pln_infer *inf,
-                                 pln_error *err); /* broadcast, type of in 0 */
+/* Broadcasts; the type is that of input 0. */
+pln_status pln_infer_elementwise(pln_infer *inf, pln_error *err);
 pln_status pln_infer_compare(pln_infer *inf, pln_error *err);     /* broadcast, bool */
 
 /* ---- drivers ----------------------------------------------------------------------- */

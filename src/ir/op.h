@@ -125,13 +125,13 @@ struct pln_op_desc {
     const char *types, *sig;
     const pln_attr_spec *attrs; /* ends with PLN_A_END; NULL: none allowed */
     size_t attrs_size;          /* of the typed struct */
-    pln_status (*check)(pln_node *n, void *attrs,
-                        pln_error *err); /* after parsing; NULL */
+    /* After parsing; NULL. */
+    pln_status (*check)(pln_node *n, void *attrs, pln_error *err);
     pln_status (*infer)(pln_infer *inf, pln_error *err);
     pln_kernel_fn ref;     /* reference kernel in plain C: the definition */
     const pln_impl *cpu;   /* our optimized kernel, or NULL */
-    void (*cost)(const pln_infer *inf,
-                 pln_cost *cost);       /* NULL: elements read and written */
+    /* NULL: elements read and written. */
+    void (*cost)(const pln_infer *inf, pln_cost *cost);
     const pln_version_change *versions; /* by rising since, ends with since 0; NULL */
     const char *expansion; /* of fused ops: function body in text form; NULL */
     /* Puts nodes of older operators before n and lets its users use them: for operator

@@ -216,8 +216,9 @@ static pln_status reduce_nodes(search *s)
     return PLN_OK;
 }
 
-/* ---- other steps: each changes a clone at the k-th place, or says that there is none
- * --- */
+/* ---- other steps --------------------------------------------------------------------- */
+
+/* Each changes a clone at the k-th place, or says that there is none. */
 
 typedef pln_status (*step_fn)(pln_model *m, size_t k, bool *there);
 

@@ -26,8 +26,8 @@ typedef struct pln_buf {
     bool mapped;   /* pages can be handed back with pln_buf_drop_pages */
 } pln_buf;
 
-pln_buf *pln_buf_new(const pln_allocator *a,
-                     size_t size); /* 64-byte aligned, not zeroed */
+/* 64-byte aligned, not zeroed. */
+pln_buf *pln_buf_new(const pln_allocator *a, size_t size);
 /* Over memory that `release` (may be NULL) frees. */
 pln_buf *pln_buf_wrap(const pln_allocator *a, void *data, size_t size,
                       pln_release_fn release, void *user);

@@ -29,8 +29,8 @@ double tk_bench(const tk_case *c, const pln_impl *impl, double seconds, pln_erro
 
 pln_tensor *tk_tensor(pln_dtype dt, int rank, const int64_t *dims);
 void tk_free(pln_tensor *t);
-void tk_random(pln_tensor *t, uint64_t seed, double lo,
-               double hi); /* integers: whole values */
+/* Integers: whole values. */
+void tk_random(pln_tensor *t, uint64_t seed, double lo, double hi);
 const pln_op_desc *tk_row(const pln_op_desc *rows, const char *name);
 
 #endif
