@@ -58,7 +58,7 @@ static pln_status check_norm(pln_match *m, bool centred)
         PLN_TRY(has_sizes(m, &o, axis));
     const bool has_op = pln_pass_allows_opset(m->ctx, centred ? 17 : 23);
     if (m->ctx->options->target == PLN_TARGET_ORT && !has_op &&
-        (axis != -1 || !pln_ms_takes_sum(o.x)))
+        (axis != -1 || !(pln_ms_takes_sum(o.x) || pln_ms_takes_embedding(o.x))))
         return pln_match_refuse(m, "target ort has it with a sum only");
     return PLN_OK;
 }

@@ -61,6 +61,7 @@
     X(to_ms_act)      \
     X(to_ms_quant)    \
     X(to_ms_product)  \
+    X(to_ms_embed)    \
     X(to_ms_rotary)   \
     X(to_ms_attention) \
     X(unstate)        \

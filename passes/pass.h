@@ -30,6 +30,7 @@ typedef struct pln_rule {
                           stated as a function (passes/expand.h); at target ort passes
                           to-ms-... turn that into com.microsoft, or unstate takes it back */
     pln_target target; /* that its result needs */
+    bool may_fail;     /* on some inputs that the old nodes took; never another result */
 } pln_rule;
 
 typedef struct pln_pass {

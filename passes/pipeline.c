@@ -83,6 +83,7 @@
     "byte-table"
 /* Into operators of com.microsoft. */
 #define TO_MS          \
+    "to-ms-embed,"     \
     "to-ms-rotary,"    \
     "cse,"             \
     "to-ms-attention," \

@@ -242,6 +242,9 @@ static outcome failed_side(trial *t, const pln_error *e, bool old)
     else
         snprintf(t->why, t->why_size, "with %s it fails: %s", pln_flavor_name(t->flavor),
                  e->text);
+    const pln_rule *r = t->cut.patch->ctx->rule;
+    if (!old && r && r->may_fail && e->code == PLN_E_RUN)
+        return SKIPPED;
     if (e->code == PLN_E_LIMIT)
         return TOO_LARGE;
     return e->code == PLN_E_NOMEM || e->code == PLN_E_UNSUPPORTED ? NO_WAY
