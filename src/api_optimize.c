@@ -7,6 +7,7 @@
 #include "src/ir/env.h"
 #include "src/ir/inline.h"
 #include "src/ir/optimize.h"
+#include "src/util/map.h"
 #include "src/util/text.h"
 
 /* The facts that `info` tells. */
@@ -28,12 +29,32 @@ static const char *const target_names[] = { "onnx", "ort", "planish" };
 
 #define RECIPE "planish.recipe"
 
+/* Of the texts: where they lie says nothing about them. */
+static uint64_t hash_of_rules(const pln_rules_source *rules, size_t n)
+{
+    uint64_t h = 0;
+    for (size_t i = 0; i < n; i++)
+        h = pln_hash(h, rules[i].text, strlen(rules[i].text));
+    return h;
+}
+
 /* What is done, so that a file tells it of itself. */
 static void write_recipe(pln_text *t, const pln_optimize_options *o, const char *pipeline)
 {
     pln_text_printf(t, "{\"version\":\"%s\",\"level\":%d,\"target\":\"%s\",\"passes\":",
                     pln_version_string(), o->level, target_names[o->target]);
     pln_text_json(t, pipeline, strlen(pipeline));
+    if (o->allow_approx)
+        pln_text_str(t, ",\"approx\":true");
+    if (o->disable && *o->disable) {
+        pln_text_str(t, ",\"disable\":");
+        pln_text_json(t, o->disable, strlen(o->disable));
+    }
+    if (o->fold_growth)
+        pln_text_printf(t, ",\"fold_growth\":%llu", (unsigned long long)o->fold_growth);
+    if (o->n_rules)
+        pln_text_printf(t, ",\"rules\":\"%016llx\"",
+                        (unsigned long long)hash_of_rules(o->rules, o->n_rules));
     pln_text_str(t, "}");
 }
 
@@ -150,7 +171,7 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
         pln_pipeline_with_rules(&with_rules, pipeline, o->level, o->passes != NULL);
         pipeline = with_rules.data;
     }
-    if (!p.fold_growth && !with_rules.failed && was_done_before(m, o, pipeline))
+    if (!with_rules.failed && was_done_before(m, o, pipeline))
         p.fold_growth = 1;
     pln_status st = with_rules.failed
                         ? pln_oom(err)
