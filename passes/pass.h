@@ -111,6 +111,9 @@ struct pln_pass_ctx {
     struct pln_rule_stat *rule_stats;
     struct pln_miss *misses;
     size_t n_misses;
+    uint32_t n_fresh;      /* names of patches that are only built to be told of */
+    bool explain_in_model; /* what is to be explained was a node or value at first */
+    const char *silence;   /* why nothing can be told of it */
     bool changed;    /* in this run of the pass */
     size_t n_faults; /* that the validator found before the first pass */
 };

@@ -2,10 +2,13 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/engine.h"
 #include "passes/rules_file.h"
+#include "passes/watch.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "src/util/near.h"
 #include "src/util/text.h"
 
 #define MAX_ROUNDS 8
@@ -162,6 +165,19 @@ static bool accept(reader *r, char c)
     return true;
 }
 
+static pln_status unknown_pass(const reader *r, size_t len)
+{
+    char name[64];
+    pln_near near;
+    snprintf(name, sizeof name, "%.*s", (int)len, r->at);
+    pln_near_begin(&near, name);
+    for (size_t i = 0; pln_pass_at(i); i++)
+        pln_near_offer(&near, pln_pass_at(i)->name);
+    return pln_fail(r->err, PLN_E_USAGE, "pipeline '%s': no pass is called '%.*s'%s%s%s",
+                    r->text, (int)len, r->at, near.best ? "; did you mean '" : "",
+                    near.best ? near.best : "", near.best ? "'?" : "");
+}
+
 static pln_status read_list(reader *r, int depth, bool *changed);
 
 static pln_status read_name(reader *r, bool *changed)
@@ -170,8 +186,7 @@ static pln_status read_name(reader *r, bool *changed)
     const bool user = len == 5 && !memcmp(r->at, "rules", 5) && r->ctx->user;
     const pln_pass *p = user ? r->ctx->user : pln_pass_find(r->at, len);
     if (!p)
-        return pln_fail(r->err, PLN_E_USAGE, "pipeline '%s': no pass is called '%.*s'",
-                        r->text, (int)len, r->at);
+        return unknown_pass(r, len);
     r->at += len;
     if (r->dry)
         return PLN_OK;
@@ -284,7 +299,11 @@ pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
     if (st == PLN_OK)
         st = pln_debug_start(&ctx, err);
     if (st == PLN_OK)
+        st = pln_asked_start(&ctx, err);
+    if (st == PLN_OK)
         st = pln_pipeline_run(&ctx, pipeline, err);
+    if (st == PLN_OK)
+        st = pln_asked_end(&ctx, err);
     pln_sizes_forget(model);
     pln_debug_end(&ctx);
     if (st == PLN_OK && report)

@@ -132,6 +132,10 @@ static void report_misses(const pln_pass_ctx *ctx, pln_text *out)
         }
     }
     pln_text_str(out, "]");
+    if (!ctx->silence)
+        return;
+    pln_text_str(out, ",\"silence\":");
+    put_json(out, ctx->silence);
 }
 
 void pln_report_passes(const pln_pass_ctx *ctx, pln_text *out)

@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/watch.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "src/ir/env.h"
@@ -118,6 +119,24 @@ static bool opset_allows(const pln_pass_ctx *ctx, const pln_rule *r)
            pln_pass_allows_opset(ctx, r->opset);
 }
 
+/* The names that a patch takes which is built to be told of, and no more, are others than
+ * those that the model gets: whoever asks for reasons gets the same file. */
+static void swap_names(pln_pass_ctx *ctx)
+{
+    const uint32_t n = ctx->model->n_fresh;
+    ctx->model->n_fresh = ctx->n_fresh ? ctx->n_fresh : 1u << 30;
+    ctx->n_fresh = n;
+}
+
+/* Nothing but the operator set forbids it. */
+static pln_status tell_opset(pln_pass_ctx *ctx, const pln_rule_state *c, pln_node *n)
+{
+    char why[80];
+    snprintf(why, sizeof why, "it needs operator set %d, the model has %lld", c->rule->opset,
+             (long long)ctx->opset);
+    return no(ctx, c, n, why, c->n_ops);
+}
+
 static pln_status build(worklist *w, const pln_rule_state *c, pln_node *n, pln_match *m,
                         pln_error *err)
 {
@@ -126,8 +145,17 @@ static pln_status build(worklist *w, const pln_rule_state *c, pln_node *n, pln_m
     char why[256] = "";
     pln_patch_begin(&p, ctx, n);
     p.opaque = ctx->pass == ctx->user;
+    const bool allowed = opset_allows(ctx, c->rule);
+    if (!allowed)
+        swap_names(ctx);
     pln_status st = c->replace ? pln_template_build(c->replace, m, &p, ctx->scratch)
                                : c->rule->build(m, &p);
+    if (!allowed)
+        swap_names(ctx);
+    if (st == PLN_OK && !allowed) {
+        pln_patch_abort(&p);
+        return tell_opset(ctx, c, n);
+    }
     if (st == PLN_OK)
         st = pln_patch_commit(&p, m, n, on_dead, w, why, sizeof why, err);
     else
@@ -147,7 +175,7 @@ static pln_status try_rule(worklist *w, const pln_rule_state *c, pln_node *n, pl
 {
     pln_pass_ctx *ctx = w->ctx;
     pln_match m;
-    if (!opset_allows(ctx, c->rule))
+    if (!opset_allows(ctx, c->rule) && !pln_pass_wants_reasons(ctx))
         return PLN_E_UNSUPPORTED;
     c->stat->tried++;
     if (!pln_match_at(&c->pattern, n, ctx, &m)) {

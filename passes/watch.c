@@ -55,15 +55,20 @@ bool pln_reason_count(pln_arena *arena, pln_reason **list, const char *text)
     return true;
 }
 
-/* Names of values stand in quotes; without them equal reasons are equal. */
+/* Names of values stand in quotes; with '*' for each, equal reasons are equal. What follows
+ * a letter is an apostrophe. */
 static void without_names(const char *text, char *out, size_t size)
 {
     size_t n = 0;
-    for (bool inside = false; *text && n + 1 < size; text++) {
-        const bool quote = *text == '\'';
-        if (!inside || quote)
+    for (char before = ' '; *text && n + 4 < size; before = *text++) {
+        const char *end = *text == '\'' ? strchr(text + 1, '\'') : NULL;
+        if (!end || strchr(" (:,", before) == NULL) {
             out[n++] = *text;
-        inside ^= quote;
+            continue;
+        }
+        memcpy(out + n, "'*'", 3);
+        n += 3;
+        text = end;
     }
     out[n] = '\0';
 }
@@ -212,7 +217,7 @@ void pln_watch_rewrite(pln_pass_ctx *ctx, const pln_patch *p, const pln_match *m
     pln_arena *arena = NULL;
     pln_cut c;
     pln_error local = { .code = PLN_OK };
-    if (p && w->fragment_of == ctx->n_rewrites)
+    if (p && (w->fragment_of == ctx->n_rewrites || w->fragment_of == PLN_ALL_REWRITES))
         arena = pln_arena_new(ctx->model->alloc);
     if (arena && pln_cut_make(&c, p, m, 0, arena, &local) == PLN_OK &&
         extract(ctx, &c, true, arena, &before, &local) == PLN_OK)

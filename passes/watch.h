@@ -31,6 +31,10 @@ bool pln_reason_count(pln_arena *arena, pln_reason **list, const char *text);
 /* A rule (NULL: the pass) did nothing at n, or (why NULL) was applied there. */
 void pln_watch_miss(pln_pass_ctx *ctx, const pln_node *n, const pln_rule *r,
                     const char *why, int matched, int of);
+/* Before the first pass: names in options that nobody has are PLN_E_USAGE. */
+pln_status pln_asked_start(pln_pass_ctx *ctx, pln_error *err);
+/* After the last: why nothing was seen of what is to be explained, in ctx->silence. */
+pln_status pln_asked_end(pln_pass_ctx *ctx, pln_error *err);
 /* Tells the caller of a rewrite; p: the patch, before it is applied, or NULL. */
 void pln_watch_rewrite(pln_pass_ctx *ctx, const pln_patch *p, const pln_match *m,
                        const pln_node *n);

@@ -9,6 +9,8 @@
 #include "src/ir/env.h"
 #include "src/registry.h"
 #include "src/util/cpu.h"
+#include "src/util/near.h"
+#include "src/util/near.h"
 
 #define DEFAULT_TENSOR_BYTES (UINT64_C(64) << 30)
 #define DEFAULT_RUN_BYTES    (UINT64_C(64) << 30)
@@ -181,4 +183,13 @@ PLN_API const char *pln_version_string(void)
 PLN_API const char *pln_cpu_name(void)
 {
     return pln_isa_name(pln_cpu_isa());
+}
+
+PLN_API const char *pln_suggest(const char *word, const char *const *names)
+{
+    pln_near near;
+    pln_near_begin(&near, word ? word : "");
+    for (; names && *names; names++)
+        pln_near_offer(&near, *names);
+    return near.best;
 }

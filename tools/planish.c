@@ -36,7 +36,7 @@ static int unknown_verb(const char *word)
     for (; verbs[n] && n < 63; n++)
         names[n] = verbs[n]->name;
     names[n] = NULL;
-    near = opts_suggest(word, names);
+    near = pln_suggest(word, names);
     if (near)
         return fail(2, "unknown verb '%s'; did you mean '%s'?", word, near);
     return fail(2, "unknown verb '%s'; see 'planish --help'", word);

@@ -162,7 +162,7 @@ static int finish(const optimize_args *a, char **files, const pln_model *model,
         return rc;
     before_after_size(after, files[1]);
     if (strcmp(files[1], "-"))
-        seeing_print(&a->seeing, report, report_out(&a->common));
+        seeing_print(&a->seeing, report, a->common.verbose, report_out(&a->common));
     if (strcmp(files[1], "-"))
         before_after_print(report_out(&a->common), before, after, a->common.verbose);
     return report_json(&a->common, json_incref(report));

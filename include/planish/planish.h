@@ -89,6 +89,9 @@ PLN_API uint32_t pln_version(void);
 PLN_API const char *pln_version_string(void);
 /** The instruction set that the library's own kernels use, after PLN_CPU: "avx2", ... */
 PLN_API const char *pln_cpu_name(void);
+/** For messages: the name nearest to `word` in a list that ends with NULL; NULL when none is
+ * near. */
+PLN_API const char *pln_suggest(const char *word, const char *const *names);
 
 /* ---- types ------------------------------------------------------------------------ */
 
@@ -474,6 +477,8 @@ typedef struct pln_watch {
     uint64_t stop_after;  /**< no rewrite after this one; 0: all of them */
     uint64_t fragment_of; /**< the rewrite whose fragment is wanted; 0: none */
 } pln_watch;
+/** For pln_watch.fragment_of: the fragments of all. */
+#define PLN_ALL_REWRITES UINT64_MAX
 
 typedef struct pln_optimize_options {
     size_t struct_size;
@@ -488,7 +493,8 @@ typedef struct pln_optimize_options {
     pln_verify verify;
     bool stats;          /**< the report has "rules": what each did, and why it did not */
     const char *explain; /**< a rule, pass, node or value: the report has "explain", how
-                              near rules came there; may be NULL */
+                              near rules came there; may be NULL. A name that is none of
+                              them is PLN_E_USAGE */
     pln_watch watch;
     const pln_rules_source *rules; /**< of your own, whatever the level; may be NULL */
     size_t n_rules;

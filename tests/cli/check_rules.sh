@@ -92,10 +92,40 @@ check "explain a rule" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" \
 holds "where it was applied" "$tmp/out" "dense: applied at h (Add)"
 check "explain a node" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" --explain h
 holds "a near miss and its reason" "$tmp/out" "operators at h (Add): .*'m' comes from MatMul"
+check "explain the value of a node without a name" 0 "$planish" optimize "$tmp/net.onnx" \
+    "$tmp/out.onnx" --explain r
+holds "the node has the name of its output" "$tmp/out" " at r (Relu)"
+check "explain what is not there" 2 "$planish" optimize "$tmp/net.onnx" "$tmp/no.onnx" \
+    --explain identtiy
+one_line "one line for it"
+holds "with what may have been meant" "$tmp/err" "is called 'identtiy'; did you mean 'identity'?"
+check "switch off what is not there" 2 "$planish" optimize "$tmp/net.onnx" "$tmp/no.onnx" \
+    --disable noop,gellu
+holds "with what may have been meant" "$tmp/err" "is called 'gellu'; did you mean 'gelu'?"
+check "a pass that is not there" 2 "$planish" optimize "$tmp/net.onnx" "$tmp/no.onnx" \
+    --passes noop,fuse-matmull
+holds "with what may have been meant" "$tmp/err" "did you mean 'fuse-matmul'?"
+check "explain a pass that does not run" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" \
+    --explain fuse-matmul
+holds "says why not" "$tmp/out" "fuse-matmul: it is for target planish"
+absent "nothing is written" "$tmp/no.onnx"
+check "reasons change no byte" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/plain.onnx"
+check "nor do statistics" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/told.onnx" --stats --explain h
+check "the files are the same" 0 cmp "$tmp/plain.onnx" "$tmp/told.onnx"
 check "dumps" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" --dump-dir "$tmp/d"
 check "one for each pass that changed something" 0 grep -q MatMul "$tmp/d/001-noop.txt"
 check "the model as it was" 0 "$planish" compare --dim N=16 "$tmp/net.onnx" "$tmp/d/000-model.onnx"
 check "a model for each pass" 0 "$planish" compare --dim N=16 "$tmp/net.onnx" "$tmp/d/001-noop.onnx"
+check "dumps of rewrites" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" \
+    --dump-dir "$tmp/d" --dump-each rewrite --rules "$tmp/wrong.rules"
+check "what the wrong rule took away" 0 grep -q "= Relu" \
+    "$tmp"/d/rewrites/0000[0-9]-deliberately-wrong-before.txt
+check "and what it put there" 0 grep -q "= Abs" \
+    "$tmp"/d/rewrites/0000[0-9]-deliberately-wrong-after.txt
+check "as models" 0 "$planish" check "$tmp"/d/rewrites/0000[0-9]-deliberately-wrong-after.onnx
+check "each needs a folder" 2 "$planish" optimize "$tmp/net.onnx" "$tmp/no.onnx" --dump-each pass
+check "each of what" 2 "$planish" optimize "$tmp/net.onnx" "$tmp/no.onnx" \
+    --dump-dir "$tmp/d" --dump-each node
 check "a folder that can't be made" 3 "$planish" optimize "$tmp/net.onnx" "$tmp/no.onnx" \
     --dump-dir "$tmp/no/d"
 one_line "one line for it"

@@ -1,6 +1,7 @@
 /* The public calls that rewrite and quantize: options, reports, failures.
  * SPDX-License-Identifier: Apache-2.0 */
 #include <planish/planish.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/main.h"
@@ -67,6 +68,12 @@ START_TEST(bad_options_leave_the_model)
     o.level = 4;
     ck_assert_int_eq(pln_model_optimize(m, &o, NULL, err), PLN_E_USAGE);
     o.level = 2;
+    o.disable = "noop,nosuch";
+    ck_assert_int_eq(pln_model_optimize(m, &o, NULL, err), PLN_E_USAGE);
+    o.disable = NULL;
+    o.explain = "nosuch";
+    ck_assert_int_eq(pln_model_optimize(m, &o, NULL, err), PLN_E_USAGE);
+    o.explain = NULL;
     o.debug = "nosuch";
     ck_assert_int_eq(pln_model_optimize(m, &o, NULL, err), PLN_E_USAGE);
     ck_assert_int_eq(pln_model_optimize(NULL, NULL, NULL, err), PLN_E_USAGE);
@@ -121,6 +128,92 @@ START_TEST(reports_and_stamps)
     ck_assert_ptr_nonnull(pln_model_metadata(m, "planish.recipe", NULL));
     pln_free(NULL, report);
     pln_model_free(m);
+}
+END_TEST
+
+/* Runs twice; the recipe of each. */
+static void recipe_of(pln_optimize_options o, char *out, size_t size)
+{
+    pln_model *m = parse(TWICE);
+    for (int i = 0; i < 2; i++) {
+        ck_assert_int_eq(pln_model_optimize(m, &o, NULL, err), PLN_OK);
+        const char *recipe = pln_model_metadata(m, "planish.recipe", NULL);
+        ck_assert_ptr_nonnull(recipe);
+        if (i)
+            ck_assert_str_eq(recipe, out);
+        snprintf(out, size, "%s", recipe);
+    }
+    pln_model_free(m);
+}
+
+START_TEST(the_recipe_holds_what_matters)
+{
+    char plain[2000], other[2000];
+    static const pln_rules_source rules[] = { { "a", "r: Neg(x) => Mul(x, -1)\n" },
+                                              { "b", "r: Neg(x) => Mul(x, -1.0)\n" } };
+    pln_optimize_options o = PLN_OPTIMIZE_OPTIONS_INIT;
+    recipe_of(o, plain, sizeof plain);
+    o.disable = "cse";
+    recipe_of(o, other, sizeof other);
+    ck_assert_ptr_nonnull(strstr(other, "\"disable\":\"cse\""));
+    o.disable = NULL;
+    o.allow_approx = true;
+    recipe_of(o, other, sizeof other);
+    ck_assert_ptr_nonnull(strstr(other, "\"approx\":true"));
+    o.allow_approx = false;
+    o.fold_growth = 77;
+    recipe_of(o, other, sizeof other);
+    ck_assert_ptr_nonnull(strstr(other, "\"fold_growth\":77"));
+    o.fold_growth = 0;
+    o.n_rules = 1;
+    o.rules = &rules[0];
+    recipe_of(o, plain, sizeof plain);
+    o.rules = &rules[1];
+    recipe_of(o, other, sizeof other);
+    ck_assert_str_ne(plain, other);
+}
+END_TEST
+
+static char *explain(pln_optimize_options o, const char *what, const char *text)
+{
+    char *report = NULL;
+    pln_model *m = parse(text);
+    o.explain = what;
+    ck_assert_int_eq(pln_model_optimize(m, &o, &report, err), PLN_OK);
+    pln_model_free(m);
+    return report;
+}
+
+START_TEST(silence_has_a_reason)
+{
+    static const char gelu[] = "<ir_version: 8, opset_import: [\"\" : 17]>\n"
+                               "g (float[2] x) => (float[2] y)\n"
+                               "<float h = {0.5}, float o = {1.0}, float r = {0.70710678}>\n"
+                               "{\n a = Mul(x, r)\n b = Erf(a)\n c = Add(b, o)\n"
+                               " d = Mul(x, c)\n [last] y = Mul(d, h)\n}\n";
+    const struct {
+        const char *what, *text;
+        int level;
+        const char *disable, *why;
+    } cases[] = {
+        { "gelu", gelu, 2, NULL, "it needs operator set 20, the model has 17" },
+        { "last", gelu, 2, NULL, "it needs operator set 20, the model has 17" },
+        { "gelu", gelu, 1, NULL, "it rounds elsewhere: allowed from level 2 on" },
+        { "gelu", gelu, 2, "gelu", "it is switched off" },
+        { "gelu", TWICE, 2, NULL, "no node is of an operator at which it begins" },
+        { "fuse-matmul", gelu, 3, NULL, "it is for target planish" },
+        { "y", TWICE, 0, NULL, "no rule came near that node" },
+        { "einsum", TWICE, 1, NULL, "pass einsum is not in this level's" },
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        pln_optimize_options o = PLN_OPTIMIZE_OPTIONS_INIT;
+        o.level = cases[i].level;
+        o.disable = cases[i].disable;
+        char *report = explain(o, cases[i].what, cases[i].text);
+        ck_assert_msg(strstr(report, cases[i].why) != NULL, "%s: no '%s' in %s",
+                      cases[i].what, cases[i].why, strstr(report, "\"explain"));
+        pln_free(NULL, report);
+    }
 }
 END_TEST
 
@@ -241,6 +334,8 @@ int main(void)
     tcase_add_test(c, bad_options_leave_the_model);
     tcase_add_test(c, levels_and_names);
     tcase_add_test(c, reports_and_stamps);
+    tcase_add_test(c, the_recipe_holds_what_matters);
+    tcase_add_test(c, silence_has_a_reason);
     tcase_add_test(c, lists);
     tcase_add_test(c, quantizes_a_product);
     tcase_add_test(c, leaves_what_it_ruins);

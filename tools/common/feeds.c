@@ -67,7 +67,7 @@ static int unknown_input(const pln_model *model, const char *name, const char *w
         if (pln_model_io(model, PLN_INPUT, i, &io) == PLN_OK)
             names[n++] = io.name;
     names[n] = NULL;
-    near = opts_suggest(name, names);
+    near = pln_suggest(name, names);
     if (near)
         return fail(3, "'%s' is not an input of the model; did you mean '%s'? (%s)", name,
                     near, where);

@@ -20,46 +20,6 @@ const opt common_opts[] = {
     { NULL },
 };
 
-/* Edit distance with transpositions (optimal string alignment), for short words. */
-static size_t distance(const char *a, const char *b)
-{
-    enum { MAX = 40 };
-    size_t d[3][MAX + 1];
-    const size_t n = strlen(a), m = strlen(b);
-    if (n > MAX || m > MAX)
-        return MAX;
-    for (size_t j = 0; j <= m; j++)
-        d[0][j] = j;
-    for (size_t i = 1; i <= n; i++) {
-        size_t *cur = d[i % 3], *up = d[(i - 1) % 3], *up2 = d[(i + 1) % 3];
-        cur[0] = i;
-        for (size_t j = 1; j <= m; j++) {
-            size_t best = up[j - 1] + (a[i - 1] != b[j - 1]);
-            best = up[j] + 1 < best ? up[j] + 1 : best;
-            best = cur[j - 1] + 1 < best ? cur[j - 1] + 1 : best;
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-                up2[j - 2] + 1 < best)
-                best = up2[j - 2] + 1;
-            cur[j] = best;
-        }
-    }
-    return d[n % 3][m];
-}
-
-const char *opts_suggest(const char *word, const char *const *names)
-{
-    const char *best = NULL;
-    size_t least = strlen(word) / 3 + 2;
-    for (; *names; names++) {
-        const size_t d = distance(word, *names);
-        if (d < least) {
-            least = d;
-            best = *names;
-        }
-    }
-    return best;
-}
-
 static const opt *find_in(const opt *o, const char *name, size_t len, char letter)
 {
     for (; o && o->name; o++)
@@ -86,7 +46,7 @@ static int unknown(const verb *v, const char *name, size_t len)
         names[n++] = o->name;
     names[n] = NULL;
     snprintf(word, sizeof word, "%.*s", (int)(len < 60 ? len : 60), name);
-    near = opts_suggest(word, names);
+    near = pln_suggest(word, names);
     if (near)
         return fail(2, "unknown option '--%s'; did you mean '--%s'?", word, near);
     return fail(2, "unknown option '--%s'; see 'planish %s --help'", word, v->name);

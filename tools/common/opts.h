@@ -56,7 +56,5 @@ int opts_parse(const verb *v, int argc, char **argv, void *args, int *n_files,
                char **files);
 void opts_free(const verb *v, void *args);
 void opts_help(const verb *v, FILE *out);
-/* The name nearest to `word` in a list that ends with NULL, or NULL when none is near. */
-const char *opts_suggest(const char *word, const char *const *names);
 
 #endif

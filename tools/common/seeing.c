@@ -48,19 +48,64 @@ static int dump_text(const pln_model *model, const char *path)
     return rc;
 }
 
-static void on_pass(void *user, const char *pass, const pln_model *model)
+/* As `path`.onnx, and as text. */
+static int dump(const pln_model *model, const char *path)
 {
     static const save_args plain = { 0 };
+    char file[4300];
+    snprintf(file, sizeof file, "%s.onnx", path);
+    const int rc = model_save(model, file, &plain);
+    if (rc || weight_bytes(model) > READABLE)
+        return rc;
+    snprintf(file, sizeof file, "%s.txt", path);
+    return dump_text(model, file);
+}
+
+static void on_pass(void *user, const char *pass, const pln_model *model)
+{
     seeing *s = user;
     char path[4200];
-    if (s->rc)
-        return;
-    snprintf(path, sizeof path, "%s/%03u-%s.onnx", s->args->dump_dir, s->n++, pass);
-    s->rc = model_save(model, path, &plain);
-    if (s->rc || weight_bytes(model) > READABLE)
-        return;
-    strcpy(path + strlen(path) - strlen("onnx"), "txt");
-    s->rc = dump_text(model, path);
+    snprintf(path, sizeof path, "%s/%03u-%s", s->args->dump_dir, s->n++, pass);
+    if (!s->rc)
+        s->rc = dump(model, path);
+}
+
+static void on_rewrite(void *user, const pln_rewrite *r)
+{
+    const pln_model *const side[] = { r->before, r->after };
+    seeing *s = user;
+    char path[4200];
+    for (int i = 0; i < 2 && side[i] && !s->rc; i++) {
+        snprintf(path, sizeof path, "%s/rewrites/%05llu-%s-%s", s->args->dump_dir,
+                 (unsigned long long)r->number, r->rule, i ? "after" : "before");
+        s->rc = dump(side[i], path);
+    }
+}
+
+static int make_folder(const char *path)
+{
+    return !mkdir(path, 0777) || errno == EEXIST
+               ? 0
+               : fail(3, "can't make the folder: %s (%s)", strerror(errno), path);
+}
+
+static int start_dumps(seeing *s, const seeing_args *a, pln_watch *w)
+{
+    char path[4200];
+    const bool each = a->dump_each && !strcmp(a->dump_each, "rewrite");
+    if (a->dump_each && !each && strcmp(a->dump_each, "pass") != 0)
+        return fail(2, "--dump-each is rewrite or pass, not '%s'", a->dump_each);
+    if (!a->dump_dir)
+        return a->dump_each ? fail(2, "--dump-each needs --dump-dir") : 0;
+    int rc = make_folder(a->dump_dir);
+    w->on_pass = on_pass;
+    w->user = s;
+    if (!each || rc)
+        return rc;
+    snprintf(path, sizeof path, "%s/rewrites", a->dump_dir);
+    w->on_rewrite = on_rewrite;
+    w->fragment_of = PLN_ALL_REWRITES;
+    return make_folder(path);
 }
 
 int seeing_start(seeing *s, const pln_model *model)
@@ -106,13 +151,8 @@ int seeing_fill(seeing *s, const seeing_args *a, pln_optimize_options *o)
         return rc;
     o->rules = s->rules;
     o->n_rules = a->rules.n;
-    if (a->dump_dir) {
-        if (mkdir(a->dump_dir, 0777) && errno != EEXIST)
-            return fail(3, "can't make the folder: %s (%s)", strerror(errno), a->dump_dir);
-        o->watch.on_pass = on_pass;
-        o->watch.user = s;
-    }
-    return parse_verify(a->verify_each, &o->verify);
+    const int started = start_dumps(s, a, &o->watch);
+    return started ? started : parse_verify(a->verify_each, &o->verify);
 }
 
 /* ---- tables ------------------------------------------------------------------------ */
@@ -165,32 +205,53 @@ static void print_reasons(const json_t *rule, FILE *out)
     }
 }
 
-static void print_stats(const json_t *rules, FILE *out)
+/* Rules that only looked. */
+static bool is_idle(const json_t *rule)
 {
-    size_t i;
+    return !count(rule, "applied") && !json_array_size(json_object_get(rule, "reasons"));
+}
+
+static void print_stats(const json_t *rules, bool all, FILE *out)
+{
+    size_t i, idle = 0;
+    long long applied = 0, nodes = 0, bytes = 0;
+    double ms = 0;
     const json_t *r;
     fprintf(out, "  %-26s %-16s %7s %7s %7s %7s %6s %9s %9s\n", "rule", "pass", "tried",
             "matched", "applied", "refused", "nodes", "bytes", "ms");
     json_array_foreach(rules, i, r) {
-        if (!count(r, "tried") && !count(r, "applied") &&
-            !json_array_size(json_object_get(r, "reasons")))
+        applied += count(r, "applied");
+        nodes += count(r, "nodes_saved");
+        bytes += count(r, "bytes_saved");
+        ms += json_number_value(json_object_get(r, "ms"));
+        if (is_idle(r) && (!all || !count(r, "tried"))) {
+            idle += count(r, "tried") > 0;
             continue;
+        }
         fprintf(out, "  %-26s %-16s %7lld %7lld %7lld %7lld %6lld %9lld %9.3f\n",
                 text(r, "rule"), text(r, "pass"), count(r, "tried"), count(r, "matched"),
                 count(r, "applied"), count(r, "refused"), count(r, "nodes_saved"),
                 count(r, "bytes_saved"), json_number_value(json_object_get(r, "ms")));
         print_reasons(r, out);
     }
+    fprintf(out, "  %-43s %7s %7s %7lld %7s %6lld %9lld %9.3f\n", "all rules", "", "",
+            applied, "", nodes, bytes, ms);
+    if (idle)
+        fprintf(out, "  %zu more were tried and matched nowhere (-v)\n", idle);
 }
 
-static void print_explain(const char *what, const json_t *list, FILE *out)
+#define MOST 20 /* lines of near misses, but with -v */
+
+static void print_explain(const char *what, const json_t *report, bool all, FILE *out)
 {
+    const json_t *list = json_object_get(report, "explain"), *m;
     size_t i;
-    const json_t *m;
-    if (!json_array_size(list))
-        fprintf(out, "explain %s: no rule, pass or node of that name came near anything\n",
-                what);
+    if (json_object_get(report, "silence"))
+        fprintf(out, "  %s: %s\n", what, text(report, "silence"));
+    const size_t n = json_array_size(list), most = all || n <= MOST + 1 ? n : MOST;
     json_array_foreach(list, i, m) {
+        if (i == most)
+            break;
         if (json_is_true(json_object_get(m, "applied")))
             fprintf(out, "  %s: applied at %s\n", text(m, "rule"), text(m, "node"));
         else if (count(m, "of"))
@@ -200,14 +261,16 @@ static void print_explain(const char *what, const json_t *list, FILE *out)
             fprintf(out, "  %s: not at %s: %s\n", text(m, "rule"), text(m, "node"),
                     text(m, "why"));
     }
+    if (n > most)
+        fprintf(out, "  ... and %zu more that are no nearer (-v)\n", n - most);
 }
 
-void seeing_print(const seeing_args *a, const json_t *report, FILE *out)
+void seeing_print(const seeing_args *a, const json_t *report, bool all, FILE *out)
 {
     if (json_object_get(report, "verify"))
         print_verify(json_object_get(report, "verify"), out);
     if (a->stats)
-        print_stats(json_object_get(report, "rules"), out);
+        print_stats(json_object_get(report, "rules"), all, out);
     if (a->explain)
-        print_explain(a->explain, json_object_get(report, "explain"), out);
+        print_explain(a->explain, report, all, out);
 }
