@@ -1,8 +1,27 @@
 /* shape: uses what inference knows of shape tensors. One whose contents are known numbers
  * becomes a constant; the target of a Reshape whose sizes are those of its input becomes
- * one with 0 and -1 in their places, so that nothing needs to be computed for it.
+ * one with 0 and -1 in their places, so that nothing needs to be computed for it. What puts
+ * together sizes that lie side by side in a shape is that part of it, and a Shape reads the
+ * first value that has these sizes. What has the same sizes as something earlier is that.
+ *
+ *     Concat(Gather(Shape(x), [0]), Slice(Shape(x), [1], [2]))  =>  Shape<start=0, end=2>(x)
+ *     Shape(Cast(x))                                            =>  Shape(x)
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/pass.h"
+
+#define MAY_VARY (PLN_OP_RANDOM | PLN_OP_EFFECT | PLN_OP_CONTROL)
+#define MAX_KNOWN 256
+
+/* Values of a graph whose contents are sizes, in order. */
+typedef struct known {
+    pln_value *v[MAX_KNOWN];
+    size_t n;
+} known;
+
+typedef struct job {
+    pln_pass_ctx *ctx;
+    known known;
+} job;
 
 static bool is_known(const pln_symval *s)
 {
@@ -111,6 +130,162 @@ static pln_status fix_reshape(pln_pass_ctx *ctx, pln_node *n, pln_error *err)
     return finish(ctx, &p, n, err);
 }
 
+/* ---- a Shape for what is computed from one -------------------------------------------- */
+
+#define MAX_DEPTH 6
+#define SHAPE_HAS_ENDS 15 /* the version that gave it `start` and `end` */
+
+static bool begins_with(const pln_dim *d, const pln_symval *s)
+{
+    for (int64_t i = 0; i < s->n; i++)
+        if (pln_dim_is_unknown(s->v[i]) || !pln_dim_equal(s->v[i], d[i]))
+            return false;
+    return true;
+}
+
+/* Where the sizes lie in a shape, one after the other; -1: nowhere. */
+static int place_of(const pln_symval *s, pln_shape in)
+{
+    for (int at = 0; at + s->n <= in.rank; at++)
+        if (begins_with(in.dims + at, s))
+            return at;
+    return -1;
+}
+
+/* The value whose shape has these sizes at `*at`, among those whose shape v is made of. */
+static pln_value *shaped_so(const pln_value *v, const pln_symval *sizes, int depth, int *at)
+{
+    const pln_node *n = v->def;
+    if (!n || depth > MAX_DEPTH)
+        return NULL;
+    if (pln_node_is(n, "Shape")) {
+        *at = place_of(sizes, n->in[0]->type.shape);
+        return *at < 0 ? NULL : n->in[0];
+    }
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        const pln_value *in = n->in[i];
+        pln_value *found = in && in->sym ? shaped_so(in, sizes, depth + 1, at) : NULL;
+        if (found)
+            return found;
+    }
+    return NULL;
+}
+
+/* Sizes that a node computes, not all of them known. */
+static bool is_computed_sizes(const pln_value *v)
+{
+    return v && v->n_uses && v->sym && v->sym->n && v->kind == PLN_VALUE_NODE && !v->cst &&
+           v->type.dtype == PLN_DT_S64 && pln_value_rank(v) >= 0 && pln_value_rank(v) <= 1 &&
+           pln_value_count(v) == v->sym->n && !is_known(v->sym);
+}
+
+static bool is_vector_of_sizes(const pln_node *n)
+{
+    return n->n_out == 1 && is_computed_sizes(n->out[0]) && pln_value_rank(n->out[0]) == 1;
+}
+
+static pln_status make_shape(job *j, pln_node *n, pln_error *err)
+{
+    int at;
+    pln_patch p;
+    if (!is_vector_of_sizes(n) || pln_node_is(n, "Shape"))
+        return PLN_OK;
+    const pln_symval *sizes = n->out[0]->sym;
+    pln_value *x = shaped_so(n->out[0], sizes, 0, &at);
+    const bool whole = x && sizes->n == x->type.shape.rank;
+    if (!x || (!whole && !pln_pass_allows_opset(j->ctx, SHAPE_HAS_ENDS)))
+        return PLN_OK;
+    pln_patch_begin(&p, j->ctx, n);
+    pln_node *made = pln_patch_add(&p, "Shape", &x, 1, 1);
+    if (made && !whole &&
+        (pln_node_set_int(made, "start", at) != PLN_OK ||
+         pln_node_set_int(made, "end", at + sizes->n) != PLN_OK))
+        p.failed = PLN_E_NOMEM;
+    if (made)
+        pln_patch_replace(&p, n->out[0], made->out[0]);
+    return finish(j->ctx, &p, n, err);
+}
+
+/* ---- a Shape of something earlier ----------------------------------------------------- */
+
+static bool has_sizes_of(const pln_value *u, const pln_value *v)
+{
+    const pln_shape a = u->type.shape, b = v->type.shape;
+    if (u->type.kind != PLN_KIND_TENSOR || a.rank == PLN_RANK_UNKNOWN || a.rank != b.rank)
+        return false;
+    for (int i = 0; i < a.rank; i++)
+        if (pln_dim_is_unknown(a.dims[i]) || !pln_dim_equal(a.dims[i], b.dims[i]))
+            return false;
+    return true;
+}
+
+/* Nothing but its shape is asked for. */
+static bool is_only_measured(const pln_value *v)
+{
+    for (const pln_use *u = v->uses; u; u = u->next)
+        if (!u->node || !pln_node_is(u->node, "Shape"))
+            return false;
+    return true;
+}
+
+/* An input of what computes v that has its sizes; NULL. */
+static pln_value *before(const pln_value *v)
+{
+    const pln_node *n = v->def;
+    if (!n || !n->op || (n->op->traits & MAY_VARY))
+        return NULL;
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (n->in[i] && has_sizes_of(n->in[i], v))
+            return n->in[i];
+    return NULL;
+}
+
+static pln_status measure_earlier(job *j, pln_node *n, pln_error *err)
+{
+    pln_patch p;
+    if (!pln_node_is(n, "Shape"))
+        return PLN_OK;
+    pln_value *x = n->in[0];
+    if (!is_only_measured(x) || !before(x))
+        return PLN_OK;
+    for (pln_value *v = x; v; v = before(v))
+        x = v;
+    pln_patch_begin(&p, j->ctx, n);
+    pln_node *copy = pln_patch_copy(&p, n, &x, 1);
+    if (copy)
+        pln_patch_replace(&p, n->out[0], copy->out[0]);
+    return finish(j->ctx, &p, n, err);
+}
+
+/* ---- the same sizes again -------------------------------------------------------------- */
+
+/* b may have gone since it was noted: then nobody uses it. */
+static bool has_same_sizes(const pln_value *a, const pln_value *b)
+{
+    return b->n_uses && pln_value_rank(a) == pln_value_rank(b) &&
+           a->sym->n == b->sym->n &&
+           begins_with(a->sym->v, b->sym);
+}
+
+static pln_status take_earlier(job *j, pln_node *n, pln_error *err)
+{
+    known *k = &j->known;
+    pln_value *v = n->n_out == 1 ? n->out[0] : NULL;
+    if (!is_computed_sizes(v))
+        return PLN_OK;
+    size_t i = 0;
+    while (i < k->n && !has_same_sizes(v, k->v[i]))
+        i++;
+    if (i == k->n && k->n < MAX_KNOWN)
+        k->v[k->n++] = v;
+    if (i == k->n || k->v[i] == v)
+        return PLN_OK;
+    pln_patch p;
+    pln_patch_begin(&p, j->ctx, n);
+    pln_patch_replace(&p, v, k->v[i]);
+    return finish(j->ctx, &p, n, err);
+}
+
 /* What only feeds nodes that become constants themselves goes with them. */
 static bool is_needed(const pln_node *n)
 {
@@ -121,23 +296,31 @@ static bool is_needed(const pln_node *n)
     return false;
 }
 
-static pln_status visit(pln_pass_ctx *ctx, pln_node *n, pln_error *err)
+static pln_status use_sizes(job *j, pln_node *n, pln_error *err)
 {
-    const uint32_t never = PLN_OP_RANDOM | PLN_OP_EFFECT | PLN_OP_CONTROL;
-    if (!n->op || (n->op->traits & never) || pln_node_is(n, "Constant"))
-        return PLN_OK;
-    for (uint32_t i = 0; i < n->n_out; i++)
+    for (uint32_t i = 0; i < n->n_out && !pln_node_is(n, "Constant"); i++)
         if (has_known_contents(n->out[i]) && is_needed(n))
-            return make_constant(ctx, n, err);
-    return is_reshape_with_sizes(n) ? fix_reshape(ctx, n, err) : PLN_OK;
+            return make_constant(j->ctx, n, err);
+    return is_reshape_with_sizes(n) ? fix_reshape(j->ctx, n, err) : PLN_OK;
 }
+
+/* Sizes first, since less is left to be computed then. */
+static pln_status (*const steps[])(job *, pln_node *, pln_error *) = {
+    use_sizes, measure_earlier, make_shape, take_earlier
+};
 
 static pln_status run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)
 {
-    for (pln_node *n = g->first, *next; n; n = next) {
-        next = n->next; /* rewrites remove n and what is before it */
-        PLN_TRY(visit(ctx, n, err));
-    }
+    job *j = PLN_NEW(ctx->scratch, job);
+    if (!j)
+        return pln_oom(err);
+    j->ctx = ctx;
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++)
+        for (pln_node *n = g->first, *next; n; n = next) {
+            next = n->next; /* rewrites remove n and what is before it */
+            if (n->op && !(n->op->traits & MAY_VARY))
+                PLN_TRY(steps[i](j, n, err));
+        }
     return PLN_OK;
 }
 
