@@ -1,6 +1,8 @@
 /* merge: two nodes that move, convert or arrange elements become one.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/known.h"
+#include "src/ir/eval.h"
+#include "src/ir/type_since.h"
 #include "src/util/size.h"
 
 #include <math.h>
@@ -56,6 +58,35 @@ static pln_status cast_once(pln_match *m, pln_patch *p)
     if (!n || pln_node_set_int(n, "to", pln_node_get_int(m->root, "to", 0)) != PLN_OK)
         return PLN_E_NOMEM;
     pln_patch_replace(p, out_of(m), n->out[0]);
+    return PLN_OK;
+}
+
+/* Cast(ConstantOfShape<v>(s)) => ConstantOfShape<Cast(v)>(s) */
+static pln_status cast_before_made(pln_match *m, pln_patch *p)
+{
+    pln_value *s = pln_match_val(m, "s");
+    const pln_node *c = pln_match_node(m, "c");
+    const pln_attr *a = pln_node_find_attr(c, "value");
+    pln_tensor *zero = NULL, *to = NULL;
+    pln_error local = { .code = PLN_OK };
+    const int64_t one = 1;
+    const pln_dtype dt = out_of(m)->type.dtype;
+    if (dt == PLN_DT_STRING ||
+        !pln_pass_allows_opset(m->ctx, pln_type_since("ConstantOfShape", dt)))
+        return pln_match_refuse(m, "ConstantOfShape makes no such type");
+    if (!a && pln_tensor_make(m->ctx->model->alloc, PLN_DT_F32, 1, &one, &zero, NULL) != PLN_OK)
+        return PLN_E_NOMEM;
+    if (zero)
+        pln_tensor_set_f64(zero, 0, 0);
+    pln_tensor *in = a ? a->t : zero;
+    const pln_status st = pln_node_eval(m->root, &in, &to, &local);
+    pln_tensor_unref(zero);
+    if (st != PLN_OK)
+        return st == PLN_E_NOMEM ? st : pln_match_refuse(m, "%s", local.text);
+    pln_node *n = pln_patch_add(p, "ConstantOfShape", &s, 1, 1);
+    const bool ok = n && pln_node_set_tensor(n, "value", to) == PLN_OK;
+    pln_tensor_unref(to);
+    pln_patch_replace(p, out_of(m), ok ? n->out[0] : NULL);
     return PLN_OK;
 }
 
@@ -269,6 +300,9 @@ static const pln_rule rules[] = {
       .match = "Cast(move=Reshape|Flatten|Squeeze|Unsqueeze|Transpose|Slice|Gather|Expand|Tile!("
                "mid=Cast!(x), ...))",
       .build = cast_through_move },
+    { .name = "cast-made",
+      .match = "Cast(c=ConstantOfShape!(s))",
+      .build = cast_before_made },
     { .name = "cast-like", .match = "CastLike(x, like)", .build = cast_to_known },
     { .name = "not-compared",
       .match = "Not(Less!(x, z))",
