@@ -1,6 +1,7 @@
 /* gemm: products of matrices take the addend behind them, transpositions and factors as
  * Gemm.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/affine.h"
 #include "passes/known.h"
 
 #include <math.h>
@@ -85,6 +86,38 @@ static pln_status with_transpose(pln_match *m, pln_patch *p)
     const int at = pln_match_val(m, "t") == g.in[0] ? 0 : 1;
     g.in[at] = pln_match_val(m, "x");
     *(at ? &g.trans_b : &g.trans_a) ^= 1;
+    return emit(m, p, &g);
+}
+
+/* The addend of a transposed product: none, one number, or a constant of its own that can be
+ * turned, too. */
+static bool turn_addend(pln_patch *p, pln_value **c)
+{
+    static const int64_t swap[2] = { 1, 0 };
+    pln_value *v = *c;
+    if (!v || pln_value_count(v) == 1)
+        return true;
+    if (!pln_value_is_own_weights(v) || v->cst->rank > 2)
+        return false;
+    *c = v->cst->rank == 2
+             ? pln_patch_transpose(p, v, swap, 2)
+             : pln_patch_op2(p, "Reshape", v, pln_patch_ints(p, (int64_t[]){ -1, 1 }, 2, "column"));
+    return *c;
+}
+
+/* (a b + c)^T => b^T a^T + c^T */
+static pln_status transposed(pln_match *m, pln_patch *p)
+{
+    gemm g;
+    if (!read_gemm(pln_match_node(m, "y"), &g) || !is_swap(m->root))
+        return pln_match_refuse(m, "not a product of matrices of floats");
+    if (!turn_addend(p, &g.in[2]))
+        return pln_match_refuse(m, "its addend can't be turned");
+    const gemm was = g;
+    g.in[0] = was.in[1];
+    g.in[1] = was.in[0];
+    g.trans_a = !was.trans_b;
+    g.trans_b = !was.trans_a;
     return emit(m, p, &g);
 }
 
@@ -185,6 +218,10 @@ static const pln_rule rules[] = {
       .build = with_transpose,
       .contract = PLN_REASSOC,
       .opset = 7 },
+    { .name = "transposed-gemm",
+      .match = "Transpose(y=MatMul|Gemm!(a, b, ...))",
+      .build = transposed,
+      .contract = PLN_REASSOC },
     { .name = "gemm-scale",
       .match = "Mul~(y=MatMul|Gemm!(a, b, ...), s#)",
       .build = with_factor_behind,
