@@ -178,6 +178,59 @@ static void note_scale(trial *t)
     }
 }
 
+static bool has_denormals(const trial *t, const pln_value *v)
+{
+    const pln_tensor *c = v ? contents(t, v) : NULL;
+    if (!c || c->kind != PLN_KIND_TENSOR || c->dtype != PLN_DT_F32 || !c->data)
+        return false;
+    for (int64_t k = 0; k < pln_tensor_size(c); k++)
+        if (fpclassify(PLN_DATA(const float, c)[k]) == FP_SUBNORMAL)
+            return true;
+    return false;
+}
+
+static bool has_denormal_input(const trial *t, const pln_node *n)
+{
+    for (uint32_t i = 0; i < n->n_in; i++)
+        if (has_denormals(t, n->in[i]))
+            return true;
+    return false;
+}
+
+static bool is_leaf(const trial *t, const pln_value *v)
+{
+    for (size_t i = 0; i < t->cut.n_leaves; i++)
+        if (t->cut.leaf[i] == v)
+            return true;
+    return false;
+}
+
+/* What few digits of its input make large. */
+static bool magnifies(const pln_node *n)
+{
+    static const char *const names[] = { "Log", "Reciprocal", "Div", "Pow" };
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (pln_node_is(n, names[i]))
+            return true;
+    return false;
+}
+
+/* Did the old side compute denormals, which have few digits, from what has none, and divide
+ * by them or the like? */
+static void note_underflow(trial *t)
+{
+    t->judge.faint = false;
+    for (size_t i = 0; i < t->cut.n_old; i++) {
+        const pln_node *n = t->cut.node[i];
+        for (uint32_t k = 0; k < n->n_in && magnifies(n); k++) {
+            const pln_value *v = n->in[k];
+            t->judge.faint |= v && v->def &&
+                              has_denormals(t, v) && !is_leaf(t, v) &&
+                              !has_denormal_input(t, v->def);
+        }
+    }
+}
+
 static void describe_input(const trial *t, pln_text *out)
 {
     pln_text_printf(out, "with %s", pln_flavor_name(t->flavor));
@@ -214,6 +267,8 @@ static outcome compare(trial *t)
 {
     const pln_patch *p = t->cut.patch;
     note_scale(t);
+    if (t->judge.contract != PLN_EXACT)
+        note_underflow(t);
     for (int i = 0; i < p->n_replaced; i++) {
         pln_tensor *was = contents(t, p->old[i]), *is = contents(t, p->new[i]);
         if (!p->old[i]->n_uses)

@@ -63,6 +63,7 @@ typedef struct pln_judge {
     double bound;  /* of APPROX */
     double scale;  /* largest finite magnitude met while computing */
     bool wild;     /* infinities or NaN were met */
+    bool faint;    /* a result on the way was too small for all its digits */
     bool steps;    /* roundings inside: a flipped level is no fault */
 } pln_judge;
 

@@ -87,7 +87,7 @@ static int64_t compare_levels(const pln_tensor *a, const pln_tensor *b, int64_t 
 }
 
 /* Where the original is no finite number, another order may give anything; so may an
- * overflow, which shows in an infinite result. */
+ * overflow, which shows in an infinite result, and where digits were lost at the small end. */
 static int64_t compare_near(const pln_tensor *a, const pln_tensor *b, int64_t n,
                             const pln_judge *j)
 {
@@ -95,7 +95,7 @@ static int64_t compare_near(const pln_tensor *a, const pln_tensor *b, int64_t n,
     int64_t off = 0, first = -1;
     for (int64_t i = 0; i < n; i++) {
         const double x = pln_tensor_get_f64(a, i), y = pln_tensor_get_f64(b, i);
-        if (!isfinite(x) || isinf(y) || fabs(x - y) <= tol)
+        if (!isfinite(x) || isinf(y) || fabs(x - y) <= tol || (j->faint && !isnan(y)))
             continue;
         if (!j->steps || isnan(y))
             return i;
