@@ -59,7 +59,7 @@ static const first_row firsts[] = {
     { "DeformConv", 19 }, { "DequantizeLinear", 10 }, { "Det", 11 },
     { "DynamicQuantizeLinear", 11 }, { "Einsum", 12 }, { "Erf", 9 }, { "Expand", 8 },
     { "EyeLike", 9 }, { "GatherElements", 11 }, { "GatherND", 11 }, { "Gelu", 20 },
-    { "GreaterOrEqual", 12 }, { "GridSample", 16 }, { "GroupNormalization", 18 },
+    { "GreaterOrEqual", 12 }, { "GridSample", 16 }, { "GroupNormalization", 21 },
     { "HammingWindow", 17 }, { "HannWindow", 17 }, { "HardSwish", 14 },
     { "ImageDecoder", 20 }, { "IsInf", 10 }, { "IsNaN", 9 },
     { "LayerNormalization", 17 }, { "LessOrEqual", 12 }, { "LinearAttention", 27 },
