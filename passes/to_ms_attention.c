@@ -126,10 +126,11 @@ static pln_node *multi_head(pln_patch *p, const pln_ms_attention *a)
         }
     if (!flat[0])
         in[0] = join(p, in[0], a->heads, a->dim);
-    /* keys and values of the same rank */
-    if (flat[1] && !flat[2])
+    /* keys and values of the same rank, which is 3 where they are not of the same size */
+    const bool joins = flat[1] || flat[2] || a->dim != a->v_dim;
+    if (joins && !flat[2])
         in[2] = join(p, in[2], a->heads, a->v_dim);
-    if (flat[2] && !flat[1])
+    if (joins && !flat[1])
         in[1] = join(p, in[1], a->heads, a->dim);
     in[3] = pln_ms_attention_bias(p, a, in);
     return pln_patch_add_in(p, PLN_MS, "MultiHeadAttention", in, 8, a->cache[0] ? 3 : 1);
