@@ -1,0 +1,60 @@
+"""Rewrites that other optimizers name, in their own spellings, that no other family has.
+
+SPDX-License-Identifier: Apache-2.0
+"""
+import numpy as np
+
+from . import Case
+
+X = "(float[N, 4, 6] x) => "
+ORT = ("-O3", "--target", "ort")
+PLANISH = ("-O3", "--target", "planish")
+DIMS = {"s": np.array([2, 3])}
+GROUPS = """(float[1, 8, 6, 6] x) => (float[1, 8, 6, 6] y) <int64[3] to = {0, 4, -1},
+    float[4] one = {1, 1, 1, 1}, float[4] none = {0, 0, 0, 0}, float[8, 1, 1] g, float[8, 1, 1] b>
+    { r = Reshape(x, to) i = InstanceNormalization<epsilon = 0.00001>(r, one, none) s = Shape(x)
+    u = Reshape(i, s) v = Mul(u, g) y = Add(v, b) }"""
+
+CASES = [
+    # sizes
+    Case("shape_of_cast", X + "(int64[3] y) { a = Cast<to = 10>(x) y = Shape(a) }", 1),
+    Case("shape_of_chain", X + "(int64[3] y) { a = Relu(x) b = Neg(a) y = Shape(b) }", 1),
+    Case("shape_of_parts", "(float[N, S, 4] x) => (int64[2] y) <int64[1] i = {0}, int64[1] one = {1}> "
+         "{ s = Shape(x) a = Gather(s, i) b = Gather(s, one) y = Concat<axis = 0>(a, b) }", 1),
+    Case("shape_slice", "(float[N, S, 4] x) => (int64[2] y) <int64[1] i = {0}, int64[1] two = {2}> "
+         "{ s = Shape(x) y = Slice(s, i, two) }", 1),
+    Case("shape_of_heads", """(float[N, S, 24] x) => (int64[1] y, float[N, 4, S, 6] z) <int64[1] h = {4},
+         int64[1] d = {6}, int64[1] two = {2}, int64[1] three = {3}> { n = Shape<start = 0, end = 1>(x)
+         s = Shape<start = 1, end = 2>(x) c = Concat<axis = 0>(n, s, h, d)
+         r = Reshape<allowzero = 1>(x, c) z = Transpose<perm = [0, 2, 1, 3]>(r) q = Shape(z)
+         y = Slice(q, two, three) }""", 5),
+    # constants
+    Case("cast_of_made", "(int64[2] s) => (float16[A, B] y) "
+         "{ a = ConstantOfShape<value = float[1] {1}>(s) y = Cast<to = 10>(a) }", 1, feeds=DIMS),
+    Case("cast_of_zeros", "(int64[2] s) => (int64[A, B] y) { a = ConstantOfShape(s) "
+         "y = Cast<to = 7>(a) }", 1, feeds=DIMS),
+    # products
+    Case("gemm_turned", "(float[N, 6] x) => (float[8, N] y) <float[6, 8] w> "
+         "{ a = Gemm(x, w) y = Transpose<perm = [1, 0]>(a) }", 1),
+    Case("gemm_bias_turned", "(float[N, 6] x) => (float[8, N] y) <float[6, 8] w, float[8] b> "
+         "{ a = Gemm(x, w, b) y = Transpose<perm = [1, 0]>(a) }", 1),
+    # norms: GroupNormalization of versions 18 to 20 was withdrawn
+    Case("group_norm_20", GROUPS, 5),
+    Case("group_norm_20_ort", GROUPS, 5, ORT),
+    Case("group_norm_20_planish", GROUPS, 1, PLANISH),
+    # attention
+    Case("values_wider_than_keys", """(float[N, S, 16] q1, float[N, S, 16] k1, float[N, S, 32] v1) =>
+         (float[N, S, 32] y) <int64[4] t = {0, 0, 2, 8}, int64[4] tv = {0, 0, 2, 16},
+         int64[3] to = {0, 0, 32}, float half = {0.5}> { q2 = Reshape(q1, t)
+         q = Transpose<perm = [0, 2, 1, 3]>(q2) k2 = Reshape(k1, t) k = Transpose<perm = [0, 2, 3, 1]>(k2)
+         v2 = Reshape(v1, tv) v = Transpose<perm = [0, 2, 1, 3]>(v2) s = MatMul(q, k) z = Mul(s, half)
+         p = Softmax<axis = -1>(z) o = MatMul(p, v) o1 = Transpose<perm = [0, 2, 1, 3]>(o)
+         y = Reshape(o1, to) }""", 1, ORT),
+    Case("wider_values_split", """(float[N, 6, 64] x) => (float[N, 6, 32] y) <int64[4] t = {0, 6, 2, 32},
+         int64[3] parts = {8, 8, 16}, int64[3] to = {0, 6, 32}, float half = {0.5}> {
+         h = Reshape(x, t) q2, k2, v2 = Split<axis = 3>(h, parts)
+         q = Transpose<perm = [0, 2, 1, 3]>(q2) k = Transpose<perm = [0, 2, 3, 1]>(k2)
+         v = Transpose<perm = [0, 2, 1, 3]>(v2) s = MatMul(q, k) z = Mul(s, half)
+         p = Softmax<axis = -1>(z) o = MatMul(p, v) o1 = Transpose<perm = [0, 2, 1, 3]>(o)
+         y = Reshape(o1, to) }""", args=ORT),
+]
