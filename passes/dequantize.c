@@ -8,7 +8,7 @@
  * left sides when it loads a model, and not a DequantizeLinear: that it computes in each
  * run, and behind it a MatMul in 8 bits (of minilm-l6-int8: twice the time, and results
  * off by 1%). So files for other runtimes get it for tables only, a few rows of which are
- * wanted.
+ * wanted, and where it goes behind the Gather that picks them (pass qdq).
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/known.h"
 
@@ -78,13 +78,14 @@ static bool are_whole(const pln_tensor *z, pln_dtype dt)
     return true;
 }
 
-/* A Gather reads it, and nobody else. */
-static bool is_table(const pln_value *v)
+/* A Gather alone reads it, along a dimension (of `rank`) other than that of the scales. */
+static bool is_table(const pln_value *v, int rank, int scales)
 {
-    bool all = v->n_uses > 0;
-    for (const pln_use *u = v->uses; u; u = u->next)
-        all &= u->node && pln_node_is(u->node, "Gather") && u->node->in[0] == v;
-    return all;
+    const pln_node *n = pln_value_only_user(v);
+    if (!n || !pln_node_is(n, "Gather") || n->in[0] != v)
+        return false;
+    const int64_t axis = pln_node_get_int(n, "axis", 0);
+    return axis + (axis < 0 ? rank : 0) != scales;
 }
 
 static bool is_for_others(const pln_pass_options *o)
@@ -94,8 +95,6 @@ static bool is_for_others(const pln_pass_options *o)
 
 static pln_status check(pln_match *m)
 {
-    if (is_for_others(m->ctx->options) && !is_table(m->root->out[0]))
-        return pln_match_refuse(m, "other runtimes widen weights best by Cast and Mul");
     const pln_value *w = pln_match_val(m, "w"), *zv = pln_match_val(m, "z");
     const pln_value *sv = pln_match_val(m, "s");
     const pln_dtype dt = w->type.dtype, to = m->root->out[0]->type.dtype;
@@ -110,6 +109,9 @@ static pln_status check(pln_match *m)
     if (axis == -2 || other == -2 || (other >= 0 && other != axis))
         return pln_match_refuse(m,
                                 "the scale is not one number for each of one dimension");
+    if (is_for_others(m->ctx->options) &&
+        (pln_dtype_bits(dt) < 8 || !is_table(m->root->out[0], w->cst->rank, axis)))
+        return pln_match_refuse(m, "other runtimes widen weights best by Cast and Mul");
     if (axis >= 0 && !pln_pass_allows_opset(m->ctx, OPSET_AXIS))
         return pln_match_refuse(m, "the file's set has no scale for each of a dimension");
     if (z && !are_whole(z, dt))
