@@ -110,15 +110,13 @@ pln_status pln_lower_constant(const pln_node *n, uint32_t slot, const pln_tensor
     return pln_tensor_materialize(v->cst, err);
 }
 
-/* The constant is an attribute now: if nothing else needs it, and no file had it, it
- * goes. */
-static pln_status drop_input(pln_node *n, uint32_t slot, pln_error *err)
+pln_status pln_lower_drop_input(pln_node *n, uint32_t slot, pln_error *err)
 {
     pln_value *v = n->in[slot];
     if (pln_node_set_input(n, slot, NULL) != PLN_OK)
         return pln_oom(err);
     pln_node_trim_inputs(n);
-    if (v && v->kind == PLN_VALUE_INITIALIZER && !v->n_uses && !v->file_order)
+    if (v && v->kind == PLN_VALUE_INITIALIZER && !v->n_uses)
         pln_graph_remove_value(v);
     return PLN_OK;
 }
@@ -138,7 +136,7 @@ pln_status pln_lower_input_to_ints(pln_node *n, uint32_t slot, const char *name,
         v[i] = pln_tensor_get_i64(t, i);
     const pln_status st = pln_node_set_ints(n, name, v, (size_t)count);
     pln_release(n->graph->model->alloc, v);
-    return st == PLN_OK ? drop_input(n, slot, err) : pln_oom(err);
+    return st == PLN_OK ? pln_lower_drop_input(n, slot, err) : pln_oom(err);
 }
 
 pln_status pln_lower_input_to_int(pln_node *n, uint32_t slot, const char *name,
@@ -152,7 +150,7 @@ pln_status pln_lower_input_to_int(pln_node *n, uint32_t slot, const char *name,
         return pln_lower_fail(n, err, "the older version needs one value here");
     if (pln_node_set_int(n, name, pln_tensor_get_i64(t, 0)) != PLN_OK)
         return pln_oom(err);
-    return drop_input(n, slot, err);
+    return pln_lower_drop_input(n, slot, err);
 }
 
 pln_status pln_lower_input_to_float(pln_node *n, uint32_t slot, const char *name,
@@ -169,7 +167,7 @@ pln_status pln_lower_input_to_float(pln_node *n, uint32_t slot, const char *name
         return pln_lower_fail(n, err, "the value does not fit the older version's float");
     if (pln_node_set_float(n, name, (float)v) != PLN_OK)
         return pln_oom(err);
-    return drop_input(n, slot, err);
+    return pln_lower_drop_input(n, slot, err);
 }
 
 pln_status pln_lower_input_to_floats(pln_node *n, uint32_t slot, const char *name,
@@ -184,7 +182,7 @@ pln_status pln_lower_input_to_floats(pln_node *n, uint32_t slot, const char *nam
     if (pln_node_set_floats(n, name, PLN_DATA(const float, t),
                             (size_t)pln_tensor_size(t)) != PLN_OK)
         return pln_oom(err);
-    return drop_input(n, slot, err);
+    return pln_lower_drop_input(n, slot, err);
 }
 
 pln_status pln_lower_drop_int(pln_node *n, const char *name, int64_t plain,

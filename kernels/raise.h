@@ -45,6 +45,8 @@ pln_status pln_lower_input_to_floats(pln_node *n, uint32_t slot, const char *nam
 /* Contents of a constant input, materialized. */
 pln_status pln_lower_constant(const pln_node *n, uint32_t slot, const pln_tensor **out,
                               pln_error *err);
+/* Takes an input away, and the constant that nothing else needs. */
+pln_status pln_lower_drop_input(pln_node *n, uint32_t slot, pln_error *err);
 /* Fails when the node has the attribute with another value than `plain`, else drops it.
  */
 pln_status pln_lower_drop_int(pln_node *n, const char *name, int64_t plain,

@@ -241,9 +241,7 @@ static pln_status slice_lower_10(pln_node *n, pln_error *err)
         for (int64_t i = 0; i < pln_tensor_size(steps); i++)
             if (pln_tensor_get_i64(steps, i) != 1)
                 return pln_lower_fail(n, err, "the older version has no steps");
-        if (pln_node_set_input(n, 4, NULL) != PLN_OK)
-            return pln_oom(err);
-        pln_node_trim_inputs(n);
+        PLN_TRY(pln_lower_drop_input(n, 4, err));
     }
     PLN_TRY(pln_lower_input_to_ints(n, 3, "axes", err));
     PLN_TRY(pln_lower_input_to_ints(n, 2, "ends", err));

@@ -235,7 +235,7 @@ static bool is_from_file(const pln_origin *o, uint32_t slot)
 
 bool pln_value_is_raised(const pln_value *v)
 {
-    if (v->kind != PLN_VALUE_INITIALIZER || !v->uses || v->file_order)
+    if (v->kind != PLN_VALUE_INITIALIZER || !v->uses)
         return false;
     for (const pln_use *u = v->uses; u; u = u->next)
         if (!u->node || !u->node->origin || !pln_node_is_as_read(u->node) ||

@@ -20,7 +20,7 @@ pln_status pln_node_raise(pln_node *n, int64_t version, pln_error *err);
 /* Whether the node can be written as it stood in the file, but for renamed or replaced
  * inputs: no rewrite touched what raising changed. */
 bool pln_node_is_as_read(const pln_node *n);
-/* A constant that raising made and that is in no file: only nodes that are as read have
+/* A constant that is in no file: only nodes that are as read have it, where raising put
  * it. */
 bool pln_value_is_raised(const pln_value *v);
 /* Whether writing it for that version of its operator set means changing it. */
