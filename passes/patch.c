@@ -302,6 +302,15 @@ static bool is_too_new(const pln_patch *p, const pln_node *n)
            pln_op_first_version(n->op_type) > opset;
 }
 
+/* Nor what the operators of its set can't say. */
+static pln_status check_lowering(const pln_patch *p, pln_node *n, pln_error *why)
+{
+    const int64_t opset = p->ctx->opset;
+    if (p->ctx->options->session || *n->domain || !pln_node_needs_lowering(n, opset))
+        return PLN_OK;
+    return pln_node_try_lowering(n, opset, why);
+}
+
 static bool is_copy(const pln_patch *p, const pln_node *n)
 {
     for (int i = 0; i < p->n_nodes; i++)
@@ -342,6 +351,8 @@ static pln_status check_node(const pln_patch *p, pln_node *n, char *why, size_t 
     st = pln_node_attrs(n, &attrs, &local);
     if (st == PLN_OK)
         st = pln_node_infer(n, &changed, &local);
+    if (st == PLN_OK)
+        st = check_lowering(p, n, &local);
     if (st == PLN_E_NOMEM)
         return pln_oom(err);
     if (st != PLN_OK) {

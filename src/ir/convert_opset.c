@@ -127,33 +127,15 @@ static pln_status check_types(const converter *c, const pln_node *n, pln_error *
     return PLN_OK;
 }
 
-/* Removes what stands between two nodes, and values made since. */
-static void remove_trial(pln_graph *g, pln_node *after, pln_node *before, pln_value *last)
-{
-    while (before->prev != after)
-        pln_graph_remove_node(before->prev);
-    for (pln_value *v = last ? last->next : g->values, *next; v; v = next) {
-        next = v->next;
-        if (!v->uses && v->kind == PLN_VALUE_INITIALIZER)
-            pln_graph_remove_value(v);
-    }
-}
-
 /* Whether the node can be written; the reason why not goes to `why`. */
 static pln_status try_lowering(const converter *c, pln_node *n, pln_error *why)
 {
     pln_graph *g = n->graph;
     pln_node *prev = n->prev;
     pln_value *last = g->last_value;
-    pln_node *copy = pln_graph_add_node(g, n, n->domain, n->op_type, n->name, n->in,
-                                        n->n_in, n->n_out);
+    pln_node *copy = pln_node_trial(n);
     if (!copy)
         return pln_oom(why);
-    for (uint32_t i = 0; i < n->n_out; i++)
-        if (n->out[i])
-            copy->out[i]->type = n->out[i]->type;
-    copy->attrs = n->attrs;
-    copy->n_attrs = n->n_attrs;
     pln_status st = pln_node_lower(copy, c->to, why);
     if (st != PLN_OK && st != PLN_E_NOMEM && !pln_node_is_in_set(n, c->to)) {
         st = PLN_E_UNSUPPORTED;
@@ -165,7 +147,7 @@ static pln_status try_lowering(const converter *c, pln_node *n, pln_error *why)
                       (long long)c->to);
     if (st == PLN_OK) /* of what is left of it: inputs may have become attributes */
         st = check_types(c, copy, why);
-    remove_trial(g, prev, n, last);
+    pln_trial_remove(g, prev, n, last);
     return st;
 }
 
@@ -221,7 +203,7 @@ static pln_status expand(converter *c, pln_node *n, pln_error *why)
     const pln_status st = n->op->expand(n, c->to, why);
     if (st != PLN_OK) {
         if (st == PLN_E_UNSUPPORTED)
-            remove_trial(g, prev, n, last);
+            pln_trial_remove(g, prev, n, last);
         return st;
     }
     PLN_TRY(finish_new(prev, n));

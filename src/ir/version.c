@@ -322,6 +322,41 @@ pln_status pln_node_lower(pln_node *n, int64_t version, pln_error *err)
     return PLN_OK;
 }
 
+pln_node *pln_node_trial(pln_node *n)
+{
+    pln_node *copy = pln_graph_add_node(n->graph, n, n->domain, n->op_type, n->name, n->in,
+                                        n->n_in, n->n_out);
+    for (uint32_t i = 0; copy && i < n->n_out; i++)
+        if (n->out[i])
+            copy->out[i]->type = n->out[i]->type;
+    if (copy) {
+        copy->attrs = n->attrs;
+        copy->n_attrs = n->n_attrs;
+    }
+    return copy;
+}
+
+void pln_trial_remove(pln_graph *g, pln_node *after, pln_node *before, pln_value *last)
+{
+    while (before->prev != after)
+        pln_graph_remove_node(before->prev);
+    for (pln_value *v = last ? last->next : g->values, *next; v; v = next) {
+        next = v->next;
+        if (!v->uses && v->kind == PLN_VALUE_INITIALIZER)
+            pln_graph_remove_value(v);
+    }
+}
+
+pln_status pln_node_try_lowering(pln_node *n, int64_t version, pln_error *why)
+{
+    pln_node *prev = n->prev;
+    pln_value *last = n->graph->last_value;
+    pln_node *copy = pln_node_trial(n);
+    const pln_status st = copy ? pln_node_lower(copy, version, why) : pln_oom(why);
+    pln_trial_remove(n->graph, prev, n, last);
+    return st;
+}
+
 static bool is_local_function(const pln_node *n)
 {
     return !n->op && pln_model_find_function(n->graph->model, n->domain, n->op_type,
