@@ -2,10 +2,11 @@
  *
  * Every size broadcasts as it would in the operators one by one. An operand is [batch,
  * heads, len, dim], or [batch, len, heads x dim] where q_num_heads tells the number of
- * heads; without that, of rank 2 or 3, [.., len, dim]. k and v may have fewer heads, each
- * for a group of those of q. bias is added; where keep is false (with `hide`: true), the
- * score becomes `fill`. With `zero_nan`, probabilities that are NaN become 0. With
- * `merge`, y is [batch, len, heads x dim].
+ * heads; without that, of rank 2 or 3, [.., len, dim]. k and v may have fewer heads,
+ * each for a group of those of q. Without k and v, q has all three in its last
+ * dimension, one behind the other in this `order`, all heads of one size. bias is added;
+ * where keep is false (with `hide`: true), the score becomes `fill`. With `zero_nan`,
+ * probabilities that are NaN become 0. With `merge`, y is [batch, len, heads x dim].
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/attention_core.h"
 #include "src/ir/op.h"
@@ -16,8 +17,10 @@
 
 typedef struct fused_attrs {
     float scale, softcap, fill;
-    int64_t q_num_heads, kv_num_heads, hide, zero_nan, merge;
+    int64_t q_num_heads, kv_num_heads, hide, zero_nan, merge, order;
 } fused_attrs;
+
+#define ORDERS "qkv|qvk|kqv|kvq|vqk|vkq"
 
 static const pln_attr_spec fused_spec[] = {
     PLN_A_FLOAT(fused_attrs, scale, 1.0f),
@@ -28,6 +31,7 @@ static const pln_attr_spec fused_spec[] = {
     PLN_A_INT(fused_attrs, hide, 0),
     PLN_A_INT(fused_attrs, zero_nan, 0),
     PLN_A_INT(fused_attrs, merge, 0),
+    PLN_A_ENUM(fused_attrs, order, ORDERS, "qkv"),
     PLN_A_END,
 };
 
@@ -35,16 +39,39 @@ enum { Q, K, V, BIAS, KEEP };
 
 /* ---- inference ------------------------------------------------------------------- */
 
+static bool is_packed(const pln_node *n)
+{
+    return n->n_in <= K || !n->in[K];
+}
+
+/* All heads that lie behind each other where q, k and v are packed. */
+static int64_t heads_packed(const fused_attrs *at)
+{
+    return at->q_num_heads + 2 * at->kv_num_heads;
+}
+
+/* Of them, those before the heads of operand i. */
+static int64_t heads_before(const fused_attrs *at, int i)
+{
+    const char *order = ORDERS + 4 * at->order;
+    int64_t n = 0;
+    for (; *order != "qkv"[i]; order++)
+        n += *order == 'q' ? at->q_num_heads : at->kv_num_heads;
+    return n;
+}
+
 /* Input i as four dimensions: batch, heads, len, last. */
 static bool dims_of(const pln_infer *inf, uint32_t i, bool headless, pln_dim *d)
 {
     const fused_attrs *at = inf->attrs;
-    const int rank = pln_infer_rank(inf, i);
+    const bool packed = i < BIAS && is_packed(inf->node);
+    const uint32_t from = packed ? Q : i;
+    const int rank = pln_infer_rank(inf, from);
     const int64_t heads = i == Q ? at->q_num_heads : at->kv_num_heads;
-    if (rank < (i < BIAS ? 2 : 0) || rank > 4)
+    if (rank < (i < BIAS ? 2 : 0) || rank > 4 || (packed && rank != 3))
         return false;
     for (int k = 0; k < 4; k++)
-        d[k] = k < 4 - rank ? pln_dim_of(1) : pln_infer_dim(inf, i, k - (4 - rank));
+        d[k] = k < 4 - rank ? pln_dim_of(1) : pln_infer_dim(inf, from, k - (4 - rank));
     if (rank != 3 || (i >= BIAS && !headless))
         return true;
     d[0] = d[1];
@@ -52,7 +79,7 @@ static bool dims_of(const pln_infer *inf, uint32_t i, bool headless, pln_dim *d)
     if (i >= BIAS || !heads)
         return true;
     d[1] = pln_dim_of(heads);
-    d[3] = pln_dim_div(inf->syms, d[3], d[1]);
+    d[3] = pln_dim_div(inf->syms, d[3], pln_dim_of(packed ? heads_packed(at) : heads));
     return true;
 }
 
@@ -86,17 +113,29 @@ static void set_output(pln_infer *inf, const pln_dim *d, bool headless)
     pln_infer_set(inf, 0, PLN_DT_F32, s);
 }
 
+static pln_status fused_check(pln_node *n, void *attrs, pln_error *err)
+{
+    const fused_attrs *at = attrs;
+    const bool k = n->n_in > K && n->in[K], v = n->n_in > V && n->in[V];
+    if (k != v || (!k && (at->q_num_heads < 1 || at->kv_num_heads < 1)))
+        return pln_fail(err, PLN_E_FORMAT,
+                        "%s (FusedAttention): keys and values come both by themselves, "
+                        "or both with the queries, and then the numbers of heads are told",
+                        n->name);
+    return PLN_OK;
+}
+
 static pln_status fused_infer(pln_infer *inf, pln_error *err)
 {
-    const bool headless = is_headless(inf);
+    const bool headless = is_headless(inf), packed = is_packed(inf->node);
     pln_dim out[4], d[4], q[4];
     (void)err;
     pln_infer_set(inf, 0, PLN_DT_F32, pln_shape_unknown());
     if (!dims_of(inf, Q, headless, q))
         return PLN_OK;
     memcpy(out, q, sizeof q);
-    for (uint32_t i = K; i < inf->n_in; i++) {
-        if (!pln_infer_has(inf, i))
+    for (uint32_t i = K; i <= KEEP; i++) {
+        if (!pln_infer_has(inf, i) && !(packed && i < BIAS))
             continue;
         if (!dims_of(inf, i, headless, d))
             return PLN_OK;
@@ -129,8 +168,9 @@ typedef struct view {
     int64_t n[4], stride[4];
 } view;
 
-static bool view_of(const pln_tensor *t, int64_t heads, bool headless, bool operand,
-                    view *v)
+/* `packed`: how many heads lie behind each other; 0: only those of this operand. */
+static bool view_of(const pln_tensor *t, int64_t heads, int64_t packed, bool headless,
+                    bool operand, view *v)
 {
     if (t->rank > 4 || (operand && t->rank < 2))
         return false;
@@ -148,10 +188,11 @@ static bool view_of(const pln_tensor *t, int64_t heads, bool headless, bool oper
     v->n[1] = 1;
     if (!operand || !heads)
         return true;
-    if (heads < 1 || v->n[3] % heads)
+    packed = packed ? packed : heads;
+    if (heads < 1 || packed < 1 || v->n[3] % packed)
         return false;
     v->n[1] = heads;
-    v->n[3] /= heads;
+    v->n[3] /= packed;
     v->stride[1] = v->n[3];
     return true;
 }
@@ -175,6 +216,8 @@ typedef struct layout {
     view in[5];
     int64_t size[4]; /* batch, heads, queries, keys */
     int64_t kv_heads;
+    const pln_tensor *from[3]; /* q, k and v */
+    int64_t offset[3];         /* where they begin in it */
 } layout;
 
 /* Fewer heads of keys and values than of queries: groups, or one for all. */
@@ -194,13 +237,19 @@ static bool find_layout(const pln_call *c, layout *l)
 {
     const fused_attrs *at = c->attrs;
     const bool headless = !at->q_num_heads && c->in[Q]->rank < 4;
+    const bool packed = is_packed(c->node);
     *l = (layout){ .size = { 1, 1, 1, 1 } };
+    if (packed && c->in[Q]->rank != 3)
+        return false;
     for (uint32_t i = 0; i < 5; i++) {
         view *v = &l->in[i];
-        if (!pln_call_has(c, i))
+        const uint32_t from = packed && i < BIAS ? Q : i;
+        if (!pln_call_has(c, from))
             continue;
-        if (!view_of(c->in[i], i == Q ? at->q_num_heads : at->kv_num_heads, headless,
-                     i < BIAS, v) ||
+        if (i < BIAS)
+            l->from[i] = c->in[from];
+        if (!view_of(c->in[from], i == Q ? at->q_num_heads : at->kv_num_heads,
+                     packed ? heads_packed(at) : 0, headless, i < BIAS, v) ||
             !widen(&l->size[0], v->n[0]) ||
             (i != K && i != V && (!widen(&l->size[1], v->n[1]) ||
                                   !widen(&l->size[2], v->n[2]))) ||
@@ -209,16 +258,23 @@ static bool find_layout(const pln_call *c, layout *l)
             return false;
         still(v);
     }
+    for (int i = 0; i < 3 && packed; i++)
+        l->offset[i] = heads_before(at, i) * l->in[i].n[3];
     return set_heads(l) && l->in[V].n[2] == l->size[3] && l->in[Q].n[3] == l->in[K].n[3];
 }
 
-static pln_attn_rows rows_of(const pln_tensor *t, const view *v, int64_t n)
+static pln_attn_rows rows_of(const float *p, const view *v, int64_t n)
 {
-    return (pln_attn_rows){ .p = PLN_DATA(const float, t),
+    return (pln_attn_rows){ .p = p,
                             .batch = v->stride[0],
                             .head = v->stride[1],
                             .row = v->stride[2],
                             .n = n };
+}
+
+static pln_attn_rows operand(const layout *l, int i, int64_t n)
+{
+    return rows_of(PLN_DATA(const float, l->from[i]) + l->offset[i], &l->in[i], n);
 }
 
 /* A last dimension of 1 stands for all keys: written out. `size` is that of an
@@ -252,8 +308,7 @@ static pln_status set_masks(pln_call *c, layout *l, pln_attn *a, pln_error *err)
     const void *p;
     if (pln_call_has(c, BIAS)) {
         PLN_TRY(spread(c, c->in[BIAS], &l->in[BIAS], a->total, sizeof(float), &p, err));
-        a->bias[0] = rows_of(c->in[BIAS], &l->in[BIAS], a->total);
-        a->bias[0].p = p;
+        a->bias[0] = rows_of(p, &l->in[BIAS], a->total);
     }
     if (pln_call_has(c, KEEP)) {
         view *v = &l->in[KEEP];
@@ -304,9 +359,9 @@ static pln_status attend(pln_call *c, bool plain, pln_error *err)
                    .total = l.size[3],
                    .dim = l.in[Q].n[3],
                    .v_dim = l.in[V].n[3],
-                   .q = rows_of(c->in[Q], &l.in[Q], l.size[2]),
-                   .k[1] = rows_of(c->in[K], &l.in[K], l.size[3]),
-                   .v[1] = rows_of(c->in[V], &l.in[V], l.size[3]),
+                   .q = operand(&l, Q, l.size[2]),
+                   .k[1] = operand(&l, K, l.size[3]),
+                   .v[1] = operand(&l, V, l.size[3]),
                    .scale = at->scale,
                    .softcap = at->softcap,
                    .fill = at->fill,
@@ -341,12 +396,13 @@ const pln_op_desc pln_ops_fused_attention[] = {
     { .name = "FusedAttention",
       .domain = "planish",
       .since = 1,
-      .in = { 3, 5 },
+      .in = { 1, 5 },
       .out = { 1, 1 },
       .types = "T:float",
-      .sig = "T,T,T,T?,bool?->T",
+      .sig = "T,T?,T?,T?,bool?->T",
       .attrs = fused_spec,
       .attrs_size = sizeof(fused_attrs),
+      .check = fused_check,
       .infer = fused_infer,
       .ref = fused_ref,
       .cpu = &fused_cpu,

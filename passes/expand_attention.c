@@ -41,22 +41,29 @@ static pln_value *with_past(pln_expand *b, pln_value *x, uint32_t cache, uint32_
     return b->out[o];
 }
 
-/* Each head as often as a group of queries needs it. */
-static pln_value *repeated(pln_expand *b, pln_value *x, int64_t heads, int64_t kv_heads)
+/* `heads` heads of x, of which kv_heads are different, from head `from`. */
+static pln_value *picked(pln_expand *b, pln_value *x, int64_t from, int64_t heads,
+                         int64_t kv_heads)
 {
     int64_t at[MOST_HEADS];
-    if (heads == kv_heads || (!heads && *b->node->op->domain) ||
-        (!kv_heads && *b->node->op->domain))
-        return x;
     if (kv_heads < 1 || heads < 1 || heads % kv_heads || heads > MOST_HEADS) {
         b->failed = true;
         return NULL;
     }
     for (int64_t h = 0; h < heads; h++)
-        at[h] = h / (heads / kv_heads);
+        at[h] = from + h / (heads / kv_heads);
     pln_node *n = ex_node(b, "Gather", x, ex_ints(b, at, heads), NULL);
     b->failed |= n && pln_node_set_int(n, "axis", 1) != PLN_OK;
     return ex_done(b, n);
+}
+
+/* Each head as often as a group of queries needs it. */
+static pln_value *repeated(pln_expand *b, pln_value *x, int64_t heads, int64_t kv_heads)
+{
+    if (heads == kv_heads || (!heads && *b->node->op->domain) ||
+        (!kv_heads && *b->node->op->domain))
+        return x;
+    return picked(b, x, 0, heads, kv_heads);
 }
 
 /* [.., len, dim] to [.., dim, len] */
@@ -173,14 +180,31 @@ static pln_value *without_nan(pln_expand *b, pln_value *s)
     return ex_done(b, ex_node(b, "Where", nan, zero, s));
 }
 
+/* Queries, keys and values that come in one. */
+static void unpack(pln_expand *b, int64_t heads, int64_t kv_heads, pln_value **x)
+{
+    pln_value *all = with_heads(b, 0, heads + 2 * kv_heads);
+    const char *order = pln_node_get_string(b->node, "order", "qkv");
+    int64_t from = 0;
+    for (; *order; order++) {
+        const int i = *order == 'q' ? 0 : *order == 'k' ? 1 : 2;
+        const int64_t n = i ? kv_heads : heads;
+        x[i] = picked(b, all, from, heads, n);
+        from += n;
+    }
+}
+
 pln_value *ex_fused_attention(pln_expand *b)
 {
     const int64_t heads = pln_node_get_int(b->node, "q_num_heads", 0);
     const int64_t kv_heads = pln_node_get_int(b->node, "kv_num_heads", 0);
     const bool headless = !heads && rank_of(b, 0) < 4;
     const int rank = headless ? rank_of(b, 0) : 4;
-    pln_value *x[3];
-    for (uint32_t i = 0; i < 3; i++) {
+    const bool packed = b->node->n_in < 2 || !b->node->in[1];
+    pln_value *x[3] = { NULL };
+    if (packed)
+        unpack(b, heads, kv_heads, x);
+    for (uint32_t i = 0; i < 3 && !packed; i++) {
         b->failed |= rank_of(b, i) < 2 || (headless && rank_of(b, i) != rank);
         x[i] = headless ? ex_in(b, i) : with_heads(b, i, i ? kv_heads : heads);
         x[i] = i ? repeated(b, x[i], heads, kv_heads) : x[i];

@@ -153,6 +153,8 @@ static const pln_rule rules[] = {
     RULE("attention-heads", "Attention(q, k, v, ...)", NULL, pln_attention_heads_build),
     RULE("attention-layout", "Attention|planish.FusedAttention(q, k, v, ...)", NULL,
          pln_attention_layout_build),
+    RULE("attention-packed", "Attention|planish.FusedAttention(q, k, v, ...)", NULL,
+         pln_attention_packed_build),
 };
 
 const pln_pass pln_pass_fuse_attention = {

@@ -105,5 +105,6 @@ pln_status pln_attention_cache_build(pln_match *m, pln_patch *p);
 pln_status pln_attention_heads_build(pln_match *m, pln_patch *p);
 pln_status pln_attention_sequence_build(pln_match *m, pln_patch *p);
 pln_status pln_attention_layout_build(pln_match *m, pln_patch *p);
+pln_status pln_attention_packed_build(pln_match *m, pln_patch *p);
 
 #endif

@@ -3,6 +3,7 @@
 #include "passes/fuse_attention.h"
 
 #include <math.h>
+#include <string.h>
 
 bool pln_attention_may_be_own(const pln_patch *p)
 {
@@ -84,7 +85,7 @@ static pln_status take_inputs(pln_match *m, pln_value **in)
         pln_node_get_int(n, "softmax_precision", PLN_DT_F32) != PLN_DT_F32 ||
         pln_node_get_int(n, "left_window_size", -1) >= 0 ||
         pln_node_get_int(n, "right_window_size", -1) >= 0 ||
-        !pln_node_find_attr(n, "scale") || pln_value_rank(n->in[0]) != 4)
+        !pln_node_find_attr(n, "scale"))
         return pln_match_refuse(m, "it has a cache or an order");
     if (flags) {
         in[4] = in[3];
@@ -97,7 +98,8 @@ static pln_status take_inputs(pln_match *m, pln_value **in)
 static bool copy_attributes(pln_node *n, const pln_node *old)
 {
     static const char *const names[] = { "scale", "softcap", "fill", "hide", "zero_nan",
-                                         "q_num_heads", "kv_num_heads" };
+                                         "q_num_heads", "kv_num_heads", "order",
+                                         "merge" };
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         const pln_attr *a = pln_node_find_attr(old, names[i]);
         if (a && pln_node_set_attr(n, a) != PLN_OK)
@@ -145,6 +147,8 @@ pln_status pln_attention_layout_build(pln_match *m, pln_patch *p)
     if (!pln_attention_may_be_own(p))
         return pln_match_refuse(m, "of another target");
     PLN_TRY(take_inputs(m, in));
+    if (!pln_node_is_in(old, "planish", "FusedAttention") && pln_value_rank(in[0]) != 4)
+        return pln_match_refuse(m, "its heads are neither split nor joined");
     int64_t heads = pln_node_get_int(old, "q_num_heads", 0);
     int64_t kv_heads = pln_node_get_int(old, "kv_num_heads", 0);
     const bool headless = !heads && pln_value_rank(old->in[0]) < 4;
@@ -168,6 +172,57 @@ pln_status pln_attention_layout_build(pln_match *m, pln_patch *p)
         return PLN_E_NOMEM;
     if (join)
         return pln_join_replace(p, join, n) ? PLN_OK : PLN_E_NOMEM;
+    pln_patch_replace_proven(p, old->out[0], n->out[0]);
+    return PLN_OK;
+}
+
+/* ---- packed ---------------------------------------------------------------------- */
+
+/* What a Split makes queries, keys and values of, all heads of one size, and the order in
+ * which it has them; NULL. */
+static pln_value *packed_in(pln_value *const *in, int64_t heads, int64_t kv_heads,
+                            char *order)
+{
+    const pln_node *split = in[0]->def;
+    int64_t dim = 0;
+    if (!split || !pln_node_is(split, "Split") || split->n_out != 3 ||
+        pln_value_rank(split->in[0]) != 3)
+        return NULL;
+    const int64_t axis = pln_node_get_int(split, "axis", 0);
+    for (int i = 0; i < 3; i++) {
+        const int64_t n = i ? kv_heads : heads;
+        const pln_dim d = in[i]->type.shape.dims[2];
+        if (in[i]->def != split || !pln_value_is_single_use(in[i]) ||
+            !pln_dim_is_known(d) || d.value < 1 || d.value % n || (i && d.value / n != dim))
+            return NULL;
+        dim = d.value / n;
+        order[in[i]->slot] = "qkv"[i];
+    }
+    return axis == 2 || axis == -1 ? split->in[0] : NULL;
+}
+
+pln_status pln_attention_packed_build(pln_match *m, pln_patch *p)
+{
+    const pln_node *old = m->root;
+    const int64_t heads = pln_node_get_int(old, "q_num_heads", 0);
+    const int64_t kv_heads = pln_node_get_int(old, "kv_num_heads", 0);
+    pln_value *in[5] = { NULL };
+    char order[4] = "";
+    if (!pln_attention_may_be_own(p))
+        return pln_match_refuse(m, "of another target");
+    PLN_TRY(take_inputs(m, in));
+    pln_value *x = NULL;
+    if (heads > 0 && kv_heads > 0)
+        x = packed_in(in, heads, kv_heads, order);
+    if (!x)
+        return pln_match_refuse(m, "queries, keys and values are not parts of one value");
+    const bool merges = pln_value_rank(old->out[0]) == 3;
+    pln_node *n = pln_patch_add_in(p, "planish", "FusedAttention",
+                                   (pln_value *[]){ x, NULL, NULL, in[3], in[4] }, 5, 1);
+    if (!n || !copy_attributes(n, old) ||
+        (strcmp(order, "qkv") && pln_node_set_string(n, "order", order, 3) != PLN_OK) ||
+        (merges && pln_node_set_int(n, "merge", 1) != PLN_OK))
+        return PLN_E_NOMEM;
     pln_patch_replace_proven(p, old->out[0], n->out[0]);
     return PLN_OK;
 }

@@ -50,6 +50,7 @@
     X(fuse_conv)      \
     X(fuse_skip)      \
     X(fuse_glu)       \
+    X(projections)    \
     X(dequantize)     \
     X(qdq)            \
     X(uniform)        \

@@ -80,6 +80,11 @@
     "fuse-conv,"   \
     "fuse-skip,"   \
     "fuse-glu"
+/* Products of one input, when all that follows them is known. */
+#define SIDE_BY_SIDE \
+    "projections,"   \
+    "fold,"          \
+    "dce"
 #define BYTES      \
     "lower-bytes," \
     "lower-qdq,"   \
@@ -101,12 +106,14 @@
 /* A file keeps the form in which its weights are stored; a session unpacks them. */
 const char *pln_pipeline_of_level(int level, pln_target target, bool session)
 {
-    static const char *const file[] = { "", CLEAN, REWRITE ",fuse-glu" };
+    static const char *const file[] = { "", CLEAN, REWRITE ",fuse-glu," SIDE_BY_SIDE };
     static const char *const fused[] = {
-        [PLN_TARGET_ONNX] = REWRITE ",fuse-glu,cse,dce",
-        [PLN_TARGET_ORT] = REWRITE "," TO_MS ",unstate,(" CLEAN ",transpose)*",
-        [PLN_TARGET_PLANISH] = REWRITE "," FUSE "," BYTES ",lower-narrow,"
-                                       "cse,dce,state-fused,absorb-made",
+        [PLN_TARGET_ONNX] = REWRITE ",fuse-glu," SIDE_BY_SIDE ",cse",
+        [PLN_TARGET_ORT] = REWRITE "," TO_MS "," SIDE_BY_SIDE ",unstate,"
+                                   "(" CLEAN ",transpose)*",
+        [PLN_TARGET_PLANISH] = REWRITE "," FUSE "," BYTES "," SIDE_BY_SIDE ","
+                                       "fuse-attention,lower-narrow,cse,dce,"
+                                       "state-fused,absorb-made",
     };
     if (session)
         return "(" SIMPLE ")*," FUSE "," BYTES ",lower-narrow,unpack,"

@@ -219,7 +219,7 @@ CASES = [
     c("qkv_three_matmuls",
       "(float[N, 5, 8] x) => (float[N, 5, 8] q, float[N, 5, 8] k, float[N, 5, 8] v)",
       "float[8, 8] wq, float[8, 8] wk, float[8, 8] wv",
-      "q = MatMul(x, wq) k = MatMul(x, wk) v = MatMul(x, wv)", 3),
+      "q = MatMul(x, wq) k = MatMul(x, wk) v = MatMul(x, wv)", 2),
     # gemm
     c("gemm_no_bias", X2, "float[8, 8] w", "y = Gemm(x, w)", 1),
     c("gemm_zero_bias", X2, "float[8, 8] w, float[8] b", "y = Gemm(x, w, b)", 1,
