@@ -44,6 +44,18 @@ static void find_parts(pln_ms_attention *a, pln_value *base, const int64_t *perm
         a->joined[i] &= a->part[i].heads == a->heads;
 }
 
+/* One mask that hides by a low number is like one by -inf, where a query that sees no key is
+ * looked after. */
+static void find_fill(pln_ms_attention *a)
+{
+    pln_mask *k = &a->s.mask[0];
+    if (a->s.n_masks != 1 || a->key.flags || k->kind == PLN_MASK_ADD || !isfinite(k->fill) ||
+        !pln_ms_fill_is_low(k->fill))
+        return;
+    a->fill = k->fill;
+    k->fill = -INFINITY;
+}
+
 static pln_status read(pln_match *m, pln_patch *p, pln_ms_attention *a)
 {
     int64_t perm[PLN_MAX_RANK];
@@ -57,7 +69,11 @@ static pln_status read(pln_match *m, pln_patch *p, pln_ms_attention *a)
         return pln_match_refuse(m, "queries, keys and values are not floats of rank 4");
     if (a->s.cap || a->s.soft != PLN_DT_NONE)
         return pln_match_refuse(m, "scores are capped, or of another type");
+    pln_ms_find_key_mask(a);
+    find_fill(a);
     PLN_TRY(pln_scores_check(m, &a->s, &a->e));
+    if (a->key.flags && a->s.causal)
+        return pln_match_refuse(m, "keys are hidden in causal order, too");
     if (!set_sizes(a))
         return pln_match_refuse(m, "the sizes of the heads are not known");
     pln_value *base = pln_scores_keys_base(&a->s, perm);
@@ -86,7 +102,7 @@ static pln_value *added_mask(pln_patch *p, const pln_ms_attention *a)
         added |= a->s.mask[i].kind == PLN_MASK_ADD;
     if (v && !added) {
         pln_value *zero = pln_patch_scalar(p, PLN_DT_F32, 0, "kept");
-        pln_value *hidden = pln_patch_scalar(p, PLN_DT_F32, -INFINITY, "hidden");
+        pln_value *hidden = pln_patch_scalar(p, PLN_DT_F32, a->fill != 0 ? a->fill : -INFINITY, "hidden");
         pln_node *n = pln_patch_add(p, "Where", (pln_value *[]){ v, zero, hidden }, 3, 1);
         v = n ? n->out[0] : NULL;
     }
@@ -109,7 +125,7 @@ static pln_value *join(pln_patch *p, pln_value *v, int64_t heads, int64_t dim)
 
 static pln_node *multi_head(pln_patch *p, const pln_ms_attention *a)
 {
-    pln_value *in[8] = { a->s.q, a->keys, a->s.v, NULL, NULL, a->mask };
+    pln_value *in[8] = { a->s.q, a->keys, a->s.v, NULL, a->hidden, a->mask };
     const bool unpacks = a->joined[0] && a->joined[1] && a->joined[2] &&
                          a->part[0].parts > 1 && pln_joined_together(a->part);
     bool flat[3] = { unpacks, unpacks, unpacks };
@@ -140,6 +156,8 @@ static bool set_attributes(pln_node *n, const pln_ms_attention *a)
 {
     return pln_node_set_int(n, "num_heads", a->heads) == PLN_OK &&
            pln_node_set_float(n, "scale", (float)a->s.scale) == PLN_OK &&
+           (!a->key.flags ||
+            pln_node_set_float(n, "mask_filter_value", (float)a->key.filter) == PLN_OK) &&
            (!a->s.causal || pln_node_set_int(n, "unidirectional", 1) == PLN_OK);
 }
 
@@ -152,6 +170,8 @@ static pln_status build(pln_match *m, pln_patch *p)
         return pln_match_refuse(m, "the heads are not joined behind it");
     p->before = behind;
     if (a.s.n_masks && !(a.mask = added_mask(p, &a)))
+        return p->failed != PLN_OK ? p->failed : PLN_E_NOMEM;
+    if (a.key.flags && !(a.hidden = pln_ms_key_flags(p, &a.key)))
         return p->failed != PLN_OK ? p->failed : PLN_E_NOMEM;
     pln_node *n = pln_ms_attention_packed(p, &a);
     n = n ? n : multi_head(p, &a);

@@ -6,6 +6,14 @@
 #include "passes/fuse_attention.h"
 #include "passes/to_ms.h"
 
+/* Keys that are hidden from all queries: where flags, [batch, 1, 1, keys], are not true (not
+ * false, not 1), `filter` is added to the scores. */
+typedef struct pln_ms_key_mask {
+    pln_value *flags; /* NULL: all keys are seen */
+    enum { PLN_SEEN_TRUE, PLN_SEEN_FALSE, PLN_SEEN_ONE } seen;
+    double filter;
+} pln_ms_key_mask;
+
 typedef struct pln_ms_attention {
     pln_scores s;
     pln_extent e;
@@ -14,8 +22,18 @@ typedef struct pln_ms_attention {
     pln_value *keys;    /* [batch, heads, len, dim], where they are not joined */
     int64_t heads, dim, v_dim;
     pln_node *cache[2]; /* of keys and values; NULL */
-    pln_value *mask;    /* of `build`: what is added, of rank 4; NULL */
+    pln_ms_key_mask key;
+    double fill;       /* of masks that hide by a finite number; 0 */
+    pln_value *mask;   /* of `build`: what is added, of rank 4; NULL */
+    pln_value *hidden; /* of `build`: the keys that are seen, int32; NULL */
 } pln_ms_attention;
+
+/* Adding the number is like putting it in the place of any finite score. */
+bool pln_ms_fill_is_low(double fill);
+/* Takes a mask of keys out of a->s. */
+void pln_ms_find_key_mask(pln_ms_attention *a);
+/* The mask as the operators take it. NULL: p->failed. */
+pln_value *pln_ms_key_flags(pln_patch *p, const pln_ms_key_mask *k);
 
 /* com.microsoft.Attention where one product with constant weights makes, or can make, queries,
  * keys and values. NULL: none, or p->failed. */

@@ -148,7 +148,7 @@ pln_node *pln_ms_attention_packed(pln_patch *p, const pln_ms_attention *a)
         (!is_packed(a, &r) && !merge(p, a, &r)))
         return NULL;
     const pln_joined x = { .x = r.x, .len_first = a->part[0].len_first != r.turned };
-    pln_value *in[6] = { pln_joined_value(p, &x), r.w, r.b, NULL, NULL, a->mask };
+    pln_value *in[6] = { pln_joined_value(p, &x), r.w, r.b, a->hidden, NULL, a->mask };
     pln_node *n = pln_patch_add_in(p, PLN_MS, "Attention", in, 6, 1);
     widths_of(a, sizes);
     if (n && sizes[2] != sizes[0] &&

@@ -122,7 +122,7 @@ case("causal", FIXED, "float[2, 6, 8] y", SPLIT_PROJECT + HEADS + KEYS + SCALED 
 case("causal_added", FIXED, "float[2, 6, 8] y", SELF + SCALED + " z = Add(s, added) " + SOFT +
      JOIN + OUT, weights=WEIGHTS + ", float[6, 6] added", values=TRIL)
 case("causal_low", FIXED, "float[2, 6, 8] y", SELF + SCALED + " z = Where(tril, s, low) " + SOFT +
-     JOIN + OUT, weights=WEIGHTS + ", bool[1, 1, 6, 6] tril", values=TRIL)
+     JOIN + OUT, weights=WEIGHTS + ", bool[1, 1, 6, 6] tril", values=TRIL, most={"ort": 3})
 # A decoder with a cache.
 CACHE = """ k3 = Transpose<perm = [0, 2, 1, 3]>(k2) pk = Concat<axis = 2>(ok, k3)
     pv = Concat<axis = 2>(ov, v) kt = Transpose<perm = [0, 1, 3, 2]>(pk) """
@@ -232,6 +232,59 @@ case("trap_other_inputs", X + ", float[b, n, 8] e", Y,
      JOIN + OUT)
 case("trap_keys_as_values", X, Y, PROJECT + HEADS.replace("Reshape(v1", "Reshape(k1") + KEYS +
      SCALED + NO_MASK + SOFT + JOIN + OUT)
+# Masks of keys, which com.microsoft takes as they are: all that has certainly two values.
+BASE = SELF + DIVIDED
+SEEN = " m1 = Unsqueeze(mask, ax1) m2 = Unsqueeze(m1, ax2) "
+
+
+def hidden_rows(run):
+    """No key is seen in the first batch."""
+    b, n = SIZES[run]["b"], SIZES[run]["n"]
+    m = np.ones((b, n), np.int64)
+    m[0] = 0
+    return m
+
+
+FILLED = SEEN + """ m3 = Cast<to = 1>(m2) m4 = Sub(one, m3) m5 = Cast<to = 9>(m4)
+    m6 = Where(m5, low, m4) z = Add(s, m6) """
+# ONNX Runtime's Attention of the standard gives a query that sees no key no uniform mean.
+NOT_STANDARD = {t: TARGETS[t] for t in ("planish", "ort")}
+case("keys_filled", X + ", " + KEY_MASK, Y, BASE + FILLED + SOFT + JOIN + OUT, feeds=MASK01,
+     most={"ort": 5})
+case("keys_filled_any", X + ", " + KEY_MASK, Y, BASE + FILLED + SOFT + JOIN + OUT,
+     most={"ort": 5}, targets=NOT_STANDARD)
+case("keys_filled_hidden", X + ", " + KEY_MASK, Y, BASE + FILLED + SOFT + JOIN + OUT,
+     feeds={"mask": hidden_rows}, most={"ort": 5}, targets=NOT_STANDARD)
+case("keys_of_bool", X + ", bool[b, n] mask", Y, BASE + SEEN + " m3 = Where(m2, zero, low) "
+     " z = Add(s, m3) " + SOFT + JOIN + OUT, most={"ort": 4})
+case("keys_of_bool_scaled", X + ", bool[b, n] mask", Y, BASE + SEEN + """ m3 = Cast<to = 1>(m2)
+     m4 = Sub(one, m3) m5 = Mul(m4, low) z = Add(s, m5) """ + SOFT + JOIN + OUT, most={"ort": 4},
+     values={"low": -10000.0})
+# DistilBERT: scores are replaced.
+case("keys_replaced", X + ", " + KEY_MASK, Y, BASE + """ e = Equal(mask, none)
+     shape = Shape(s) e1 = Unsqueeze(e, ax1) e2 = Unsqueeze(e1, ax2) e3 = Expand(e2, shape)
+     z = Where(e3, low, s) """ + SOFT + JOIN + OUT, feeds={"mask": hidden_rows},
+     weights=WEIGHTS + ", int64 none", values={"none": 0}, most={"ort": 5})
+case("keys_replaced_inf", X + ", bool[b, n] mask", Y, BASE + SEEN + " z = Where(m2, s, inf) " +
+     SOFT + JOIN + OUT, feeds={"mask": keeping("b", "n")}, most={"ort": 4})
+case("keys_cross", X + ", float[b, t, 8] e, bool[b, 1, 1, t] mask", Y,
+     PROJECT.replace("k0 = MatMul(x", "k0 = MatMul(e").replace("v0 = MatMul(x", "v0 = MatMul(e") +
+     HEADS + KEYS + SCALED + HIDING + SOFT + JOIN + OUT, feeds={"mask": keeping("b", 1, 1, "t")},
+     most={"ort": 8})
+case("keys_and_bias", X + ", bool[b, 1, 1, n] mask, float[1, 2, n, n] bias", Y, SELF + SCALED +
+     " s1 = Add(s, bias) z = Where(mask, s1, inf) " + SOFT + JOIN + OUT,
+     feeds={"mask": keeping("b", 1, 1, "n")})
+case("causal_and_keys", FIXED + ", bool[2, 1, 1, 6] mask", "float[2, 6, 8] y", SELF + SCALED +
+     " s1 = Where(tril, s, low) z = Where(mask, s1, low) " + SOFT + JOIN + OUT,
+     weights=WEIGHTS + ", bool[1, 1, 6, 6] tril", values=TRIL,
+     feeds={"mask": np.array([0, 1, 1, 1, 1, 1] * 2, bool).reshape(2, 1, 1, 6)})
+case("trap_low_rows", FIXED + ", bool[2, 1, 6, 6] mask", "float[2, 6, 8] y", SELF + SCALED +
+     " z = Where(mask, s, low) " + SOFT + JOIN + OUT,
+     feeds={"mask": np.eye(12, 6, dtype=bool).reshape(2, 1, 6, 6)})
+case("trap_not_low", FIXED + ", bool[2, 1, 6, 6] mask", "float[2, 6, 8] y", SELF + SCALED +
+     " z = Where(mask, s, low) " + SOFT + JOIN + OUT, values={"low": -3.0})
+case("trap_keys_of_one_batch", X + ", bool[1, 1, 1, n] mask", Y, SELF + SCALED + HIDING + SOFT +
+     JOIN + OUT, feeds={"mask": keeping(1, 1, 1, "n")})
 # Operator set 23 has Attention; at target ort the products go into com.microsoft's.
 ORT23 = {"ort23": (23, ("-O3", "--target", "ort"))}
 case("bert_no_mask", X, Y, SELF + DIVIDED + NO_MASK + SOFT + JOIN + OUT, targets=ORT23)
