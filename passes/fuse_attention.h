@@ -88,6 +88,9 @@ pln_node *pln_join_of(const pln_value *y);
 /* Output 0 of new node n takes the place of what `join` gives. */
 bool pln_join_replace(pln_patch *p, pln_node *join, pln_node *n);
 
+/* What v repeats, head by head, and its heads; NULL. */
+pln_value *pln_unrepeated(pln_patch *p, const pln_value *v, int64_t *heads);
+
 /* Concat(past, new) of rank 4 along the rows; NULL. */
 pln_node *pln_cache_of(const pln_value *v);
 /* Of keys and of values: do both parts have the same sizes but for the last? */

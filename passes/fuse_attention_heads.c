@@ -141,6 +141,18 @@ static bool joined_by_batch(const pln_value *v, pln_joined *j)
            !pln_dim_is(v->type.shape.dims[2], 0);
 }
 
+/* Between [batch, 1, heads x dim] and [batch, heads, 1, dim], which needs no Transpose. */
+static bool moves_one_row(const pln_node *n, const pln_value *joined, const pln_value *apart)
+{
+    if (!n || !pln_node_is(n, "Reshape") || pln_value_rank(joined) != 3 ||
+        pln_value_rank(apart) != 4)
+        return false;
+    const pln_shape a = joined->type.shape, b = apart->type.shape;
+    return known(joined, 1) == 1 && known(apart, 2) == 1 && known(apart, 1) > 0 &&
+           known(apart, 3) > 0 && known(joined, 2) == known(apart, 1) * known(apart, 3) &&
+           pln_dim_equal(a.dims[0], b.dims[0]);
+}
+
 bool pln_joined_of(pln_value *v, pln_joined *j)
 {
     static const int64_t front[5] = { 2, 0, 3, 1, 4 };
@@ -151,6 +163,10 @@ bool pln_joined_of(pln_value *v, pln_joined *j)
         return pln_joined_under(n->in[0], perm, j);
     if (joined_by_batch(v, j))
         return true;
+    if (n && n->n_in && moves_one_row(n, n->in[0], v)) {
+        *j = (pln_joined){ .x = n->in[0], .heads = known(v, 1), .dim = known(v, 3), .parts = 1 };
+        return true;
+    }
     const pln_value *t = picked_from(v, 0, &part);
     return t && has_perm(t->def, front, 5) && packed_by(t->def->in[0]->def, part, j);
 }
@@ -224,8 +240,16 @@ static bool may_keep_shape(const pln_node *reshape)
     return true;
 }
 
+static bool joins_one_row(const pln_node *n)
+{
+    return moves_one_row(n, n->out[0], n->in[0]);
+}
+
 pln_node *pln_join_of(const pln_value *y)
 {
+    pln_node *one = only_user_is(y, "Reshape");
+    if (one && joins_one_row(one))
+        return one;
     pln_node *t = only_user_is(y, "Transpose");
     const bool turns = t && (has_perm(t, swap, 4) || has_perm(t, to_len, 4));
     pln_node *r = turns ? only_user_is(t->out[0], "Reshape") : NULL;
@@ -238,8 +262,9 @@ bool pln_join_replace(pln_patch *p, pln_node *join, pln_node *n)
     if (has_perm(join->in[0]->def, to_len, 4))
         y = pln_patch_transpose(p, y, other_first, 3);
     pln_value *in[2] = { y, join->in[1] };
-    const pln_node *copy = y && !joins_last(join) ? pln_patch_copy(p, join, in, 2) : NULL;
-    if (!y || (!copy && !joins_last(join)))
+    const bool joins = joins_last(join) || joins_one_row(join);
+    const pln_node *copy = y && !joins ? pln_patch_copy(p, join, in, 2) : NULL;
+    if (!y || (!copy && !joins))
         return false;
     pln_patch_replace_proven(p, join->out[0], copy ? copy->out[0] : y);
     return true;
@@ -394,8 +419,7 @@ static bool are_repeated(const pln_value *x, const pln_value *v, int skip)
     return true;
 }
 
-/* What v repeats, head by head, and its heads; NULL. */
-static pln_value *unrepeated(pln_patch *p, const pln_value *v, int64_t *heads)
+pln_value *pln_unrepeated(pln_patch *p, const pln_value *v, int64_t *heads)
 {
     const pln_node *n = v->def;
     if (!n || pln_value_rank(v) != 4)
@@ -422,8 +446,8 @@ pln_status pln_attention_repeat_build(pln_match *m, pln_patch *p)
         return pln_match_refuse(m, "it has a cache");
     for (uint32_t i = 0; i < old->n_in; i++)
         in[i] = old->in[i];
-    in[1] = unrepeated(p, old->in[1], &k_heads);
-    in[2] = unrepeated(p, old->in[2], &v_heads);
+    in[1] = pln_unrepeated(p, old->in[1], &k_heads);
+    in[2] = pln_unrepeated(p, old->in[2], &v_heads);
     if (!in[1] || !in[2] || k_heads != v_heads)
         return pln_match_refuse(m, "keys and values are not repeated");
     pln_node *n = pln_patch_copy(p, old, in, old->n_in);

@@ -1,6 +1,6 @@
 /* to-ms-attention: attention whose heads are split before and joined behind it becomes
- * Attention of com.microsoft, which makes queries, keys and values by one product, or
- * MultiHeadAttention.
+ * Attention of com.microsoft, which makes queries, keys and values by one product,
+ * MultiHeadAttention, or GroupQueryAttention.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/to_ms_attention.h"
 
@@ -44,9 +44,7 @@ static void find_parts(pln_ms_attention *a, pln_value *base, const int64_t *perm
         a->joined[i] &= a->part[i].heads == a->heads;
 }
 
-/* One mask that hides by a low number is like one by -inf, where a query that sees no key is
- * looked after. */
-static void find_fill(pln_ms_attention *a)
+void pln_ms_find_fill(pln_ms_attention *a)
 {
     pln_mask *k = &a->s.mask[0];
     if (a->s.n_masks != 1 || a->key.flags || k->kind == PLN_MASK_ADD || !isfinite(k->fill) ||
@@ -70,7 +68,7 @@ static pln_status read(pln_match *m, pln_patch *p, pln_ms_attention *a)
     if (a->s.cap || a->s.soft != PLN_DT_NONE)
         return pln_match_refuse(m, "scores are capped, or of another type");
     pln_ms_find_key_mask(a);
-    find_fill(a);
+    pln_ms_find_fill(a);
     PLN_TRY(pln_scores_check(m, &a->s, &a->e));
     if (a->key.flags && a->s.causal)
         return pln_match_refuse(m, "keys are hidden in causal order, too");
@@ -87,8 +85,7 @@ static pln_status read(pln_match *m, pln_patch *p, pln_ms_attention *a)
 
 /* ---- what takes its place -------------------------------------------------------- */
 
-/* What is added, with a row for each query: [batch or 1, heads or 1, queries, keys]. */
-static pln_value *added_mask(pln_patch *p, const pln_ms_attention *a)
+pln_value *pln_ms_added_mask(pln_patch *p, const pln_ms_attention *a)
 {
     static const int64_t front[3] = { 0, 1, 2 };
     int rank = 0;
@@ -169,7 +166,7 @@ static pln_status build(pln_match *m, pln_patch *p)
     if (!behind)
         return pln_match_refuse(m, "the heads are not joined behind it");
     p->before = behind;
-    if (a.s.n_masks && !(a.mask = added_mask(p, &a)))
+    if (a.s.n_masks && !(a.mask = pln_ms_added_mask(p, &a)))
         return p->failed != PLN_OK ? p->failed : PLN_E_NOMEM;
     if (a.key.flags && !(a.hidden = pln_ms_key_flags(p, &a.key)))
         return p->failed != PLN_OK ? p->failed : PLN_E_NOMEM;
@@ -238,7 +235,7 @@ static pln_status build_of_node(pln_match *m, pln_patch *p)
 {
     pln_ms_attention a = { .heads = 0 };
     PLN_TRY(read_node(m, &a));
-    if (a.s.n_masks && !(a.mask = added_mask(p, &a)))
+    if (a.s.n_masks && !(a.mask = pln_ms_added_mask(p, &a)))
         return p->failed != PLN_OK ? p->failed : PLN_E_NOMEM;
     pln_node *n = pln_ms_attention_packed(p, &a);
     if (!n && !*m->root->domain)
@@ -251,6 +248,13 @@ static pln_status build_of_node(pln_match *m, pln_patch *p)
 }
 
 static const pln_rule rules[] = {
+    { .name = "ms-group-query",
+      .match = "MatMul(p, v)",
+      .check = pln_attention_check_product,
+      .build = pln_ms_group_query,
+      .contract = PLN_REASSOC,
+      .target = PLN_TARGET_ORT,
+      .may_fail = true /* where there are no keys at all */ },
     { .name = "ms-attention",
       .match = "MatMul(p, v)",
       .check = pln_attention_check_product,
@@ -266,6 +270,6 @@ static const pln_rule rules[] = {
 
 const pln_pass pln_pass_to_ms_attention = {
     .name = "to-ms-attention",
-    .brief = "Attention and MultiHeadAttention of com.microsoft",
+    .brief = "Attention, MultiHeadAttention and GroupQueryAttention of com.microsoft",
     PLN_RULES(rules),
 };

@@ -35,6 +35,13 @@ void pln_ms_find_key_mask(pln_ms_attention *a);
 /* The mask as the operators take it. NULL: p->failed. */
 pln_value *pln_ms_key_flags(pln_patch *p, const pln_ms_key_mask *k);
 
+/* One mask that hides by a low number becomes one by -inf; a->fill remembers. */
+void pln_ms_find_fill(pln_ms_attention *a);
+/* What is added, with a row for each query: [batch or 1, heads or 1, queries, keys]. */
+pln_value *pln_ms_added_mask(pln_patch *p, const pln_ms_attention *a);
+/* The rule for fewer heads of keys and values. */
+pln_status pln_ms_group_query(pln_match *m, pln_patch *p);
+
 /* com.microsoft.Attention where one product with constant weights makes, or can make, queries,
  * keys and values. NULL: none, or p->failed. */
 pln_node *pln_ms_attention_packed(pln_patch *p, const pln_ms_attention *a);

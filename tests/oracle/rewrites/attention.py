@@ -285,6 +285,69 @@ case("trap_not_low", FIXED + ", bool[2, 1, 6, 6] mask", "float[2, 6, 8] y", SELF
      " z = Where(mask, s, low) " + SOFT + JOIN + OUT, values={"low": -3.0})
 case("trap_keys_of_one_batch", X + ", bool[1, 1, 1, n] mask", Y, SELF + SCALED + HIDING + SOFT +
      JOIN + OUT, feeds={"mask": keeping(1, 1, 1, "n")})
+# Fewer heads of keys and values, of sizes that com.microsoft takes: 4 and 2, of 16 numbers.
+NUMBERS_G = "float fourth, int64[1] ax1, int64[1] ax2, int64[4] split_q, int64[4] split_k, " \
+    "int64[3] join_g, int64[5] five_g, int64[4] four_g, int64[2] halves_g, float low, float inf, " \
+    "float zero"
+WEIGHTS_G = NUMBERS_G + ", float[64, 64] wq, float[64, 32] wk, float[64, 32] wv, float[64, 64] wo"
+VALUES_G = {"fourth": 0.25, "split_q": np.array([0, 0, 4, 16]), "split_k": np.array([0, 0, 2, 16]),
+            "join_g": np.array([0, 0, 64]), "five_g": np.array([1, 1, 2, 1, 1]),
+            "four_g": np.array([0, 4, -1, 16]), "halves_g": np.array([8, 8])}
+X_G = "float[b, n, 64] x"
+Y_G = "float[b, n, 64] y"
+QKV_G = """ q1 = MatMul(x, wq) k1 = MatMul(x, wk) v1 = MatMul(x, wv) q2 = Reshape(q1, split_q)
+    q6 = Transpose<perm = [0, 2, 1, 3]>(q2) k2 = Reshape(k1, split_k)
+    k6 = Transpose<perm = [0, 2, 1, 3]>(k2) v2 = Reshape(v1, split_k)
+    v3 = Transpose<perm = [0, 2, 1, 3]>(v2) """
+PLAIN_G = " q7 = Identity(q6) k7 = Identity(k6) "
+NO_CACHE_G = " pk = Identity(k7) pv = Identity(v3) "
+CACHE_G = " pk = Concat<axis = 2>(ok, k7) pv = Concat<axis = 2>(ov, v3) "
+REPEAT_G = """ k4 = Unsqueeze(pk, ax2) k5 = Expand(k4, five_g) k = Reshape(k5, four_g)
+    v4 = Unsqueeze(pv, ax2) v5 = Expand(v4, five_g) v = Reshape(v5, four_g)
+    kt = Transpose<perm = [0, 1, 3, 2]>(k) s0 = MatMul(q7, kt) s = Mul(s0, fourth) """
+END_G = SOFT + " o1 = Transpose<perm = [0, 2, 1, 3]>(o0) o2 = Reshape(o1, join_g) " \
+    "y = MatMul(o2, wo) "
+ROTATED_G = " cosu = Unsqueeze(cos, ax1) sinu = Unsqueeze(sin, ax1) " + \
+    (ROTATED % {"v": "q"} + ROTATED % {"v": "k"}).replace("halves", "halves_g")
+ANGLES_G = np.outer(np.arange(32), 1 / 100 ** (np.arange(8) / 8))
+TABLES_G = {"wc": np.cos(np.concatenate([ANGLES_G] * 2, -1)),
+            "ws": np.sin(np.concatenate([ANGLES_G] * 2, -1)),
+            "inv": (1 / 100 ** (np.arange(8) / 8)).reshape(1, 8, 1)}
+BY_POSITION_G = " cos = Gather(wc, pos) sin = Gather(ws, pos) " + ROTATED_G
+MODERN_G = """ p1 = Unsqueeze(pos, ax1) pf = Cast<to = 1>(p1) fr = MatMul(inv, pf)
+    ft = Transpose<perm = [0, 2, 1]>(fr) emb = Concat<axis = -1>(ft, ft) cos = Cos(emb)
+    sin = Sin(emb) """ + ROTATED_G
+PAST_G = ", float[%s, 2, p, 16] ok, float[%s, 2, p, 16] ov"
+PRESENT_G = ", float[%s, 2, u, 16] pk, float[%s, 2, u, 16] pv"
+
+
+def group_case(name, inputs, outputs, nodes, most, weights="", **kw):
+    case(name, inputs, outputs, nodes, weights=WEIGHTS_G + weights, values=dict(VALUES_G, **TABLES_G),
+         targets={"ort": TARGETS["ort"]}, most={"ort": most}, **kw)
+
+
+# 4 MatMul, and of the lengths: 2 Shape, Cast, Sub, Expand
+group_case("group_query", X_G, Y_G, QKV_G + PLAIN_G + NO_CACHE_G + REPEAT_G + NO_MASK + END_G, 10)
+group_case("group_query_mask", X_G + ", float[b, 1, n, n] mask", Y_G, QKV_G + PLAIN_G + NO_CACHE_G +
+           REPEAT_G + ADDED + END_G, 10)
+group_case("group_query_low", X_G + ", bool[b, 1, n, n] mask", Y_G, QKV_G + PLAIN_G + NO_CACHE_G +
+           REPEAT_G + " z = Where(mask, s, low) " + END_G, 11)
+group_case("group_query_decode", "float[b, 1, 64] x" + PAST_G % ("b", "b"),
+           "float[b, 1, 64] y" + PRESENT_G % ("b", "b"), QKV_G + PLAIN_G + CACHE_G + REPEAT_G +
+           NO_MASK + END_G, 11)
+group_case("group_query_one_batch", "float[1, n, 64] x" + PAST_G % ("1", "1"), "float[1, n, 64] y" +
+           PRESENT_G % ("1", "1"), QKV_G + PLAIN_G + CACHE_G + REPEAT_G + NO_MASK + END_G, 10)
+group_case("group_query_any_cache", X_G + PAST_G % ("b", "b"), Y_G + PRESENT_G % ("b", "b"),
+           QKV_G + PLAIN_G + CACHE_G + REPEAT_G + NO_MASK + END_G, None)
+group_case("group_query_rotary", X_G + ", int64[b, n] pos", Y_G, QKV_G + BY_POSITION_G + NO_CACHE_G +
+           REPEAT_G + NO_MASK + END_G, 13, weights=", float[32, 16] wc, float[32, 16] ws")
+group_case("group_query_llama", X_G + ", int64[b, n] pos, float[b, 1, n, n] mask", Y_G, QKV_G +
+           MODERN_G + NO_CACHE_G + REPEAT_G + ADDED + END_G, 21, weights=", float[1, 8, 1] inv")
+group_case("group_query_one_row", X_G + ", int64[1, n] pos, float[b, 1, n, n] mask", Y_G, QKV_G +
+           MODERN_G + NO_CACHE_G + REPEAT_G + ADDED + END_G, 15, weights=", float[1, 8, 1] inv")
+group_case("group_query_llama_cache", "float[1, n, 64] x, int64[1, n] pos" + PAST_G % ("1", "1"),
+           "float[1, n, 64] y" + PRESENT_G % ("1", "1"), QKV_G + MODERN_G + CACHE_G + REPEAT_G +
+           NO_MASK + END_G, 17, weights=", float[1, 8, 1] inv")
 # Operator set 23 has Attention; at target ort the products go into com.microsoft's.
 ORT23 = {"ort23": (23, ("-O3", "--target", "ort"))}
 case("bert_no_mask", X, Y, SELF + DIVIDED + NO_MASK + SOFT + JOIN + OUT, targets=ORT23)
