@@ -87,6 +87,17 @@ check "they are the same" 0 cmp "$tmp/opt.onnx" "$tmp/opt2.onnx"
 holds "there is a recipe" "$tmp/opt.onnx" "planish.recipe"
 check "no recipe when not wanted" 0 "$planish" optimize --no-stamp "$tmp/add.onnx" "$tmp/bare.onnx"
 check "there is none" 1 grep -q planish.recipe "$tmp/bare.onnx"
+cat >"$tmp/sizes.txt" <<'END'
+<ir_version: 8, opset_import: ["" : 17]>
+sizes (float[?, 3, ?, ?] x) => (float[?, ?] y)
+{
+   t = MaxPool <kernel_shape = [9, 9]> (x)
+   y = Flatten (t)
+}
+END
+check "sizes that nobody names" 0 "$planish" parse "$tmp/sizes.txt" "$tmp/sizes.onnx"
+check "verify at some of them" 0 "$planish" optimize "$tmp/sizes.onnx" "$tmp/opt.onnx" --verify 2
+holds "an unchanged graph gives the same bits" "$tmp/out" "off by 0 x max"
 check "verify from stdin" 0 sh -c "'$planish' optimize - '$tmp/opt.onnx' --verify 1 <'$tmp/add.onnx'"
 check "external data" 0 "$planish" optimize "$tmp/add.onnx" "$tmp/ext.onnx" \
     --external-data ext.bin --external-threshold 1

@@ -229,8 +229,10 @@ static int random_shape(const pln_io_info *io, const feed_args *args, int *rank,
     if (io->rank < 0 || io->rank > 24)
         return fail(3, "the rank of input '%s' is unknown: give --shape", io->name);
     for (; *rank < io->rank; ++*rank) {
-        const int64_t set = feeds_dim(&args->dims, io->dim_names ? io->dim_names[*rank] : NULL);
-        dims[*rank] = io->dims[*rank] >= 0 ? io->dims[*rank] : set >= 0 ? set : 1;
+        const char *name = io->dim_names ? io->dim_names[*rank] : NULL;
+        const int64_t set = feeds_dim(&args->dims, name);
+        const int64_t none = !name && args->unknown ? args->unknown : 1;
+        dims[*rank] = io->dims[*rank] >= 0 ? io->dims[*rank] : set >= 0 ? set : none;
     }
     return 0;
 }

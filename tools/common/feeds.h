@@ -15,6 +15,7 @@ typedef struct feed_args {
     const char *layout, *color, *mean, *std;
     double scale;
     int64_t seed;
+    int64_t unknown;    /* size of dimensions without a name; 0: 1 */
 } feed_args;
 
 /* Rows for a verb's option table; `st` has a feed_args member `field`. */
