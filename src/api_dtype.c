@@ -15,6 +15,7 @@
 #include "src/ir/optimize.h"
 #include "src/ir/retype.h"
 #include "src/ir/type_since.h"
+#include "src/ir/whole.h"
 #include "src/util/text.h"
 
 /* A constant in another type. */
@@ -33,6 +34,7 @@ typedef struct retyper {
     pln_map twins;  /* constant -> twin */
     pln_map wide;   /* values that outgrow the type */
     pln_map sizes;  /* values that are computed from shapes alone */
+    pln_map whole;  /* nodes that make integers, or lead there */
     bool all;       /* nothing is kept by itself */
     twin **list;
     size_t n_twins, cap_twins, n_casts, n_converted, n_kept;
@@ -227,8 +229,9 @@ static const char *reason_of_range(const retyper *r, const pln_node *n)
         if (is_wide(r, n->out[i]))
             return "what it gives is out of the type's range";
     return counts(n) ? "it counts, and the type has no numbers between large ones"
-           : gives_size(r, n) ? "it computes sizes"
-                              : NULL;
+           : gives_size(r, n)  ? "it computes sizes"
+           : pln_map_has(&r->whole, n) ? "integers are made there, or of what it gives"
+                               : NULL;
 }
 
 /* Why the node computes as before; NULL: it may change. */
@@ -674,6 +677,8 @@ static pln_status convert(retyper *r, char **report, pln_error *err)
     if (!r->was || !r->found)
         return PLN_E_NOMEM;
     r->all = list_has(r, "none");
+    if (!r->all && r->to != PLN_DT_F32 && !pln_whole_find(m->graph, &r->whole))
+        return PLN_E_NOMEM;
     PLN_TRY(convert_inputs(r));
     PLN_TRY(convert_graph(r, m->graph, !r->o->keep_io));
     PLN_TRY(check_block(r, err));
@@ -694,12 +699,14 @@ static pln_status convert_copy(pln_model *m, const pln_dtype_options *o, char **
     pln_map_init(&r.twins, m->alloc);
     pln_map_init(&r.wide, m->alloc);
     pln_map_init(&r.sizes, m->alloc);
+    pln_map_init(&r.whole, m->alloc);
     pln_text_init(&r.kept, m->alloc);
     const pln_status st = convert(&r, report, err);
     pln_map_done(&r.casts);
     pln_map_done(&r.twins);
     pln_map_done(&r.wide);
     pln_map_done(&r.sizes);
+    pln_map_done(&r.whole);
     pln_text_done(&r.kept);
     pln_release(m->alloc, r.list);
     return st == PLN_E_NOMEM ? pln_oom(err) : st;

@@ -32,7 +32,7 @@ static const char *const target_names[] = { "onnx", "ort", "planish" };
 /* Of the texts: where they lie says nothing about them. */
 static uint64_t hash_of_rules(const pln_rules_source *rules, size_t n)
 {
-    uint64_t h = 0;
+    uint64_t h = PLN_HASH_SEED;
     for (size_t i = 0; i < n; i++)
         h = pln_hash(h, rules[i].text, strlen(rules[i].text));
     return h;

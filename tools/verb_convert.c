@@ -111,6 +111,30 @@ static void tell_numbers(FILE *out, const json_t *o, const char *key, const char
                 (long long)json_integer_value(json_object_get(v, "elements")), what);
 }
 
+/* How many are kept for each reason, the most first. */
+static void tell_reasons(FILE *out, const json_t *kept)
+{
+    json_t *reasons = json_object(), *v;
+    size_t i;
+    json_array_foreach(kept, i, v)
+    {
+        const char *why = json_string_value(json_object_get(v, "why"));
+        const json_int_t n = json_integer_value(json_object_get(reasons, why));
+        json_object_set_new(reasons, why, json_integer(n + 1));
+    }
+    while (json_object_size(reasons)) {
+        const char *why, *most = NULL;
+        json_object_foreach(reasons, why, v) if (
+            !most ||
+            json_integer_value(v) > json_integer_value(json_object_get(reasons, most)))
+            most = why;
+        fprintf(out, "  %6lld kept: %s\n",
+                (long long)json_integer_value(json_object_get(reasons, most)), most);
+        json_object_del(reasons, most);
+    }
+    json_decref(reasons);
+}
+
 static void tell_dtype(const convert_args *a, const json_t *o)
 {
     FILE *out = report_out(&a->common);
@@ -122,6 +146,7 @@ static void tell_dtype(const convert_args *a, const json_t *o)
             json_string_value(json_object_get(o, "type")),
             (long long)json_integer_value(json_object_get(o, "casts")),
             json_array_size(kept));
+    tell_reasons(out, kept);
     json_array_foreach(kept, i, v) if (a->common.verbose)
         fprintf(out, "  %s (%s): %s\n", json_string_value(json_object_get(v, "node")),
                 json_string_value(json_object_get(v, "op")),
@@ -319,9 +344,10 @@ const verb verb_convert = {
         "and after opset and dtype.\n"
         "--dtype f16 with --inputs runs the model first: nodes with values beyond half of\n"
         "the type's range compute as before. So do what counts (Range, CumSum), what\n"
-        "computes sizes, readers of constants that are out of range (larger ones than 1e9\n"
-        "stand for infinity, and are clamped), and what the standard does not have in the\n"
-        "type; -v lists each with its reason.\n"
+        "computes sizes, what makes integers and what leads there element by element\n"
+        "(roundings farther back may still move a size: --verify), readers of constants\n"
+        "that are out of range (larger ones than 1e9 stand for infinity, and are clamped),\n"
+        "and what the standard does not have in the type; -v lists each with its reason.\n"
         "When nodes stand in the way of --opset, all of them are listed, nothing is\n"
         "written, and the exit code is 4.\n\n"
         "  planish convert m.onnx m13.onnx --opset 13 --verify 3\n"

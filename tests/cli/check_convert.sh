@@ -188,6 +188,42 @@ check "without them it is not" 0 "$planish" convert "$tmp/wide.onnx" "$tmp/narro
 check "it overflows" 1 "$planish" compare -q "$tmp/wide.onnx" "$tmp/narrow16.onnx" \
     --inputs "$tmp/wide.npz" --rtol 2e-3 --atol 2e-3
 
+# Integers that are made of floats are sizes, positions, counts.
+cat >"$tmp/durations.txt" <<'END'
+<ir_version: 9, opset_import: ["" : 22]>
+durations (float[1, 8] x) => (float[M] y)
+<float[8, 8] w = {0.91, 0.12, 0.53, 0.34, 0.75, 0.26, 0.47, 0.68, 0.11, 0.92, 0.33, 0.54, 0.15,
+    0.76, 0.37, 0.58, 0.21, 0.42, 0.63, 0.84, 0.25, 0.46, 0.67, 0.88, 0.31, 0.52, 0.73, 0.94,
+    0.35, 0.56, 0.77, 0.98, 0.41, 0.62, 0.83, 0.14, 0.45, 0.66, 0.87, 0.18, 0.51, 0.72, 0.93,
+    0.24, 0.55, 0.76, 0.97, 0.28, 0.61, 0.82, 0.13, 0.34, 0.65, 0.86, 0.17, 0.38, 0.71, 0.92,
+    0.23, 0.44, 0.75, 0.96, 0.27, 0.48}, float s = {1.7}, float h = {0.5}>
+{
+   [product] t = MatMul(x, w)
+   [grow] e = Exp(t)
+   [scale] d = Mul(e, s)
+   [up] c = Ceil(d)
+   [sum] r = ReduceSum <keepdims = 0> (c)
+   [whole] i = Cast <to = 7> (r)
+   a = Constant <value_ints = [1]> ()
+   n = Reshape(i, a)
+   [made] z = ConstantOfShape(n)
+   [other] y = Add(z, h)
+}
+END
+check "parse durations" 0 "$planish" parse "$tmp/durations.txt" "$tmp/durations.onnx"
+check "as bfloat16" 0 "$planish" convert "$tmp/durations.onnx" "$tmp/d16.onnx" --dtype bf16 \
+    --keep-io -v
+cp "$tmp/out" "$tmp/d16.out"
+for node in grow scale up sum whole; do
+    holds "$node stays" "$tmp/d16.out" "^  $node (.*): integers are made there"
+done
+holds "they are summed up" "$tmp/d16.out" "^ *5 kept: integers are made there"
+check "the product does not" 1 grep -q "^  product" "$tmp/d16.out"
+check "it is valid" 0 "$planish" check "$tmp/d16.onnx"
+check "nothing stays by itself" 0 "$planish" convert "$tmp/durations.onnx" "$tmp/d16.onnx" \
+    --dtype bf16 --keep-io -v --block none
+check "that is so" 1 grep -q "integers are made there" "$tmp/out"
+
 check "a missing file" 3 "$planish" convert "$tmp/gone.onnx" "$tmp/none.onnx" --opset 13
 check "an unwritable place" 3 "$planish" convert "$tmp/m.onnx" "$tmp/no/such.onnx"
 
