@@ -2,12 +2,13 @@
 """Rewrite models and see that what others rely on stays.
 SPDX-License-Identifier: Apache-2.0
 
-usage: check_interface.py --planish COMMAND [--models DIR] [--light DIR] [ID...]
+usage: check_interface.py --planish COMMAND [--models DIR] [--light DIR] [ID|FAMILY/NAME...]
 
 At every level and target: inputs and outputs with their names, types and symbolic shapes, overridable
 initializers, metadata and doc strings are those of the original; onnx.checker takes the file; a
-second run gives the same bytes, and so does rewriting the result. On the trained models, and on the
-light architectures of the onnx package. Prints TAP.
+second run gives the same bytes, and so does rewriting the result. On the trained models, on the light
+architectures of the onnx package, and on the small models of tests/oracle/rewrites, each with
+names, texts and metadata of all kinds and by its own options. Prints TAP.
 """
 import argparse
 import glob
@@ -18,6 +19,7 @@ import tempfile
 import onnx
 
 import harness
+import rewrites
 from harness import Fault
 
 LEVELS = [("-O1",), ("-O2",), ("-O3", "--target", "ort"), ("-O3", "--target", "planish")]
@@ -35,7 +37,10 @@ def interface(model):
     return {"inputs": ends, "outputs": outputs, "metadata": metadata,
             "doc string": model.doc_string, "graph": (g.name, g.doc_string),
             "producer": (model.producer_name, model.producer_version),
-            "domain": model.domain, "model version": model.model_version}
+            "domain": model.domain, "model version": model.model_version,
+            "properties": [[(p.key, p.value) for p in v.metadata_props]
+                           for v in list(g.input) + list(g.output)
+                           if model.ir_version >= 4 or v.name not in constants]}
 
 
 def read(path):
@@ -47,7 +52,8 @@ def check(planish, path, options, folder):
     out = [os.path.join(folder, "%d.onnx" % k) for k in range(3)]
     for source, target in ((path, out[0]), (path, out[1]), (out[0], out[2])):
         harness.command([planish, "optimize", "-q", source, target, *options])
-    before, after = onnx.load(path, load_external_data=False), onnx.load(out[0])
+    before = onnx.load(path, load_external_data=False)
+    after = onnx.load(out[0], load_external_data=False)
     was, now = interface(before), interface(after)
     for key in was:
         if was[key] != now[key]:
@@ -60,6 +66,28 @@ def check(planish, path, options, folder):
     if read(out[0]) != read(out[2]):
         raise Fault("rewriting the result changes it: %d nodes, were %d"
                     % (len(onnx.load(out[2]).graph.node), len(after.graph.node)))
+
+
+def annotate(m):
+    """What nobody but people and other programs read."""
+    m.doc_string, m.domain, m.model_version = "what it is", "org.example", 7
+    m.producer_name, m.producer_version = "a test", "1.2"
+    m.graph.doc_string = "what it does"
+    inputs = {v.name for v in m.graph.input}
+    for v in list(m.graph.input) + [v for v in m.graph.output if v.name not in inputs]:
+        v.doc_string = "this is " + v.name
+        p = v.metadata_props.add()
+        p.key, p.value = "name", v.name
+    for key in ("author", ""):
+        p = m.metadata_props.add()
+        p.key, p.value = key, "somebody"
+    return m
+
+
+def check_case(planish, case, folder):
+    path = os.path.join(folder, "case.onnx")
+    onnx.save(annotate(case.model()), path)
+    check(planish, path, case.args, folder)
 
 
 def main():
@@ -82,6 +110,13 @@ def main():
             with tempfile.TemporaryDirectory() as folder:
                 tap.check("%s %s" % (name, " ".join(options)), check, args.planish, path,
                           options, folder)
+    for family, cases in rewrites.families():
+        for case in cases:
+            name = family + "/" + case.name
+            if args.ids and name not in args.ids and family not in args.ids:
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                tap.check(name, check_case, args.planish, case, folder)
     return tap.done()
 
 
