@@ -133,12 +133,12 @@ static bool is_zero_at(const pln_node *n, const char *name, int64_t at, size_t p
 static pln_status of_fewer_axes(pln_match *m, pln_patch *p)
 {
     int64_t a, b, dims[PLN_MAX_RANK] = { 0 };
-    size_t n, k = 0;
+    size_t k = 0;
     pln_value *x = pln_match_val(m, "x"), *w = pln_match_val(m, "w");
     pln_node *c = pln_match_node(m, "c");
     const int rank = pln_value_rank(c->in[0]);
-    if (rank < 4 || !pln_axes_of(pln_match_val(m, "a"), rank, &a, &n) || n != 1 ||
-        !pln_axes_of(pln_match_val(m, "b"), rank, &b, &n) || n != 1 || a != b || a < 2)
+    if (rank < 4 || !pln_one_axis_of(pln_match_val(m, "a"), rank, &a) ||
+        !pln_one_axis_of(pln_match_val(m, "b"), rank, &b) || a != b || a < 2)
         return pln_match_refuse(m, "not one spatial axis");
     if (w->cst->rank != rank || w->cst->dims[a] != 1 ||
         !is_zero_at(c, "pads", a - 2, 2) ||

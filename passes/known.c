@@ -299,11 +299,23 @@ bool pln_axes_of(const pln_value *v, int rank, int64_t *axes, size_t *n)
         if (axes[i] < 0 && rank < 0)
             return false;
         axes[i] += axes[i] < 0 ? rank : 0;
+        if (axes[i] < 0 || (rank >= 0 && axes[i] >= rank))
+            return false;
         for (size_t k = i; k > 0 && axes[k] < axes[k - 1]; k--) {
             const int64_t t = axes[k];
             axes[k] = axes[k - 1];
             axes[k - 1] = t;
         }
     }
+    return true;
+}
+
+bool pln_one_axis_of(const pln_value *v, int rank, int64_t *axis)
+{
+    int64_t axes[PLN_MAX_RANK];
+    size_t n;
+    if (!pln_axes_of(v, rank, axes, &n) || n != 1)
+        return false;
+    *axis = axes[0];
     return true;
 }

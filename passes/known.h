@@ -34,7 +34,10 @@ pln_value *pln_patch_transpose(pln_patch *p, pln_value *v, const int64_t *perm, 
 pln_value *pln_patch_view(pln_patch *p, pln_value *v, pln_shape to);
 
 /* Axes from a constant, an attribute `axes` or, where both are absent, nothing; counted
- * from the front (rank < 0: none may count from the end), in rising order. */
+ * from the front (rank < 0: none may count from the end), in rising order, up to
+ * PLN_MAX_RANK of them. */
 bool pln_axes_of(const pln_value *v, int rank, int64_t *axes, size_t *n);
+/* The same for a single one. */
+bool pln_one_axis_of(const pln_value *v, int rank, int64_t *axis);
 
 #endif

@@ -260,9 +260,9 @@ static pln_status reduces_nothing(pln_match *m)
     int64_t axes[PLN_MAX_RANK];
     size_t n = 0;
     const pln_value *a = pln_match_val(m, "a");
-    if (a && !pln_axes_of(a, rank, axes, &n))
+    if (rank < 0 || (a && !pln_axes_of(a, rank, axes, &n)))
         return pln_match_refuse(m, "axes not known");
-    for (size_t i = 0; i < (n ? n : (size_t)(rank < 0 ? 0 : rank)); i++)
+    for (size_t i = 0; i < (n ? n : (size_t)rank); i++)
         if (!pln_dim_is(x->type.shape.dims[n ? axes[i] : (int64_t)i], 1) &&
             !(n == 0 && pln_node_get_int(m->root, "noop_with_empty_axes", 0)))
             return pln_match_refuse(m, "reduces an axis");

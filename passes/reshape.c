@@ -276,7 +276,7 @@ static pln_status slice_of_one(pln_match *m, pln_patch *p)
     const int rank = pln_value_rank(x);
     if (rank < 0 || !pln_value_get_ints(pln_match_val(m, "s"), &s, 1, &n) || n != 1 ||
         !pln_value_get_ints(pln_match_val(m, "e"), &e, 1, &n) || n != 1 ||
-        !pln_axes_of(pln_match_val(m, "ax"), rank, &a, &n) || n != 1 ||
+        !pln_one_axis_of(pln_match_val(m, "ax"), rank, &a) ||
         (steps && (!pln_value_get_ints(steps, &t, 1, &n) || n != 1)) ||
         !pln_axes_of(pln_match_val(m, "b"), rank, b, &nb))
         return pln_match_refuse(m, "not one constant axis");
