@@ -166,7 +166,7 @@ static pln_ex *parse_attr(pln_scan *s, size_t len)
     pln_ex *e = new_ex(s, EX_ATTR);
     const int name = pln_scan_find(s, s->at, len);
     if (name < 0)
-        return fail(s, "no such name in the pattern");
+        return fail(s, "neither a name of the pattern nor a function");
     if (!e || s->at[len] != '.')
         return e ? fail(s, "'.' and an attribute are expected, or a function") : NULL;
     s->at += len + 1;
@@ -199,8 +199,12 @@ static pln_ex *parse_atom(pln_scan *s, int depth)
     for (size_t k = 0; k < sizeof functions / sizeof functions[0]; k++)
         if (strlen(functions[k].name) == len && !memcmp(s->at, functions[k].name, len) &&
             s->at[len] == '(') {
+            const char *start = s->at;
             s->at += len;
-            return parse_call(s, k, depth);
+            pln_ex *e = parse_call(s, k, depth);
+            if (e)
+                e->text = start;
+            return e;
         }
     return parse_attr(s, len);
 }

@@ -307,7 +307,7 @@ pln_status pln_ex_holds(const pln_ex *e, pln_match *m, pln_arena *arena)
     if (is_true(e, m, arena))
         return PLN_OK;
     int n = 0;
-    while (e->text[n] && e->text[n] != '\n' && n < 60)
+    while (e->text[n] && e->text[n] != '\n' && strncmp(e->text + n, " and ", 5) && n < 60)
         n++;
     return pln_match_refuse(m, "it is not so that %.*s", n, e->text);
 }

@@ -520,7 +520,8 @@ static pln_status parse_all(parser *p)
     PLN_TRY(parse_pattern(p, &p->out->root, 0));
     skip_blanks(p);
     if (*p->at)
-        return fail(p, "end expected");
+        return fail(p, *p->at == '(' ? "inputs of what is no operator: those begin with a capital"
+                                     : "the end of the pattern is expected");
     if (!is_operator(p->out, p->out->root))
         return fail(p, "the root must be an operator");
     return PLN_OK;

@@ -299,7 +299,7 @@ pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
     pln_status st = ctx.scratch && ctx.stats ? PLN_OK : pln_oom(err);
     pln_map_init(&ctx.verdicts, model->alloc);
     if (st == PLN_OK && options->n_rules)
-        st = pln_rules_read(options->rules, options->n_rules, model->names, ctx.keep,
+        st = pln_rules_read(options->rules, options->n_rules, model, ctx.keep,
                             &ctx.user, err);
     if (st == PLN_OK)
         st = pln_sizes_infer(model, err);

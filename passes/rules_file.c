@@ -3,10 +3,12 @@
 #include "passes/rules_file.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "passes/template.h"
+#include "src/util/near.h"
 
 #define MAX_RULES 1024
 
@@ -14,7 +16,7 @@ typedef struct reader {
     const char *file;
     char *text; /* a copy, comments blanked */
     char *at;
-    pln_names *names;
+    const pln_model *model;
     pln_arena *arena;
     pln_rule *rules;
     size_t n;
@@ -159,6 +161,43 @@ static char *find_token(char *s, const char *token)
     return NULL;
 }
 
+/* Where the text has that word. */
+static const char *place_of(const char *text, const char *word)
+{
+    const size_t n = strlen(word);
+    for (const char *at = text; (at = strstr(at, word)); at++)
+        if ((at == text || !isalnum((unsigned char)at[-1])) && !isalnum((unsigned char)at[n]))
+            return at;
+    return text;
+}
+
+static pln_status unknown_op(const reader *r, const pln_rule *o, const char *op)
+{
+    pln_near near;
+    char what[200];
+    const pln_op_desc *d;
+    pln_near_begin(&near, op);
+    for (size_t i = 0; (d = pln_registry_at(r->model->registry, i)); i++)
+        if (!*d->domain)
+            pln_near_offer(&near, d->name);
+    snprintf(what, sizeof what, "the newest operator set has no '%.60s'%s%.60s%s", op,
+             near.best ? "; did you mean '" : "", near.best ? near.best : "",
+             near.best ? "'?" : "");
+    return fail_at(r, place_of(o->match, op), what);
+}
+
+/* A pattern with an operator that the standard has not would never match. */
+static pln_status check_ops(const reader *r, const pln_rule *o, const pln_pattern *p)
+{
+    for (int i = 0; i < p->n; i++)
+        for (int k = 0; k < p->pat[i].n_ops; k++) {
+            const pln_pat_name *op = &p->pat[i].op[k];
+            if (!*op->domain && !pln_registry_find(r->model->registry, "", op->type))
+                return unknown_op(r, o, op->type);
+        }
+    return PLN_OK;
+}
+
 /* Mistakes are found here, with their place; the engine reads the texts again. */
 static pln_status check_parts(reader *r, const pln_rule *o)
 {
@@ -166,12 +205,13 @@ static pln_status check_parts(reader *r, const pln_rule *o)
     const char *at = o->match, *what = NULL;
     pln_error local = { .code = PLN_OK };
     const pln_status st =
-        pln_pattern_read(o->match, r->names, r->arena, &p, &at, &what, &local);
+        pln_pattern_read(o->match, r->model->names, r->arena, &p, &at, &what, &local);
     if (st == PLN_E_FORMAT)
         return fail_at(r, at, what);
     if (st != PLN_OK)
         return pln_oom(r->err);
-    pln_scan s = { o->replace, &p, r->names, r->arena, NULL };
+    PLN_TRY(check_ops(r, o, &p));
+    pln_scan s = { o->replace, &p, r->model->names, r->arena, NULL };
     if (!pln_template_parse(&s))
         return fail_at(r, s.at, s.what);
     s.at = o->where;
@@ -243,10 +283,10 @@ static pln_status read_source(reader *r, const pln_rules_source *src)
     }
 }
 
-pln_status pln_rules_read(const pln_rules_source *src, size_t n, pln_names *names,
+pln_status pln_rules_read(const pln_rules_source *src, size_t n, const pln_model *model,
                           pln_arena *arena, pln_pass **out, pln_error *err)
 {
-    reader r = { .names = names, .arena = arena, .err = err };
+    reader r = { .model = model, .arena = arena, .err = err };
     *out = PLN_NEW(arena, pln_pass);
     r.rules = PLN_NEW_ARRAY(arena, pln_rule, MAX_RULES);
     if (!*out || !r.rules)

@@ -103,6 +103,21 @@ static bool parse_args(pln_scan *s, pln_template *t, pln_term *o, int depth)
     return true;
 }
 
+/* "name...": what an operator of the pattern has behind the inputs that stand there. */
+static bool parse_rest(pln_scan *s, pln_term *o)
+{
+    for (int i = 0; i < s->pattern->n; i++) {
+        const pln_pat *p = &s->pattern->pat[i];
+        if (p->kind != PLN_PAT_OP || p->bind != o->name || !(p->flags & PLN_PAT_REST))
+            continue;
+        o->kind = PLN_TERM_REST;
+        o->from = p->n_args;
+        s->at += 3;
+        return true;
+    }
+    return pln_scan_fail(s, "no operator of that name takes further inputs");
+}
+
 static bool parse_known_name(pln_scan *s, const pln_template *t, pln_term *o, size_t len)
 {
     o->name = find_local(t, s->at, len);
@@ -116,7 +131,7 @@ static bool parse_known_name(pln_scan *s, const pln_template *t, pln_term *o, si
             return pln_scan_fail(s, "no such name in the pattern");
     }
     s->at += len;
-    return true;
+    return o->kind != PLN_TERM_NAME || strncmp(s->at, "...", 3) || parse_rest(s, o);
 }
 
 static pln_term *parse_term(pln_scan *s, pln_template *t, int depth)
@@ -131,7 +146,8 @@ static pln_term *parse_term(pln_scan *s, pln_template *t, int depth)
         return o->value ? o : NULL;
     }
     const char after = s->at[len];
-    if (!isupper((unsigned char)*s->at) && after != '.')
+    const bool rest = !strncmp(s->at + len, "...", 3);
+    if (!isupper((unsigned char)*s->at) && (after != '.' || rest))
         return parse_known_name(s, t, o, len) ? o : NULL;
     o->kind = PLN_TERM_OP;
     if (!parse_op_name(s, o))

@@ -130,6 +130,8 @@ static pln_status set_attr(builder *b, pln_node *n, const pln_term_attr *a)
     int64_t i;
     if (v.attr)
         return set_copy(n, a->name, v.attr);
+    if (v.kind == PLN_EX_BOOL)
+        return pln_node_set_int(n, a->name, v.yes);
     if (v.kind == PLN_EX_STRING)
         return pln_node_set_string(n, a->name, v.s, v.s_len);
     if (v.kind == PLN_EX_LIST)
@@ -177,12 +179,41 @@ static pln_status check_node(builder *b, pln_node *n)
     return PLN_OK;
 }
 
+/* The node whose further inputs are meant; NULL: it was left out. */
+static const pln_node *rest_of(const builder *b, const pln_term *t)
+{
+    return t->kind == PLN_TERM_REST ? b->m->node[t->name] : NULL;
+}
+
+static size_t count_inputs(const builder *b, const pln_term *t)
+{
+    size_t n = (size_t)t->n_args;
+    for (int i = 0; i < t->n_args; i++)
+        n += rest_of(b, t->arg[i]) ? rest_of(b, t->arg[i])->n_in : 0;
+    return n;
+}
+
+static pln_status make_inputs(builder *b, const pln_term *t, pln_value **in, uint32_t *n_in)
+{
+    *n_in = 0;
+    for (int i = 0; i < t->n_args; i++) {
+        const pln_term *a = t->arg[i];
+        const pln_node *n = rest_of(b, a);
+        for (uint32_t k = n ? (uint32_t)a->from : 0; n && k < n->n_in; k++)
+            in[(*n_in)++] = n->in[k];
+        if (a->kind != PLN_TERM_REST)
+            PLN_TRY(make_term(b, a, 1, &in[(*n_in)++]));
+    }
+    return PLN_OK;
+}
+
 static pln_status make_node(builder *b, const pln_term *t, uint32_t n_out, pln_value **out)
 {
-    pln_value *in[PLN_TEMPLATE_ARGS];
-    for (int i = 0; i < t->n_args; i++)
-        PLN_TRY(make_term(b, t->arg[i], 1, &in[i]));
-    const uint32_t n_in = (uint32_t)t->n_args;
+    uint32_t n_in;
+    pln_value **in = PLN_NEW_ARRAY(b->arena, pln_value *, count_inputs(b, t) + 1);
+    if (!in)
+        return PLN_E_NOMEM;
+    PLN_TRY(make_inputs(b, t, in, &n_in));
     pln_node *n = !*t->domain && b->m->ctx->rule->stated
                       ? pln_patch_add(b->p, t->op, in, n_in, n_out)
                       : pln_patch_add_in(b->p, t->domain, t->op, in, n_in, n_out);

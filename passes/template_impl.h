@@ -13,6 +13,7 @@ typedef enum pln_term_kind {
     PLN_TERM_ABSENT,
     PLN_TERM_NAME,  /* of the pattern */
     PLN_TERM_LOCAL, /* of an earlier statement */
+    PLN_TERM_REST,  /* the inputs of a matched node from a number on */
     PLN_TERM_CONST, /* a number, or a list of them */
     PLN_TERM_OP
 } pln_term_kind;
@@ -27,6 +28,7 @@ typedef struct pln_term_attr {
 typedef struct pln_term {
     pln_term_kind kind;
     int name; /* or the local's number */
+    int from; /* of PLN_TERM_REST */
     pln_ex *value;
     const char *domain, *op;
     pln_term_attr *attrs;

@@ -165,6 +165,69 @@ holds "of two results" "$tmp/doc.printed" "a, r = com.example.AddRelu"
 for rule in mish linear pair; do
     holds "$rule is counted" "$tmp/doc.stats" "^  $rule  *rules .* 1  *0 "
 done
+# The rules of examples/, on a model with all that they are for, in bodies too.
+cat >"$tmp/acc.txt" <<'EOF'
+<ir_version: 9, opset_import: ["" : 18]>
+acc (float[1, 3, 8, 8] x, float[N, 4] z, bool c)
+    => (float[1, 2, 6, 6] y, float[N, 2] v, int64[N, 2] i, float[1, 4, 8, 8] g, float[N, 3] d)
+<float[2, 3, 3, 3] w = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21,
+    22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44,
+    45, 46, 47, 48, 49, 50, 51, 52, 53, 54},
+ float[1, 2, 1, 9] wide = {1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9}, float[2] b = {1, 2}, int64[1] k = {2},
+ float[4, 3] m = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}, float[3] a = {1, 2, 3}, float o = {1},
+ int64[1] zero = {0}, int64[1] one = {1}, int64[1] four = {4}>
+{
+   [conv] t = Conv <strides = [1, 1]> (x, w, b)
+   y = Relu(t)
+   [widest] u = Conv <pads = [0, 2, 0, 2]> (y, wide)
+   [other] u2 = Relu(u)
+   v, i = TopK <axis = -1> (z, k)
+   g = If (c) <
+      then_branch = yes () => (float[1, 4, 8, 8] p) {
+         e = Softplus(x)
+         f = Tanh(e)
+         h = Mul(f, x)
+         first = ReduceMax(h, one)
+         all = Concat <axis = 1> (h, first)
+         p = Neg(all)
+      },
+      else_branch = no () => (float[1, 4, 8, 8] r) {
+         e2 = Exp(x)
+         f2 = Add(e2, o)
+         h2 = Log(f2)
+         l2 = Tanh(h2)
+         n2 = Mul(x, l2)
+         last = ReduceMin(n2, one)
+         both = Concat <axis = 1> (n2, last, last)
+         only = Slice(both, zero, four, one)
+         r = Neg(only)
+      }
+   >
+   mm = MatMul(z, m)
+   d = Add(a, mm)
+}
+EOF
+check "a model for the accelerator" 0 "$planish" parse "$tmp/acc.txt" "$tmp/acc.onnx"
+check "the rules of the example" 0 "$planish" optimize "$tmp/acc.onnx" "$tmp/npu.onnx" -O0 \
+    --rules "$(dirname "$0")/../../examples/accelerator.rules" --verify-each rewrite --stats
+cp "$tmp/out" "$tmp/npu.stats"
+for rule in conv mish dense top join; do
+    holds "$rule is applied" "$tmp/npu.stats" "^  $rule  *rules  *[0-9]*  *[0-9]*  *[12] "
+done
+holds "what is too wide says so" "$tmp/npu.stats" "it is not so that .*dim(w, 3) <= 7"
+check "print what they made" 0 "$planish" print "$tmp/npu.onnx"
+cp "$tmp/out" "$tmp/npu.txt"
+holds "attributes are carried" "$tmp/npu.txt" "strides: ints = \[1, 1\], activation: string = \"fused\", has_bias: int = 1"
+holds "any number of inputs" "$tmp/npu.txt" "Join <axis: int = 1> (n2, last, last)"
+holds "of several results" "$tmp/npu.txt" "v, i = com.example.npu.TopK"
+check "it is valid" 0 "$planish" check "$tmp/npu.onnx"
+check "again" 0 "$planish" optimize -q "$tmp/npu.onnx" "$tmp/npu2.onnx" -O0 \
+    --rules "$(dirname "$0")/../../examples/accelerator.rules"
+check "changes nothing" 0 cmp "$tmp/npu.onnx" "$tmp/npu2.onnx"
+printf 'r: Rleu(x) => x\n' >"$tmp/typo.rules"
+check "an operator in a pattern that is not there" 3 "$planish" optimize "$tmp/net.onnx" \
+    "$tmp/no.onnx" --rules "$tmp/typo.rules"
+holds "with its place and a suggestion" "$tmp/err" "typo.rules:1:4: .*did you mean 'Relu'"
 check "unknown word for --verify-each" 2 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" \
     --verify-each sometimes
 
