@@ -63,6 +63,8 @@ bool pln_dim_equal(pln_dim a, pln_dim b);
 bool pln_dim_differ(pln_syms *syms, pln_dim a, pln_dim b);
 /* Known to be at least v, given that every symbol is at least 1 (sizes). */
 bool pln_dim_at_least(pln_dim d, int64_t v);
+/* The same where symbols may be 0, too: what a model computes must not depend on more. */
+bool pln_dim_always_at_least(pln_dim d, int64_t v);
 /* The name if d is a single symbol, else NULL. */
 const char *pln_dim_symbol_name(pln_dim d);
 /* d with every symbol replaced by what `lookup` gives (unknown: left as it is). */

@@ -37,7 +37,8 @@ static int64_t sat_mul(int64_t a, int64_t b)
     return r;
 }
 
-static range dim_range(pln_dim d);
+/* `least`: what every symbol is at least. */
+static range dim_range(pln_dim d, int64_t least);
 
 static int64_t div_floor(int64_t a, int64_t b)
 {
@@ -46,12 +47,13 @@ static int64_t div_floor(int64_t a, int64_t b)
     return a / b - (a % b != 0 && a < 0);
 }
 
-static range atom_range(const dim_atom *a)
+static range atom_range(const dim_atom *a, int64_t least)
 {
     const range all = { INT64_MIN, INT64_MAX };
     if (a->kind == DIM_SYMBOL)
-        return (range){ 1, INT64_MAX };
-    const range x = dim_range(a->a), y = dim_range(a->b);
+        return (range){ least, INT64_MAX };
+    const bool bounds = a->kind == DIM_MIN || a->kind == DIM_MAX; /* not a divisor */
+    const range x = dim_range(a->a, least), y = dim_range(a->b, bounds ? least : 1);
     if (a->kind == DIM_MIN)
         return (range){ x.lo < y.lo ? x.lo : y.lo, x.hi < y.hi ? x.hi : y.hi };
     if (a->kind == DIM_MAX)
@@ -65,13 +67,13 @@ static range atom_range(const dim_atom *a)
     return (range){ div_floor(x.lo, y.lo), div_floor(x.hi, y.lo) }; /* div_up is more */
 }
 
-static range term_range(const dim_term *t)
+static range term_range(const dim_term *t, int64_t least)
 {
     range r = { 1, 1 };
     if (!t->m)
         return (range){ t->coef, t->coef };
     for (uint32_t i = 0; i < t->m->n; i++) {
-        const range f = atom_range(t->m->f[i]);
+        const range f = atom_range(t->m->f[i], least);
         if (f.lo < 0 || t->coef == INT64_MIN)
             return (range){ INT64_MIN, INT64_MAX };
         r = (range){ sat_mul(r.lo, f.lo), sat_mul(r.hi, f.hi) };
@@ -84,7 +86,7 @@ static range term_range(const dim_term *t)
                     r.lo == INT64_MAX ? INT64_MIN : -r.lo };
 }
 
-static range dim_range(pln_dim d)
+static range dim_range(pln_dim d, int64_t least)
 {
     if (!d.expr)
         return (range){ d.value, d.value };
@@ -92,19 +94,29 @@ static range dim_range(pln_dim d)
     if (pln_dim_is_unknown(d))
         return (range){ INT64_MIN, INT64_MAX };
     for (uint32_t i = 0; i < d.expr->n; i++) {
-        const range t = term_range(&d.expr->t[i]);
+        const range t = term_range(&d.expr->t[i], least);
         r.lo = sat_add(r.lo, t.lo, INT64_MIN);
         r.hi = sat_add(r.hi, t.hi, INT64_MAX);
     }
     return r;
 }
 
-bool pln_dim_at_least(pln_dim d, int64_t v)
+static bool reaches(pln_dim d, int64_t v, int64_t least)
 {
     if (!d.expr)
         return d.value >= v;
-    const int64_t lo = dim_range(d).lo;
+    const int64_t lo = dim_range(d, least).lo;
     return lo != INT64_MIN && lo >= v;
+}
+
+bool pln_dim_at_least(pln_dim d, int64_t v)
+{
+    return reaches(d, v, 1);
+}
+
+bool pln_dim_always_at_least(pln_dim d, int64_t v)
+{
+    return reaches(d, v, 0);
 }
 
 /* ---- printing ---------------------------------------------------------------------- */

@@ -177,16 +177,16 @@ static pln_dim dim_eq(pln_syms *syms, pln_dim a, pln_dim b)
     if (pln_dim_equal(a, b))
         return pln_dim_of(1);
     const pln_dim d = pln_dim_sub(syms, a, b);
-    const bool apart = pln_dim_differ(syms, a, b) || pln_dim_at_least(d, 1) ||
-                       pln_dim_at_least(pln_dim_sub(syms, b, a), 1);
+    const bool apart = pln_dim_differ(syms, a, b) || pln_dim_always_at_least(d, 1) ||
+                       pln_dim_always_at_least(pln_dim_sub(syms, b, a), 1);
     return apart ? pln_dim_of(0) : pln_dim_unknown();
 }
 
 static pln_dim dim_ge(pln_syms *syms, pln_dim a, pln_dim b)
 {
-    if (pln_dim_at_least(pln_dim_sub(syms, a, b), 0))
+    if (pln_dim_always_at_least(pln_dim_sub(syms, a, b), 0))
         return pln_dim_of(1);
-    if (pln_dim_at_least(pln_dim_sub(syms, b, a), 1))
+    if (pln_dim_always_at_least(pln_dim_sub(syms, b, a), 1))
         return pln_dim_of(0);
     return pln_dim_unknown();
 }

@@ -129,6 +129,10 @@ START_TEST(bounds)
     ck_assert(pln_dim_at_least(pln_dim_mod(syms, d("a"), pln_dim_of(4)), 0));
     ck_assert(pln_dim_at_least(pln_dim_max(syms, d("a-b"), pln_dim_of(7)), 7));
     ck_assert(!pln_dim_at_least(pln_dim_unknown(), INT64_MIN + 1));
+    ck_assert(pln_dim_always_at_least(d("a"), 0));
+    ck_assert(!pln_dim_always_at_least(d("a"), 1));
+    ck_assert(pln_dim_always_at_least(d("2*a*b+3"), 3));
+    ck_assert(pln_dim_always_at_least(d("floor(a/b)"), 0));
     ck_assert(pln_dim_differ(syms, d("a"), d("a+1")));
     ck_assert(!pln_dim_differ(syms, d("a"), d("b")));
     ck_assert(pln_dim_differ(syms, pln_dim_of(3), pln_dim_of(4)));
