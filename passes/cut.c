@@ -43,9 +43,11 @@ bool pln_slice_read(const pln_node *n, pln_cut *cuts)
     for (size_t i = 0; i < count; i++) {
         int64_t axis = has_axes ? a[i] : (int64_t)i;
         axis += axis < 0 ? rank : 0;
-        if (axis < 0 || axis >= rank || cuts[axis].on || (has_steps && t[i] < 1))
+        if (axis < 0 || axis >= rank || cuts[axis].step || (has_steps && t[i] < 1))
             return false;
-        cuts[axis] = (pln_cut){ true, s[i], e[i], has_steps ? t[i] : 1 };
+        const int64_t size = pln_value_size_at(n->in[0], axis), step = has_steps ? t[i] : 1;
+        const bool whole = !s[i] && step == 1 && e[i] >= (size < 0 ? INT32_MAX : size);
+        cuts[axis] = (pln_cut){ !whole, s[i], e[i], step };
     }
     return true;
 }

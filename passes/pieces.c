@@ -152,6 +152,8 @@ static pln_status one_slice(pln_match *m, pln_patch *p)
             continue;
         s[n] = c.start, e[n] = c.end, ax[n] = i, t[n++] = c.step;
     }
+    if (!n)
+        return pln_match_refuse(m, "nothing is cut off");
     pln_value *in[5] = { x, pln_patch_ints(p, s, n, "starts"),
                          pln_patch_ints(p, e, n, "ends"),
                          pln_patch_ints(p, ax, n, "axes"),
