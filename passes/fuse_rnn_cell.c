@@ -17,6 +17,19 @@ static pln_node *def_is(const pln_value *v, const char *op)
     return v && v->def && pln_node_is(v->def, op) ? v->def : NULL;
 }
 
+/* Zero for certain, so that what it is multiplied by may be left out. */
+static bool is_zero(const pln_value *v)
+{
+    double zero;
+    return !v || (pln_value_is_uniform(v, &zero) && zero == 0);
+}
+
+/* The same state; zeros are, of whatever shape they were written. */
+static bool same_state(const pln_value *a, const pln_value *b)
+{
+    return a == b || (a && b && is_zero(a) && is_zero(b));
+}
+
 /* A gate: an activation of a sum, or a piece of what is that for several gates. */
 static bool read_gate(const pln_cell *c, pln_value *v, pln_cell_act *act, pln_linear *l)
 {
@@ -180,7 +193,7 @@ static bool read_before(pln_cell *c)
         pln_value *v = c->gate[2].x[k].value;
         const pln_node *mul = def_is(v, "Mul");
         for (int i = 0; mul && i < 2; i++)
-            if (mul->in[i] == c->h_prev &&
+            if (same_state(mul->in[i], c->h_prev) &&
                 read_like(c, mul->in[1 - i], &c->act[0], &c->gate[1]))
                 return true;
     }
@@ -310,7 +323,7 @@ static bool settle_gate(pln_cell *c, int g, const pln_value *state, bool *has_x)
     const pln_linear *l = &c->gate[g];
     c->w[g] = c->r[g] = (pln_matrix){ .w = NULL };
     for (int k = 0; k < l->n; k++) {
-        const bool is_h = state && l->x[k].value == state;
+        const bool is_h = state && same_state(l->x[k].value, state);
         pln_matrix *m = is_h ? &c->r[g] : &c->w[g];
         if (m->w)
             return false;
@@ -336,7 +349,7 @@ static bool settle_new(pln_cell *c, bool *has_x)
     const pln_value *state = NULL;
     for (int k = 0; k < c->gate[2].n && !c->resets_behind; k++) {
         const pln_node *mul = def_is(c->gate[2].x[k].value, "Mul");
-        if (mul && (mul->in[0] == c->h_prev || mul->in[1] == c->h_prev))
+        if (mul && (same_state(mul->in[0], c->h_prev) || same_state(mul->in[1], c->h_prev)))
             state = c->gate[2].x[k].value;
     }
     if (!settle_gate(c, 2, state, has_x) || !pln_linear_fits(&c->behind, c->hidden))
@@ -344,7 +357,7 @@ static bool settle_new(pln_cell *c, bool *has_x)
     if (!c->resets_behind || !c->behind.n)
         return true;
     c->r[2] = c->behind.m[0];
-    return c->behind.x[0].value == c->h_prev && fits(&c->r[2], c->hidden, c->hidden);
+    return same_state(c->behind.x[0].value, c->h_prev) && fits(&c->r[2], c->hidden, c->hidden);
 }
 
 bool pln_cell_settle(pln_cell *c, pln_value *h_prev)
@@ -352,7 +365,8 @@ bool pln_cell_settle(pln_cell *c, pln_value *h_prev)
     bool has_x = false;
     if (c->native)
         return true;
-    if (h_prev && pln_value_size_at(h_prev, pln_value_rank(h_prev) - 1) != c->hidden)
+    if (!is_zero(h_prev) &&
+        pln_value_size_at(h_prev, pln_value_rank(h_prev) - 1) != c->hidden)
         return false;
     c->h_prev = h_prev;
     for (int g = 0; g < pln_cell_gates(c); g++) {
@@ -399,13 +413,6 @@ static bool same_bias(const pln_linear *a, const pln_linear *b, int64_t hidden)
             return false;
     }
     return true;
-}
-
-/* Zero for certain, so that what it is multiplied by may be left out. */
-static bool is_zero(const pln_value *v)
-{
-    double zero;
-    return !v || (pln_value_is_uniform(v, &zero) && zero == 0);
 }
 
 bool pln_cell_same(const pln_cell *a, const pln_cell *b)

@@ -152,13 +152,42 @@ static bool pick_cut(const pln_value *v, pln_pick *out)
     return true;
 }
 
+/* The states of all steps, [steps, batch, hidden]; NULL: nobody reads them so. */
+static pln_value *all_states(const pln_node *rnn)
+{
+    int64_t axes[PLN_MAX_RANK];
+    size_t count;
+    const pln_value *y = rnn->out[0];
+    for (const pln_use *u = y ? y->uses : NULL; u; u = u->next)
+        if (u->node && u->graph == y->graph && pln_node_is(u->node, "Squeeze") &&
+            pln_axes_of(u->node->in[1], 4, axes, &count) && count == 1 && axes[0] == 1)
+            return u->node->out[0];
+    return NULL;
+}
+
+/* The last state of a recurrent operator is one of those of all its steps. */
+static bool pick_last(pln_value *v, pln_pick *out)
+{
+    const pln_value *state = pln_cell_state(v);
+    const pln_node *n = state->def;
+    if (!n || state->slot != 1 || (n->n_in > 4 && n->in[4]) ||
+        !(pln_node_is(n, "LSTM") || pln_node_is(n, "GRU") || pln_node_is(n, "RNN")))
+        return false;
+    const char *direction = pln_node_get_string(n, "direction", "forward");
+    const bool back = !strcmp(direction, "reverse");
+    out->of = back || !strcmp(direction, "forward") ? all_states(n) : NULL;
+    out->axis = 0;
+    out->at = !out->of ? -1 : back ? 0 : pln_value_size_at(out->of, 0) - 1;
+    return out->at >= 0;
+}
+
 pln_pick pln_pick_of(pln_value *v)
 {
     pln_pick p = { .value = v, .of = v, .axis = -1 };
     const pln_node *n = v->def;
     const bool found = !n                         ? pick_scanned(v, &p)
                        : pln_node_is(n, "Gather") ? pick_gathered(n, &p)
-                                                  : pick_cut(v, &p);
+                                                  : pick_last(v, &p) || pick_cut(v, &p);
     return found ? p : (pln_pick){ .value = v, .of = v, .axis = -1 };
 }
 

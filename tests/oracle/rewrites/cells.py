@@ -113,8 +113,15 @@ FIRST = "z@ = Concat<axis = 1>($x, $h) m@ = MatMul(z@, k) s@ = Add(m@, b) "
 SPLIT_THEN = FIRST + "gr@, gz@ = Split<axis = 1, num_outputs = 2>(s@) R@ = Sigmoid(gr@) Z@ = Sigmoid(gz@)" + BEFORE
 THEN_SPLIT = FIRST + "S@ = Sigmoid(s@) R@, Z@ = Split<axis = 1, num_outputs = 2>(S@)" + BEFORE
 K = "float[7, 8] k, float[8] b, float[7, 4] kn, float[4] bn, float one = {1.0}"
+KERAS = ("a@ = Gemm($x, wk, bw) az@, ar@, an@ = Split<axis = -1, num_outputs = 3>(a@) r@ = Gemm($h, uk, bu)"
+         " rz@ = Slice(r@, s0, e0, rc) rr@ = Slice(r@, s1, e1, rc) rn@ = Slice(r@, s2, e2, rc) sz@ = Add(az@, rz@) Z@ = Sigmoid(sz@) sr@ = Add(ar@, rr@) R@ = Sigmoid(sr@)"
+         " m@ = Mul(R@, rn@) sn@ = Add(an@, m@) n@ = Tanh(sn@) " + TWO)
+KERAS_G = ("float[3, 12] wk, float[4, 12] uk, float[12] bw, float[12] bu, float one = {1.0}, float zero = {0.0}, int64[2] rc = {0, 1}, "
+           "int64[2] s0 = {0, 0}, int64[2] e0 = {2147483647, 4}, int64[2] s1 = {0, 4}, int64[2] e1 = {2147483647, 8}, "
+           "int64[2] s2 = {0, 8}, int64[2] e2 = {2147483647, 2147483647}, int64[1] four = {4}, int64[1] ax = {0}")
 RNN = "a@ = MatMul($x, w) r@ = MatMul($h, u) s@ = Add(a@, r@) v@ = Add(s@, b) h@ = Tanh(v@)"
 R = "float[3, 4] w, float[4, 4] u, float[4] b"
+SECOND = " A@ = MatMul($x, v) B@ = MatMul($h, u) C@ = Add(A@, B@) D@ = Add(C@, b) k@ = Tanh(D@)"
 
 HS = ["h0", "h1", "h2"]
 BOTH = N4 + "y, float[3, N, 4] z"
@@ -169,6 +176,13 @@ CASES = [
     unrolled("gru_all_states", GATES + TORCH_BLEND, G, stack(HS, 0, "y"), 3, outs="float[3, N, 4] y", carried=GRU),
     unrolled("rnn_tanh", RNN, R, most=3, carried=GRU),
     unrolled("rnn_relu", RNN.replace("Tanh", "Relu"), R, most=3, carried=GRU),
+    unrolled("gru_keras", KERAS, KERAS_G, most=4, carried=GRU, x="float[N, 3, 3]", axis=1),
+    Case("gru_keras_zeros", "(float[N, 3, 3] x) => (%sy) <%s> { sh = Shape<start = 0, end = 1>(x) to = Concat<axis = 0>(sh, four)"
+         " h = Expand(zero, to) %s y = Identity(h2) }" % (N4, KERAS_G, steps(KERAS, axis=1).replace("Mul(Z0, h)", "Mul(Z0, zero)")),
+         most=3, sizes=SIZES),
+    Case("rnn_stacked", "(float[3, N, 3] x, %sh, %sk) => (%sy) <%s, float[4, 4] v> { %s %s y = Identity(k2) }" % (
+        N4, N4, N4, R, steps(RNN), "".join(at(SECOND, t, "h%d" % t, "k%d" % (t - 1) if t else "k") for t in range(3))),
+         most=6, sizes=SIZES),
     # Loop and Scan
     loop("loop_lstm", TORCH, W, most=4),
     loop("loop_lstm_collects", TORCH, W, most=5, collects="h1", outs=BOTH),
