@@ -3,6 +3,8 @@
  *     QuantizeLinear(DequantizeLinear(q, s, z), s, z)             => q
  *     QuantizeLinear(Reshape(DequantizeLinear(q, s, z), t), s, z) => Reshape(q, t)
  *     QuantizeLinear(Relu(DequantizeLinear(q, s, z)), s, z)       => Clip(q, z)
+ *     QuantizeLinear(Where(c, DequantizeLinear(a, s, z), 0), s, z) => Where(c, a, z)
+ *     ArgMax(DequantizeLinear(q, s, z))       => ArgMax(q)
  *     QuantizeLinear(Relu(x), s, 0)           => QuantizeLinear(x, s, 0)
  *     Gather(DequantizeLinear(w, s), i)       => DequantizeLinear(Gather(w, i), s)
  *
@@ -300,6 +302,55 @@ static pln_status concat(pln_match *m, pln_patch *p)
         in[i] = d->in[0];
     }
     pln_node *n = pln_patch_copy(p, c, in, c->n_in);
+    if (!n)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, m->root->out[0], n->out[0]);
+    return PLN_OK;
+}
+
+/* The integers that the quantizer makes of a value: those that it was dequantized from, or
+ * the level of a number. NULL: they are not known. */
+static pln_value *integers_of(pln_patch *p, const pln_node *q, pln_value *v)
+{
+    double number, level;
+    const pln_node *d = v ? v->def : NULL;
+    if (d && has_one_scale(d) && undoes(q, d))
+        return d->in[0];
+    if (v && pln_is_one_number(v) && pln_value_rank(v) == 0 &&
+        pln_value_is_splat(v, &number) && level_of(q, number, &level))
+        return pln_patch_scalar(p, q->out[0]->type.dtype, level, v->name);
+    return NULL;
+}
+
+/* Where picks elements, Max and Min those that have the larger or smaller integer. */
+static pln_status pick(pln_match *m, pln_patch *p)
+{
+    const pln_node *n = pln_match_node(m, "n");
+    const uint32_t first = pln_node_is(n, "Where");
+    pln_value *in[MAX_IN];
+    if (n->n_in > MAX_IN || !pln_is_byte(m->root->out[0]) || !has_one_scale(m->root))
+        return pln_match_refuse(m, "too many inputs, or no bytes of one scale");
+    in[0] = n->in[0];
+    for (uint32_t i = first; i < n->n_in; i++) {
+        in[i] = integers_of(p, m->root, n->in[i]);
+        if (!in[i])
+            return pln_match_refuse(m, "input %u is not dequantized alike", i);
+    }
+    pln_node *c = pln_patch_copy(p, n, in, n->n_in);
+    if (!c)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, m->root->out[0], c->out[0]);
+    return PLN_OK;
+}
+
+/* The place of the largest number is that of the largest integer. */
+static pln_status place(pln_match *m, pln_patch *p)
+{
+    pln_node *d = pln_match_node(m, "d");
+    if (!pln_is_byte(d->in[0]) || !has_one_scale(d) ||
+        !are_harmless(scale_of(d), d->in[0]->type.dtype))
+        return pln_match_refuse(m, "it is not dequantized from bytes of one known scale");
+    pln_node *n = pln_patch_copy(p, m->root, d->in, 1);
     if (!n)
         return PLN_E_NOMEM;
     pln_patch_replace(p, m->root->out[0], n->out[0]);
@@ -649,6 +700,14 @@ static const pln_rule rules[] = {
     { .name = "integer-concat",
       .match = "QuantizeLinear(c=Concat!(...), ...)",
       .build = concat },
+    { .name = "integer-pick",
+      .match = "QuantizeLinear(n=Where|Max|Min!(...), ...)",
+      .build = pick,
+      .opset = 12 },
+    { .name = "integer-place",
+      .match = "ArgMax|ArgMin(d=DequantizeLinear(...))",
+      .build = place,
+      .opset = 12 },
     { .name = "integer-split",
       .match = "Split(d=DequantizeLinear(...), ...)",
       .build = split },

@@ -21,6 +21,8 @@ def qdq(name, body, declared="", k=1, out="float[N, 4, 6, 6]", **more):
                 % (out, S, ", " + declared if declared else "", body), most=k + 2, tol=0, **more)
 
 
+TURNED = ("f = Transpose<perm=[0,1,3,2]>(d) q3 = QuantizeLinear(f, s, z) "
+          "d3 = DequantizeLinear(q3, s, z) ")
 MOVES = [
     qdq("qdq_reshape", "e = Reshape(d, t)", "int64[2] t = {0, -1}", out="float[N, 144]"),
     qdq("qdq_flatten", "e = Flatten(d)", out="float[N, 144]"),
@@ -46,8 +48,15 @@ MOVES = [
     qdq("qdq_two_moves", "a = MaxPool<kernel_shape=[2,2]>(d) e = Transpose<perm=[0,2,3,1]>(a)", k=2,
         out="float[N, 5, 5, 4]"),
     qdq("qdq_concat", "e = Concat<axis=1>(d, d)", out="float[N, 8, 6, 6]"),
+    qdq("qdq_where", "e = Where(c, d, k)", "bool[6] c = {1, 0, 0, 1, 0, 1}, float k = {-1}"),
+    qdq("qdq_where_both", TURNED + "e = Where(c, d, d3)",
+        "bool[6] c = {1, 0, 0, 1, 0, 1}", k=2),
+    qdq("qdq_max", "e = Max(d, k)", "float k = {0.3}"),
+    qdq("qdq_min", TURNED + "e = Min(d, d3)", k=2),
     qdq("qdq_relu_between", "e = Relu(d)"),
     qdq("qdq_clip_between", "e = Clip(d, lo, hi)", "float lo = {-1}, float hi = {1}"),
+    Case("qdq_argmax", IMAGE + "(int64[N, 1, 6, 6] y) <" + S + "> { q = QuantizeLinear(x, s, z) "
+         "d = DequantizeLinear(q, s, z) y = ArgMax<axis=1>(d) }", most=2, tol=0),
     # what may not be taken for a move
     qdq("trap_qdq_resize_linear", "e = Resize<mode=\"linear\">(d, , f)", "float[4] f = {1, 1, 2, 2}",
         k=3, out="float[N, 4, 12, 12]"),
