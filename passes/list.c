@@ -60,6 +60,7 @@
     X(lower_narrow)   \
     X(unpack)         \
     X(to_ms_act)      \
+    X(to_ms_unsigned) \
     X(to_ms_quant)    \
     X(to_ms_product)  \
     X(to_ms_embed)    \

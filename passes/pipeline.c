@@ -100,6 +100,7 @@
     "gemm,"            \
     "fuse-skip,"       \
     "to-ms-act,"       \
+    "to-ms-unsigned,"  \
     "to-ms-quant,"     \
     "to-ms-product"
 

@@ -4,6 +4,10 @@
 
 #include <math.h>
 
+#include "passes/known.h"
+
+#define MOST_IN_PAIRS 64 /* 2 255 64 < 2^15 */
+
 bool pln_is_byte(const pln_value *v)
 {
     return v && (v->type.dtype == PLN_DT_U8 || v->type.dtype == PLN_DT_S8);
@@ -54,4 +58,28 @@ bool pln_bias_counts_in_sums(const pln_node *bias, const pln_value *a_scale,
             return false;
     }
     return true;
+}
+
+bool pln_fits_pairs(const pln_value *weights)
+{
+    const pln_tensor *t = pln_value_contents(weights);
+    if (weights->type.dtype != PLN_DT_S8)
+        return true;
+    for (int64_t i = 0; t && i < pln_tensor_size(t); i++) {
+        const int v = PLN_DATA(const int8_t, t)[i];
+        if (v > MOST_IN_PAIRS || v < -MOST_IN_PAIRS)
+            return false;
+    }
+    return t != NULL;
+}
+
+pln_value *pln_patch_flip_bytes(pln_patch *p, const pln_value *v)
+{
+    pln_tensor *t = NULL;
+    if (!pln_value_contents(v) || pln_tensor_dup(v->cst, &t, NULL) != PLN_OK)
+        return NULL;
+    t->dtype = t->dtype == PLN_DT_S8 ? PLN_DT_U8 : PLN_DT_S8;
+    for (int64_t i = 0, n = pln_tensor_size(t); i < n; i++)
+        PLN_DATA(uint8_t, t)[i] ^= 0x80;
+    return pln_patch_const(p, t, v->name);
 }

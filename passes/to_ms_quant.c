@@ -79,6 +79,8 @@ static pln_status check_weights(pln_match *m, int axis)
     const pln_node *bias = pln_match_node(m, "dc");
     if (!pln_dequantizer(pln_match_val(m, "db"), axis))
         return pln_match_refuse(m, "its weights have other scales than one a channel");
+    if (!pln_fits_pairs(pln_match_val(m, "b")))
+        return pln_match_refuse(m, "its signed weights would saturate");
     if (bias && !pln_bias_counts_in_sums(bias, pln_match_val(m, "as"),
                                          pln_match_val(m, "bs")))
         return pln_match_refuse(m, "its bias does not count in steps of the sums");
@@ -116,27 +118,16 @@ static pln_status check_conv(pln_match *m)
 
 /* ---- weights and biases as the kernels want them -------------------------------- */
 
-/* The same numbers with the other sign: w - z == (w - 128) - (z - 128). */
-static pln_value *signed_bytes(pln_patch *p, const pln_value *v)
-{
-    pln_tensor *t = NULL;
-    if (pln_tensor_materialize(v->cst, NULL) != PLN_OK ||
-        pln_tensor_dup(v->cst, &t, NULL) != PLN_OK)
-        return NULL;
-    t->dtype = PLN_DT_S8;
-    for (int64_t i = 0, n = pln_tensor_size(t); i < n; i++)
-        PLN_DATA(uint8_t, t)[i] ^= 0x80;
-    return pln_patch_const(p, t, v->name);
-}
-
 static pln_status signed_weights(pln_match *m, pln_patch *p)
 {
-    pln_value *b = signed_bytes(p, pln_match_val(m, "b"));
-    pln_value *z = signed_bytes(p, pln_match_val(m, "bz"));
+    pln_value *b = pln_patch_flip_bytes(p, pln_match_val(m, "b"));
+    pln_value *z = pln_patch_flip_bytes(p, pln_match_val(m, "bz"));
     pln_value *in[] = { b, pln_match_val(m, "bs"), z };
     pln_node *n = b && z ? pln_patch_copy(p, pln_match_node(m, "db"), in, 3) : NULL;
     if (!n)
         return PLN_E_NOMEM;
+    if (!pln_fits_pairs(b))
+        return pln_match_refuse(m, "its signed weights would saturate");
     pln_patch_replace(p, pln_match_val(m, "db"), n->out[0]);
     return PLN_OK;
 }

@@ -2,6 +2,8 @@
 
 SPDX-License-Identifier: Apache-2.0
 """
+import numpy as np
+
 from . import Case
 
 ORT = ("-O3", "--target", "ort")
@@ -107,11 +109,13 @@ WEIGHTS = {("uint8", "uint8"): "uint8 wz = {120}", ("uint8", "int8"): "int8 wz =
            ("int8", "int8"): "int8 wz = {0}", ("int8", "uint8"): "uint8 wz = {120}"}
 
 
-def product(name, w, nodes, most, shape, out, tail=OUT, types=WEIGHTS, **more):
-    """nodes: how the weights are dequantized, and the rest; types: of a and of the weights."""
+def product(name, w, nodes, most, shape, out, tail=OUT, types=WEIGHTS, k=None, **more):
+    """nodes: how the weights are dequantized, and the rest; types: of a and of the weights; k:
+    the weights."""
     n = w.split("]")[0].split("[")[1].split(",")
     n = int(n[0] if "conv" in name else n[-1])
-    values = {"wzs": [0] * n, "posws": [0.01 + 0.001 * i for i in range(n)]}
+    values = {} if k is None else {"k": k}
+    values.update({"wzs": [0] * n, "posws": [0.01 + 0.001 * i for i in range(n)]})
     for t, wt in types:
         zero = WEIGHTS[t, wt]
         case("%s_%s_%s" % (name, t, wt), "(float[%s] a) => (float[%s] y) <%s%s %s, "
@@ -150,4 +154,12 @@ product("matmul_add", "[8, 6] k", (ONE_SCALE, BIAS + "m = MatMul(d, w) f = Add(m
         *ROWS, types=SOME)
 product("matmul_3d_bias", "[8, 6] k", (ONE_SCALE, "m = MatMul(d, w) f = Add(m, g)"), 2,
         "n, 2, 8", "n, 2, 6", END)
+# Signed weights that would saturate in 16 bits: unsigned ones stand in their place.
+WIDE = np.resize([127, -127, 126, 127, -128, 90, -99], 300).astype(np.int8)
+product("matmul_wide", "[8, 6] k", (ONE_SCALE, "f = MatMul(d, w)"), 3, *ROWS, types=SOME,
+        k=WIDE[:48].reshape(8, 6))
+product("gemm_wide_columns", "[8, 6] k", (COLUMNS, "f = Gemm(d, w)"), 3, *ROWS, types=SOME,
+        k=WIDE[:48].reshape(8, 6))
+product("conv_wide_channels", "[6, 4, 3, 3] k", (CHANNELS, "f = Conv(d, w)"), 3, *CONV,
+        types=SOME, k=WIDE[:216].reshape(6, 4, 3, 3))
 between("matmul_both", "f = MatMul(d, e)", 4, b="n, 4, 6, 6")
