@@ -62,6 +62,7 @@
     X(to_ms_act)      \
     X(to_ms_unsigned) \
     X(to_ms_quant)    \
+    X(to_ms_nbits)    \
     X(to_ms_product)  \
     X(to_ms_embed)    \
     X(to_ms_rotary)   \

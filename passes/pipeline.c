@@ -102,6 +102,7 @@
     "to-ms-act,"       \
     "to-ms-unsigned,"  \
     "to-ms-quant,"     \
+    "to-ms-nbits,"     \
     "to-ms-product"
 
 /* A file keeps the form in which its weights are stored; a session unpacks them. */

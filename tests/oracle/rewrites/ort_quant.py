@@ -163,3 +163,37 @@ product("gemm_wide_columns", "[8, 6] k", (COLUMNS, "f = Gemm(d, w)"), 3, *ROWS, 
 product("conv_wide_channels", "[6, 4, 3, 3] k", (CHANNELS, "f = Conv(d, w)"), 3, *CONV,
         types=SOME, k=WIDE[:216].reshape(6, 4, 3, 3))
 between("matmul_both", "f = MatMul(d, e)", 4, b="n, 4, 6, 6")
+
+# ---- weights in blocks --------------------------------------------------------------------
+
+STEPS = np.linspace(0.01, 0.09, 128)
+BITS = {"int4": (-8, 8), "uint4": (0, 16), "int8": (-128, 128), "uint8": (0, 256)}
+BLOCKS = {
+    "": ("[64, 64]", "[2, 64]", "d = DequantizeLinear<axis = 0, block_size = 32>(w, s%s) "
+         "y = MatMul(x, d)"),
+    "_bias": ("[64, 64]", "[2, 64]", "d = DequantizeLinear<axis = 0, block_size = 32>(w, s%s) "
+              "m = MatMul(x, d) y = Add(b, m)"),
+    "_transposed": ("[64, 64]", "[64, 2]", "d = DequantizeLinear<axis = 1, block_size = 32>(w, "
+                    "s%s) t = Transpose<perm = [1, 0]>(d) y = MatMul(x, t)"),
+    "_gemm": ("[64, 64]", "[64, 2]", "d = DequantizeLinear<axis = -1, block_size = 32>(w, s%s) "
+              "y = Gemm<transB = 1>(x, d, b)"),
+    "_odd": ("[64, 48]", "[64, 3]", "d = DequantizeLinear<axis = -1, block_size = 16>(w, s%s) "
+             "y = Gemm<transB = 1>(v, d)"),
+}
+for t, ends in BITS.items():
+    for name, (shape, steps, nodes) in BLOCKS.items():
+        for zero in ("", ", z"):
+            rng = np.random.default_rng(7)
+            size = [int(n) for n in shape[1:-1].split(",")], [int(n) for n in steps[1:-1].split(",")]
+            case("blocks_%s%s%s" % (t, name, "_zero" if zero else ""), "(float[n, 64] x, "
+                 "float[n, 48] v) => (float[n, 64] y) <%s%s w, float%s s, %s%s z, float[64] b> { %s }"
+                 % (t, shape, steps, t, steps, nodes % zero), 1, opset=21, ir=10,
+                 values={"w": rng.integers(*ends, size[0]), "z": rng.integers(*ends, size[1]),
+                         "s": np.resize(STEPS, size[1])})
+for t in ("int4", "uint4", "uint8"):
+    rng = np.random.default_rng(7)
+    case("table_blocks_" + t, "(int64[n] i) => (float[n, 64] y) <%s[40, 64] w, float[40, 2] s, "
+         "%s[40, 2] z> { d = DequantizeLinear<axis = 1, block_size = 32>(w, s, z) y = Gather(d, i) }"
+         % (t, t), 1, opset=21, ir=10, tol=0, feeds={"i": lambda run: np.arange(-2, run + 1)},
+         values={"w": rng.integers(*BITS[t], (40, 64)), "z": rng.integers(*BITS[t], (40, 2)),
+                 "s": np.resize(STEPS, (40, 2))})
