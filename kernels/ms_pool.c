@@ -1,5 +1,5 @@
 /* Pooling of com.microsoft: QLinearAveragePool, QLinearGlobalAveragePool, NhwcMaxPool,
- * MaxpoolWithMask.
+ * MaxpoolWithMask; planish.QAveragePool and QGlobalAveragePool are the first two.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/int_product.h"
 #include "kernels/ms_qlinear.h"
@@ -297,12 +297,17 @@ static pln_status mask_ref(pln_call *c, pln_error *err)
 #define MS                                                  \
     .domain = "com.microsoft", .since = 1, .out = { 1, 1 }, \
     .attrs_size = sizeof(ms_pool_attrs)
+#define OWN .domain = "planish", .since = 1, .out = { 1, 1 }, .attrs_size = sizeof(ms_pool_attrs)
 #define Q .types = "T:uint8,int8", .sig = "T,float,T?,float,T?->T"
 
 const pln_op_desc pln_ops_ms_pool[] = {
     { MS, Q, .name = "QLinearAveragePool", .in = { 4, 5 }, .attrs = average_spec,
       .infer = average_infer, .ref = average_ref },
     { MS, Q, .name = "QLinearGlobalAveragePool", .in = { 5, 5 }, .attrs = global_spec,
+      .infer = global_infer, .ref = global_ref },
+    { OWN, Q, .name = "QAveragePool", .in = { 4, 5 }, .attrs = average_spec,
+      .infer = average_infer, .ref = average_ref },
+    { OWN, Q, .name = "QGlobalAveragePool", .in = { 4, 5 }, .attrs = global_spec,
       .infer = global_infer, .ref = global_ref },
     { MS, .name = "NhwcMaxPool", .in = { 1, 1 }, .types = "T:int8,uint8", .sig = "T->T",
       .attrs = max_spec, .infer = nhwc_infer, .ref = nhwc_max_ref },

@@ -347,7 +347,7 @@ static pln_status concat_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- QLinearWhere ---------------------------------------------------------------- */
+/* ---- QLinearWhere, planish.QWhere ------------------------------------------------ */
 
 typedef struct where_arg {
     uint8_t x[256], y[256];
@@ -410,5 +410,8 @@ const pln_op_desc pln_ops_ms_qlinear[] = {
     { MS, .name = "QLinearWhere", .in = { 9, 9 }, .types = "T:" BYTES,
       .sig = "bool,T,float,T,T,float,T,float,T->T", .infer = where_infer,
       .ref = where_ref },
+    { .domain = "planish", .since = 1, .out = { 1, 1 }, .name = "QWhere", .in = { 8, 9 },
+      .types = "T:" BYTES, .sig = "bool,T,float,T?,T,float,T?,float,T?->T",
+      .infer = where_infer, .ref = where_ref },
     { .name = NULL },
 };

@@ -7,7 +7,7 @@
 
 #include <math.h>
 
-/* ---- QLinearSoftmax -------------------------------------------------------------- */
+/* ---- QLinearSoftmax, planish.QSoftmax -------------------------------------------- */
 
 typedef struct softmax_attrs {
     int64_t axis, opset;
@@ -221,6 +221,9 @@ static pln_status sum_ref(pln_call *c, pln_error *err)
 const pln_op_desc pln_ops_ms_qreduce[] = {
     { MS, .name = "QLinearSoftmax", .in = { 5, 5 }, .types = BYTES,
       .sig = "T,float,T?,float,T->T", .attrs = softmax_spec,
+      .attrs_size = sizeof(softmax_attrs), .infer = softmax_infer, .ref = softmax_ref },
+    { .domain = "planish", .since = 1, .out = { 1, 1 }, .name = "QSoftmax", .in = { 4, 5 },
+      .types = BYTES, .sig = "T,float,T?,float,T?->T", .attrs = softmax_spec,
       .attrs_size = sizeof(softmax_attrs), .infer = softmax_infer, .ref = softmax_ref },
     { MS, .name = "QLinearReduceMean", .in = { 4, 5 }, .types = BYTES,
       .sig = "T,float,T?,float,T?->T", .attrs = reduce_spec,

@@ -4,7 +4,8 @@
  *
  * They may be any that depend on one tensor of bytes and on numbers, as x Sigmoid(x)
  * does. The reference kernels fill the table, so the bytes are those that they would
- * give. Vectors do a few sums and products sooner than the look-ups: those stay.
+ * give. Vectors do a few sums and products sooner than the look-ups: those stay in a session,
+ * while a file has the fewer nodes.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/qdq_unit.h"
 
@@ -77,6 +78,14 @@ static bool gather(region *r, pln_node *n, const pln_graph *g, const char **why)
     return true;
 }
 
+static bool is_read_outside(const region *r, const pln_node *n)
+{
+    for (const pln_use *u = n->out[0]->uses; u; u = u->next)
+        if (!u->node || !has_node(r, u->node))
+            return true;
+    return false;
+}
+
 /* Nobody else needs what is between; the dequantizer may serve others. */
 static bool stays_within(const region *r, const pln_node *root)
 {
@@ -84,9 +93,8 @@ static bool stays_within(const region *r, const pln_node *root)
         const pln_node *n = r->node[i];
         if (n == root || pln_node_is(n, "DequantizeLinear"))
             continue;
-        for (const pln_use *u = n->out[0]->uses; u; u = u->next)
-            if (!u->node || !has_node(r, u->node))
-                return false;
+        if (is_read_outside(r, n))
+            return false;
     }
     return true;
 }
@@ -103,12 +111,14 @@ static bool is_cheap(const pln_node *n)
     return is_quantizer(n);
 }
 
-static bool is_worth_it(const region *r)
+static bool is_worth_it(const pln_pass_ctx *ctx, const region *r)
 {
-    int work = 0;
-    for (size_t i = 0; i < r->n; i++)
+    int work = 0, gone = 1; /* the root goes */
+    for (size_t i = 0; i < r->n; i++) {
         work += is_quantizer(r->node[i]) ? 0 : is_cheap(r->node[i]) ? 1 : WORTH;
-    return work >= WORTH;
+        gone += !is_read_outside(r, r->node[i]);
+    }
+    return work >= WORTH || (!ctx->options->session && gone > 1);
 }
 
 static pln_status every_byte(const pln_allocator *a, pln_dtype dt, pln_tensor **out,
@@ -183,7 +193,7 @@ static pln_status visit(pln_pass_ctx *ctx, pln_node *root, pln_error *err)
         pln_pass_explain(ctx, root, NULL, "others need what is between");
         return PLN_OK;
     }
-    if (!is_worth_it(&r)) {
+    if (!is_worth_it(ctx, &r)) {
         pln_pass_explain(ctx, root, NULL, "what is between is cheap");
         return PLN_OK;
     }

@@ -65,6 +65,8 @@ pln_value *ex_qconv(pln_expand *b);
 pln_value *ex_byte_pair(pln_expand *b);
 pln_value *ex_byte_concat(pln_expand *b);
 pln_value *ex_byte_table(pln_expand *b);
+pln_value *ex_byte_unit(pln_expand *b);
+pln_value *ex_byte_where(pln_expand *b);
 pln_value *ex_dynamic_quant(pln_expand *b);
 pln_value *ex_rotary(pln_expand *b);
 pln_value *ex_dequant_matmul(pln_expand *b);

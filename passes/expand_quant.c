@@ -147,3 +147,25 @@ pln_value *ex_byte_table(pln_expand *b)
     pln_value *at = ex_cast(b, ex_in(b, 0), PLN_DT_S32);
     return ex_op2(b, "Gather", ex_in(b, 1), at);
 }
+
+/* One operator between a dequantizer and a quantizer, called as it is behind the Q. */
+pln_value *ex_byte_unit(pln_expand *b)
+{
+    const pln_node *n = b->node;
+    pln_value *x = dequantized(b, ex_in(b, 0), ex_in(b, 1), ex_in(b, 2), -1);
+    pln_node *f = ex_node(b, n->op_type + 1, x, NULL, NULL);
+    for (uint32_t i = 0; f && i < n->n_attrs; i++)
+        if (strcmp(n->attrs[i]->name, "opset") != 0)
+            b->failed |= pln_node_set_attr(f, n->attrs[i]) != PLN_OK;
+    if (f && pln_node_get_int(n, "opset", 13) < 13) /* of a Softmax */
+        b->failed |= pln_node_set_int(f, "pln_flatten", 1) != PLN_OK;
+    return ex_done(b, ex_node(b, "QuantizeLinear", ex_done(b, f), ex_in(b, 3), ex_in(b, 4)));
+}
+
+pln_value *ex_byte_where(pln_expand *b)
+{
+    pln_value *x = dequantized(b, ex_in(b, 1), ex_in(b, 2), ex_in(b, 3), -1);
+    pln_value *y = dequantized(b, ex_in(b, 4), ex_in(b, 5), ex_in(b, 6), -1);
+    pln_value *f = ex_done(b, ex_node(b, "Where", ex_in(b, 0), x, y));
+    return ex_done(b, ex_node(b, "QuantizeLinear", f, ex_in(b, 7), ex_in(b, 8)));
+}

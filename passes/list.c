@@ -56,6 +56,7 @@
     X(uniform)        \
     X(lower_bytes)    \
     X(lower_qdq)      \
+    X(byte_units)     \
     X(byte_table)     \
     X(lower_narrow)   \
     X(unpack)         \

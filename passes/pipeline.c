@@ -88,6 +88,7 @@
 #define BYTES      \
     "lower-bytes," \
     "lower-qdq,"   \
+    "byte-units,"  \
     "byte-table"
 /* Into operators of com.microsoft. */
 #define TO_MS          \

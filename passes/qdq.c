@@ -588,6 +588,15 @@ static pln_value *quantized(pln_patch *p, const pln_node *q, pln_value *x)
     return n ? n->out[0] : NULL;
 }
 
+/* Pass byte-table makes one node of all in a file. */
+static bool is_table(const pln_match *m, const path *t, const pln_value *from)
+{
+    bool clamps = !m->ctx->options->session && dequantizes_bytes(from->def);
+    for (int i = 0; i < t->n; i++)
+        clamps &= is_clamp(t->mv[i]);
+    return clamps;
+}
+
 /* Quantizing is monotonic and by element: it may as well be done before the moves. */
 static pln_status early(pln_match *m, pln_patch *p)
 {
@@ -599,6 +608,8 @@ static pln_status early(pln_match *m, pln_patch *p)
         PLN_TRY(take_move(m, &t, from));
     if (!t.n)
         return pln_match_refuse(m, "nothing is between");
+    if (is_table(m, &t, from))
+        return pln_match_refuse(m, "a table does it at once");
     return move_along(m, p, &t, quantized(p, m->root, from));
 }
 

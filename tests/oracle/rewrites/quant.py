@@ -74,7 +74,8 @@ def unit(name, body, declared="", out="float[N, 4, 6, 6]", **more):
                     ", " + declared if declared else "") +
                 "q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) "
                 "p = QuantizeLinear(w, t, u) e = DequantizeLinear(p, t, u) " + body +
-                " o = QuantizeLinear(f, r, z) y = DequantizeLinear(o, r, z) }", args=P, tol=0, **more)
+                " o = QuantizeLinear(f, r, z) y = DequantizeLinear(o, r, z) }", args=P,
+                **dict({"tol": 0}, **more))
 
 
 UNITS = [
@@ -92,7 +93,18 @@ UNITS = [
          out="float[N, 4, 3, 3]"),
     unit("unit_transpose_relu", "a = Transpose<perm=[0,2,3,1]>(d) f = Relu(a)",
          out="float[N, 6, 6, 4]"),
-    unit("unit_softmax", "f = Softmax(d)"),
+    unit("unit_where", "g = DequantizeLinear(k, v, z) f = Where(c, d, g)",
+         "bool[6] c = {1, 0, 0, 1, 0, 1}, uint8[6] k = {1, 100, 200, 250, 0, 128}, "
+         "float v = {0.07}", most=3),
+    unit("unit_leaky_relu", "f = LeakyRelu(d)", most=3),
+    unit("unit_relu", "f = Relu(d)", most=3),
+    unit("unit_rescaled", "f = Identity(d)", most=3),
+    # one step of the result: sums are rounded elsewhere
+    unit("unit_softmax", "f = Softmax(d)", most=3, tol=0.12),
+    unit("unit_average_pool", "f = AveragePool<kernel_shape=[2,2]>(d)", most=3, tol=0.12,
+         out="float[N, 4, 5, 5]"),
+    unit("unit_global_average", "f = GlobalAveragePool(d)", most=3, tol=0.12,
+         out="float[N, 4, 1, 1]"),
 ]
 
 CASES = MOVES + UNITS + [
