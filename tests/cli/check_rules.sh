@@ -224,6 +224,10 @@ check "it is valid" 0 "$planish" check "$tmp/npu.onnx"
 check "again" 0 "$planish" optimize -q "$tmp/npu.onnx" "$tmp/npu2.onnx" -O0 \
     --rules "$(dirname "$0")/../../examples/accelerator.rules"
 check "changes nothing" 0 cmp "$tmp/npu.onnx" "$tmp/npu2.onnx"
+printf 'r: Cos(x) => x\n' >"$tmp/idle.rules"
+check "rules that fit nowhere" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" \
+    --rules "$tmp/idle.rules"
+holds "that is said" "$tmp/err" "none of the rules given was applied"
 printf 'r: Rleu(x) => x\n' >"$tmp/typo.rules"
 check "an operator in a pattern that is not there" 3 "$planish" optimize "$tmp/net.onnx" \
     "$tmp/no.onnx" --rules "$tmp/typo.rules"

@@ -142,6 +142,27 @@ void opts_free(const verb *v, void *args)
     free_in(common_opts, args);
 }
 
+#define HELP_AT    32 /* where the right column begins */
+#define HELP_WIDTH 64 /* how wide it is */
+
+/* The right column, as many lines as it takes; the cursor stands at its beginning. */
+static void put_help(const char *text, FILE *out)
+{
+    for (;;) {
+        size_t n = strlen(text);
+        if (n > HELP_WIDTH)
+            for (n = HELP_WIDTH; n > 0 && text[n] != ' ';)
+                n--;
+        n = n ? n : strcspn(text, " ");
+        fprintf(out, "%.*s\n", (int)n, text);
+        text += n;
+        if (!*text)
+            return;
+        text++;
+        fprintf(out, "%*s", HELP_AT, "");
+    }
+}
+
 static void help_of(const opt *o, FILE *out)
 {
     for (; o && o->name; o++) {
@@ -150,10 +171,11 @@ static void help_of(const opt *o, FILE *out)
                                 : snprintf(left, sizeof left, "      --%s", o->name);
         if (o->arg && n > 0 && (size_t)n < sizeof left)
             snprintf(left + n, sizeof left - (size_t)n, " %s", o->arg);
-        if (strlen(left) > 30)
-            fprintf(out, "%s\n%31s %s\n", left, "", o->help);
+        if (strlen(left) > HELP_AT - 2)
+            fprintf(out, "%s\n%*s", left, HELP_AT, "");
         else
-            fprintf(out, "%-31s %s\n", left, o->help);
+            fprintf(out, "%-*s", HELP_AT, left);
+        put_help(o->help, out);
     }
 }
 

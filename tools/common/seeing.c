@@ -265,8 +265,20 @@ static void print_explain(const char *what, const json_t *report, bool all, FILE
         fprintf(out, "  ... and %zu more that are no nearer (-v)\n", n - most);
 }
 
+/* Whoever gives rules wants to know that none of them came true. */
+static void tell_unused(const json_t *passes)
+{
+    const json_t *p;
+    size_t i;
+    json_array_foreach(passes, i, p)
+        if (!strcmp(text(p, "name"), "rules") && !count(p, "applied"))
+            warn("none of the rules given was applied; --explain NAME says why");
+}
+
 void seeing_print(const seeing_args *a, const json_t *report, bool all, FILE *out)
 {
+    if (a->rules.n)
+        tell_unused(json_object_get(report, "passes"));
     if (json_object_get(report, "verify"))
         print_verify(json_object_get(report, "verify"), out);
     if (a->stats)
