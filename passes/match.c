@@ -283,7 +283,10 @@ bool pln_match_at(const pln_pattern *p, pln_node *n, pln_pass_ctx *ctx, pln_matc
     m->best = 0;
     m->why[0] = '\0';
     const pln_pat *root = &p->pat[p->root];
-    if (!n->n_out || !n->out[0] || (root->kind == PLN_PAT_OP && !op_is(root, n)))
+    if (!n->n_out || (root->kind == PLN_PAT_OP && !op_is(root, n)))
+        return false;
+    /* Rules in C read the first result; those of the user may ask for another one. */
+    if (!n->out[0] && (!ctx || ctx->pass != ctx->user || root->kind != PLN_PAT_OP))
         return false;
     m->pattern = p;
     m->ctx = ctx;
@@ -292,7 +295,7 @@ bool pln_match_at(const pln_pattern *p, pln_node *n, pln_pass_ctx *ctx, pln_matc
     memset(m->val, 0, (size_t)p->n_names * sizeof m->val[0]);
     memset(m->node, 0, (size_t)p->n_names * sizeof m->node[0]);
     const goal g = { .pat = p->root, .v = n->out[0] };
-    return solve(m, &g);
+    return n->out[0] ? solve(m, &g) : solve_node(m, &g, root, n);
 }
 
 static int find_name(const pln_match *m, const char *name)

@@ -15,7 +15,11 @@ typedef struct builder {
 
 static const pln_value *root_value(const builder *b)
 {
-    return b->m->root->out[0];
+    const pln_node *n = b->m->root;
+    for (uint32_t i = 0; i + 1 < n->n_out; i++)
+        if (n->out[i])
+            return n->out[i];
+    return n->out[n->n_out - 1];
 }
 
 /* ---- constants --------------------------------------------------------------------- */
@@ -268,6 +272,8 @@ pln_status pln_template_build(const pln_template *t, pln_match *m, pln_patch *p,
         PLN_TRY(make_term(&b, s->term, s->n_out ? (uint32_t)s->n_out : 1, out));
         if (!out[0])
             return pln_match_refuse(m, "what should replace it is absent");
+        if (!s->n_out && !m->root->out[0])
+            return pln_match_refuse(m, "its first result is absent");
         if (!s->n_out)
             pln_patch_replace(p, m->root->out[0], out[0]);
         for (int i = 0; i < s->n_out; i++)
