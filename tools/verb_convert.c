@@ -263,6 +263,8 @@ static int verify(const convert_args *a, pln_env *env, const pln_model *original
         verify_models(env, original, model, &v, report_out(&a->common), &found);
     if (found)
         json_object_set_new(report, "verified", found);
+    if (rc == 1)
+        report_json(&a->common, json_incref(report));
     return rc;
 }
 

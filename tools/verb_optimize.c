@@ -150,6 +150,8 @@ static int verify(const optimize_args *a, pln_env *env, const pln_model *origina
     const int rc = verify_models(env, original, model, &v, report_out(&a->common), &found);
     if (found)
         json_object_set_new(report, "verified", found);
+    if (rc == 1)
+        report_json(&a->common, json_incref(report));
     return rc;
 }
 

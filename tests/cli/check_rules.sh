@@ -63,6 +63,13 @@ check "a wrong rule, pass by pass" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/o
 holds "the pass is refused" "$tmp/err" "refused: rules at graph"
 check "a wrong rule, not verified" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/bad.onnx" \
     --rules "$tmp/wrong.rules"
+rm -f "$tmp/no.onnx"
+check "a wrong rule, the whole compared" 1 "$planish" optimize "$tmp/net.onnx" "$tmp/no.onnx" \
+    --rules "$tmp/wrong.rules" --verify 3 --json "$tmp/v.json"
+one_line "one line for it"
+holds "with the output" "$tmp/err" "output 'y' differs by .*; nothing is written"
+absent "nothing is written" "$tmp/no.onnx"
+holds "in JSON, too" "$tmp/v.json" '"within": false'
 check "the models differ" 1 "$planish" compare --dim N=16 "$tmp/net.onnx" "$tmp/bad.onnx"
 
 rm -f "$tmp/no.onnx"

@@ -28,6 +28,7 @@ typedef struct verifier {
     double worst_db;
     str_list symbols; /* names of the inputs' dimensions that nobody gave a size */
     bool unnamed;     /* there are some without a name, too */
+    char why[600];    /* they differ */
 } verifier;
 
 /* ---- what to expect -------------------------------------------------------------- */
@@ -232,18 +233,17 @@ static int run_original(verifier *v, int64_t k, feeds *in, pln_run **run)
     return rc;
 }
 
-static int no(const verifier *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static int no(const verifier *v, const char *fmt, ...)
+static int no(verifier *v, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static int no(verifier *v, const char *fmt, ...)
 {
-    char text[600];
     va_list ap;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
+    vsnprintf(v->why, sizeof v->why, fmt, ap);
     va_end(ap);
-    return v->args->quiet ? 1 : fail(1, "%s; nothing is written", text);
+    return v->args->quiet ? 1 : fail(1, "%s; nothing is written", v->why);
 }
 
-static int differs(const verifier *v, int64_t k, const char *name, const metrics *m,
+static int differs(verifier *v, int64_t k, const char *name, const metrics *m,
                    const pln_tensor *x, const pln_tensor *y)
 {
     char why[400];
@@ -345,7 +345,7 @@ static int open_both(verifier *v, const pln_model *rewritten)
     return rc;
 }
 
-static void tell(const verifier *v, FILE *out, json_t **found)
+static void tell(const verifier *v, FILE *out)
 {
     const long long n = (long long)v->args->n;
     const char *kind = v->args->feed.archives.n ? "given" : "random";
@@ -358,14 +358,23 @@ static void tell(const verifier *v, FILE *out, json_t **found)
         fprintf(out,
                 "verified on %lld %s inputs: off by %.2g x max at most (limit %g)\n",
                 n, kind, v->worst, v->tol.atol);
-    if (!found)
-        return;
-    *found = json_object();
-    json_object_set_new(*found, "n", json_integer(n));
-    json_object_set_new(*found, "of_max", json_number_or_null(v->worst));
-    json_object_set_new(*found, "sqnr_db", json_number_or_null(v->worst_db));
-    json_object_set_new(*found, v->tol.sqnr_db > 0 ? "limit_sqnr_db" : "limit_of_max",
-                        json_real(v->tol.sqnr_db > 0 ? v->tol.sqnr_db : v->tol.atol));
+}
+
+static json_t *facts(const verifier *v)
+{
+    const bool db = v->tol.sqnr_db > 0;
+    json_t *o = json_object();
+    json_object_set_new(o, "n", json_integer((json_int_t)v->args->n));
+    json_object_set_new(o, "within", json_boolean(!*v->why));
+    if (*v->why) {
+        json_object_set_new(o, "why", json_string(v->why));
+    } else {
+        json_object_set_new(o, "of_max", json_number_or_null(v->worst));
+        json_object_set_new(o, "sqnr_db", json_number_or_null(v->worst_db));
+    }
+    json_object_set_new(o, db ? "limit_sqnr_db" : "limit_of_max",
+                        json_real(db ? v->tol.sqnr_db : v->tol.atol));
+    return o;
 }
 
 int verify_models(pln_env *env, const pln_model *original, const pln_model *rewritten,
@@ -380,7 +389,9 @@ int verify_models(pln_env *env, const pln_model *original, const pln_model *rewr
     for (int64_t k = 0; !rc && k < args->n; k++)
         rc = verify_once(&v, k);
     if (!rc)
-        tell(&v, out, found);
+        tell(&v, out);
+    if (found && rc <= 1)
+        *found = facts(&v);
     pln_session_free(v.a);
     pln_session_free(v.b);
     free(v.symbols.v);
