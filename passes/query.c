@@ -50,7 +50,7 @@ bool pln_value_get_ints(const pln_value *v, int64_t *out, size_t cap, size_t *n)
 
 int pln_value_rank(const pln_value *v)
 {
-    return v->type.kind == PLN_KIND_TENSOR ? v->type.shape.rank : PLN_RANK_UNKNOWN;
+    return v && v->type.kind == PLN_KIND_TENSOR ? v->type.shape.rank : PLN_RANK_UNKNOWN;
 }
 
 int64_t pln_value_count(const pln_value *v)
