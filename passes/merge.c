@@ -260,6 +260,53 @@ static pln_status arg_of_x(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
+/* ---- comparisons ---------------------------------------------------------------- */
+
+static bool is_cast(const pln_value *v)
+{
+    return v->def && pln_node_is(v->def, "Cast") &&
+           (v->def->in[0]->type.dtype == PLN_DT_S32 ||
+            v->def->in[0]->type.dtype == PLN_DT_S64);
+}
+
+/* v before its Cast, or a constant, in that type; NULL: it is no integer. */
+static pln_value *as_integer(pln_patch *p, pln_value *v, pln_dtype dt)
+{
+    double c;
+    if (is_cast(v)) {
+        v = v->def->in[0];
+        pln_node *n = v->type.dtype == dt ? NULL : pln_patch_add(p, "Cast", &v, 1, 1);
+        if (n && pln_node_set_int(n, "to", PLN_DT_S64) != PLN_OK)
+            return NULL;
+        return n ? n->out[0] : v;
+    }
+    const bool whole = pln_value_is_splat(v, &c) && pln_value_rank(v) == 0 && c > -1e9 &&
+                       c < 1e9 && c == (double)(int64_t)c;
+    return whole ? pln_patch_scalar(p, dt, c, "integer") : NULL;
+}
+
+static pln_dtype before_cast(const pln_value *v)
+{
+    return is_cast(v) ? v->def->in[0]->type.dtype : PLN_DT_S32;
+}
+
+/* Integers that are compared as floats. */
+static pln_status compare_integers(pln_match *m, pln_patch *p)
+{
+    pln_value *a = pln_match_val(m, "a"), *b = pln_match_val(m, "b"), *in[2];
+    if ((!is_cast(a) && !is_cast(b)) || (a->type.dtype != PLN_DT_F32 && a->type.dtype != PLN_DT_F64))
+        return pln_match_refuse(m, "no integer was cast");
+    const bool both = before_cast(a) == before_cast(b) || !is_cast(a) || !is_cast(b);
+    const pln_dtype dt = both ? before_cast(is_cast(a) ? a : b) : PLN_DT_S64;
+    in[0] = as_integer(p, a, dt);
+    in[1] = as_integer(p, b, dt);
+    if (!in[0] || !in[1])
+        return pln_match_refuse(m, "not both are integers");
+    pln_node *n = pln_patch_copy(p, m->root, in, 2);
+    pln_patch_replace(p, out_of(m), n ? n->out[0] : NULL);
+    return PLN_OK;
+}
+
 /* ---- sequences ------------------------------------------------------------------ */
 
 static pln_status item_of_sequence(pln_match *m, pln_patch *p)
@@ -322,6 +369,11 @@ static const pln_rule rules[] = {
       .match = "Not(GreaterOrEqual!(x, z))",
       .where = "type(x) == \"int64\" or type(x) == \"int32\"",
       .replace = "Less(x, z)" },
+    { .name = "compare-integers",
+      .match = "Less|LessOrEqual|Greater|GreaterOrEqual|Equal(a, b)",
+      .build = compare_integers,
+      .opset = 9,
+      .contract = PLN_REASSOC },
     { .name = "where-not", .match = "Where(Not(c), a, b)", .build = where_swapped },
     { .name = "add-neg", .match = "Add~(z, Neg!(x))", .replace = "Sub(z, x)" },
     { .name = "add-neg", .match = "Add~(z, Mul~!(x, -1))", .replace = "Sub(z, x)" },
