@@ -102,3 +102,24 @@ bool pln_loop_runs(const pln_loop *l)
     return (!l->n->in[0] || (known_number(l->n->in[0], &m) && m >= 1)) &&
            (!l->n->in[1] || (known_number(l->n->in[1], &c) && c != 0));
 }
+
+/* ---- nodes ----------------------------------------------------------------------- */
+
+pln_node *pln_loop_add(pln_node *before, const char *op, pln_value *a, pln_value *b)
+{
+    pln_value *in[2] = { a, b };
+    pln_graph *g = before->graph;
+    pln_node *n = pln_graph_add_node(g, before, "", op, NULL, in, b ? 2 : 1, 1);
+    const char *name = n ? pln_graph_fresh_name(g, op) : NULL;
+    return name && pln_value_rename(n->out[0], name) ? n : NULL;
+}
+
+pln_value *pln_loop_constant(pln_graph *g, pln_dtype dt, int rank, int64_t v)
+{
+    const int64_t one = 1;
+    pln_tensor *t = NULL;
+    if (pln_tensor_make(g->model->alloc, dt, rank, &one, &t, NULL) != PLN_OK)
+        return NULL;
+    pln_tensor_set_i64(t, 0, v);
+    return pln_graph_add_initializer(g, pln_graph_fresh_name(g, "loop"), t);
+}

@@ -28,6 +28,22 @@ int64_t pln_loop_trips(const pln_loop *l);
 /* At least once; then what it does may as well be done before. */
 bool pln_loop_runs(const pln_loop *l);
 
+/* A number that a body counts: from + by * the number of the iteration. */
+typedef struct pln_count {
+    int64_t from, by;
+} pln_count;
+
+bool pln_loop_count_of(const pln_loop *l, const pln_value *v, pln_count *out);
+
+/* A node of one or two inputs (b NULL), whose result has a name. NULL: no memory. */
+pln_node *pln_loop_add(pln_node *before, const char *op, pln_value *a, pln_value *b);
+/* A constant of one element, of rank 0 or 1. */
+pln_value *pln_loop_constant(pln_graph *g, pln_dtype dt, int rank, int64_t v);
+
+/* What a Loop counts for itself follows from the number of its iteration. */
+pln_status pln_loop_count(pln_pass_ctx *ctx, pln_loop *l, pln_error *err);
+/* What is carried, scanned or collected twice, is once. */
+void pln_loop_merge(pln_pass_ctx *ctx, pln_loop *l);
 /* Sequences that a Loop fills and that are stacked behind it are collected by the Loop. */
 pln_status pln_loop_collect(pln_pass_ctx *ctx, pln_loop *l, pln_error *err);
 

@@ -166,15 +166,6 @@ static pln_status drop_scanned(pln_pass_ctx *ctx, pln_loop *l, pln_error *err)
     return PLN_OK;
 }
 
-static pln_node *add(pln_node *before, const char *op, pln_value *a, pln_value *b)
-{
-    pln_value *in[2] = { a, b };
-    pln_graph *g = before->graph;
-    pln_node *n = pln_graph_add_node(g, before, "", op, NULL, in, b ? 2 : 1, 1);
-    const char *name = n ? pln_graph_fresh_name(g, op) : NULL;
-    return name && pln_value_rename(n->out[0], name) ? n : NULL;
-}
-
 /* An output of the graph keeps its name; a copy has it. */
 static bool hand_on(pln_node *n, uint32_t i, pln_value *v)
 {
@@ -186,7 +177,7 @@ static bool hand_on(pln_node *n, uint32_t i, pln_value *v)
         return true;
     }
     const char *name = old->name, *aside = pln_graph_fresh_name(n->graph, name);
-    pln_node *copy = add(n, "Identity", v, NULL);
+    pln_node *copy = pln_loop_add(n, "Identity", v, NULL);
     if (!copy || !aside || !pln_value_rename(old, aside) ||
         !pln_value_rename(copy->out[0], name))
         return false;
@@ -323,24 +314,14 @@ static bool pays(pln_pass_ctx *ctx, const pln_loop *l, int64_t trips)
            (all <= MAX_CONSTANT && is_constant(l));
 }
 
-static pln_value *constant(pln_graph *g, pln_dtype dt, int rank, int64_t v)
-{
-    const int64_t one = 1;
-    pln_tensor *t = NULL;
-    if (pln_tensor_make(g->model->alloc, dt, rank, &one, &t, NULL) != PLN_OK)
-        return NULL;
-    pln_tensor_set_i64(t, 0, v);
-    return pln_graph_add_initializer(g, pln_graph_fresh_name(g, "loop"), t);
-}
-
 /* What iteration k gets of scanned input i. */
 static pln_value *slice_of(const pln_loop *l, uint32_t i, int64_t k, int64_t trips)
 {
     pln_value *v = l->n->in[l->n_state + i];
     const int64_t axis = pln_loop_axis(l, i, pln_value_rank(v));
     const bool back = pln_loop_listed(l->n, "scan_input_directions", i) == 1;
-    pln_value *at = constant(l->n->graph, PLN_DT_S64, 0, back ? trips - 1 - k : k);
-    pln_node *n = at ? add(l->n, "Gather", v, at) : NULL;
+    pln_value *at = pln_loop_constant(l->n->graph, PLN_DT_S64, 0, back ? trips - 1 - k : k);
+    pln_node *n = at ? pln_loop_add(l->n, "Gather", v, at) : NULL;
     return n && pln_node_set_int(n, "axis", axis) == PLN_OK ? n->out[0] : NULL;
 }
 
@@ -348,8 +329,8 @@ static bool give_inputs(const pln_loop *l, int64_t k, int64_t trips, pln_value *
                         pln_value **in)
 {
     if (!l->scan) {
-        in[0] = constant(l->n->graph, PLN_DT_S64, 0, k);
-        in[1] = constant(l->n->graph, PLN_DT_BOOL, 0, 1);
+        in[0] = pln_loop_constant(l->n->graph, PLN_DT_S64, 0, k);
+        in[1] = pln_loop_constant(l->n->graph, PLN_DT_BOOL, 0, 1);
     }
     for (uint32_t i = 0; i < l->n_state; i++)
         in[l->inner_at + i] = state[i];
@@ -363,9 +344,9 @@ static bool give_inputs(const pln_loop *l, int64_t k, int64_t trips, pln_value *
 static pln_value *collected(const pln_loop *l, uint32_t i, pln_value **parts, int64_t trips)
 {
     const int64_t axis = pln_loop_listed(l->n, "scan_output_axes", i);
-    pln_value *at = constant(l->n->graph, PLN_DT_S64, 1, axis);
+    pln_value *at = pln_loop_constant(l->n->graph, PLN_DT_S64, 1, axis);
     for (int64_t k = 0; at && k < trips; k++) {
-        pln_node *n = add(l->n, "Unsqueeze", parts[k], at);
+        pln_node *n = pln_loop_add(l->n, "Unsqueeze", parts[k], at);
         parts[k] = n ? n->out[0] : NULL;
         if (!n)
             return NULL;
@@ -442,6 +423,8 @@ static pln_status visit(pln_pass_ctx *ctx, pln_node *n, pln_error *err)
         PLN_TRY(drop_results(ctx, &l, err));
     PLN_TRY(pln_loop_collect(ctx, &l, err));
     PLN_TRY(pass_by(ctx, &l, err));
+    PLN_TRY(pln_loop_count(ctx, &l, err));
+    pln_loop_merge(ctx, &l);
     PLN_TRY(drop_unneeded(ctx, &l, err));
     if (l.scan && lists_are_short(n))
         PLN_TRY(drop_scanned(ctx, &l, err));

@@ -1,6 +1,8 @@
 """If, Loop and Scan: known ways, what they carry for nobody, and clean-up inside of bodies.
 SPDX-License-Identifier: Apache-2.0
 """
+import numpy as np
+
 from . import Case
 
 X = "(float[N, 4] x) => "
@@ -93,6 +95,39 @@ CASES = [
          s0 = SequenceEmpty<dtype = 1>() a, s = Loop(m, c, x, s0)<body = b (int64 i, bool k, float[N, 4] h, seq(float[N, 4]) p) =>
          (bool k2, float[N, 4] t, seq(float[N, 4]) p2) { k2 = Identity(k) t = Sin(h) p2 = SequenceInsert(p, t, z) }>
          y = ConcatFromSequence<axis = 0, new_axis = 1>(s) }"""),
+    Case("loop_counts", X + """(float[N, 4] y) <bool c = {1}, int32 z = {0}> { n, y = Loop(, c, z, x)<
+         body = b (int64 i, bool k, int32 t, float[N, 4] s) => (bool k2, int32 t2, float[N, 4] s2) <int32 one = {1}, int32 five = {5}> {
+         t2 = Add(t, one) k2 = Less(t2, five) s2 = Sin(s) }> }""", most=2),
+    Case("loop_counts_as_floats", "(float[N, 4] x, float[4] h) => (float[4] y) <int32 zero = {0}, float fz = {0.0}, int64 at = {0}, int32 one = {1}> {"
+         """ s = Shape(x) s32 = Cast<to = 6>(s) l = Gather(s32, at) f = Cast<to = 1>(l) d = Less(fz, f) c = And(d, d) m = Cast<to = 7>(l)
+         n, y = Loop(m, c, zero, h)<body = b (int64 i, bool k, int32 t, float[4] a) => (bool k4, int32 t2, float[4] a2) {
+         t2 = Add(t, one) fi = Cast<to = 1>(i) k2 = Less(fi, f) ft = Cast<to = 1>(t2) k3 = Less(ft, f) k4 = And(k2, k3)
+         g = Gather(x, t) a2 = Sub(a, g) }> }""", most=7),
+    Case("loop_counts_until_input", "(float[4] x, int64 n) => (float[4] y) <int64 two = {2}, int64 one = {1}> { d = LessOrEqual(two, n)"
+         """ r, y = Loop(, d, two, x)<body = b (int64 i, bool k, int64 t, float[4] s) => (bool k2, int64 t2, float[4] s2) {
+         t2 = Add(t, one) k2 = LessOrEqual(t2, n) f = Cast<to=1>(t) s2 = Add(s, f) }> }""", most=5,
+         feeds={"n": lambda run: np.array([5, 1, 2][run], np.int64)}, sizes=(1, 1, 1)),
+    Case("loop_counts_in_part", "(float[4] x) => (float[4] y) <bool c = {1}, int64 z = {0}, int64 m = {9}, int64 one = {1}, float most = {9.0}> {"
+         """ n, y = Loop(m, c, z, x)<body = b (int64 i, bool k, int64 t, float[4] s) => (bool k4, int64 t2, float[4] s2) {
+         t2 = Add(t, one) k2 = Less(t2, m) s2 = Add(s, s) a = Abs(s2) r = ReduceMax<keepdims = 0>(a) k3 = Less(r, most) k4 = And(k2, k3) }> }""", most=5),
+    Case("loop_counts_less", X + """(float[N, 4] y) <bool c = {1}, int64 z = {0}, int64 m = {9}, int64 one = {1}, int64 five = {5}> {
+         n, y = Loop(m, c, z, x)<body = b (int64 i, bool k, int64 t, float[N, 4] s) => (bool k2, int64 t2, float[N, 4] s2) {
+         t2 = Add(t, one) k2 = Less(t2, five) s2 = Sin(s) }> }""", most=2),
+    Case("trap_loop_counts_one_at_least", "(float[4] x, int64 n) => (float[4] y) <bool c = {1}, int64 z = {0}, int64 one = {1}> {"
+         """ r, y = Loop(, c, z, x)<body = b (int64 i, bool k, int64 t, float[4] s) => (bool k2, int64 t2, float[4] s2) {
+         t2 = Add(t, one) k2 = Less(t2, n) s2 = Sin(s) }> }""",
+         feeds={"n": lambda run: np.array(3 * run, np.int64)}),
+    Case("trap_loop_counts_read", "(float[4] x, int64 n) => (float[4] y, int32 r) <bool c = {1}, int32 z = {0}, int32 one = {1}, int32 ten = {10}> {"
+         """ r, y = Loop(n, c, z, x)<body = b (int64 i, bool k, int32 t, float[4] s) => (bool k2, int32 t2, float[4] s2) {
+         t2 = Add(t, one) k2 = Less(t2, ten) s2 = Sin(s) }> }""", feeds={"n": lambda run: np.array(20 * run, np.int64)}),
+    Case("scan_same_twice", "(float[4] x, float[N, 4] a) => (float[4] y, float[4] z, float[N, 4] u, float[N, 4] w) {"
+         """ y, q, u1, w1 = Scan<num_scan_inputs = 2, body = b (float[4] s, float[4] t, float[4] e, float[4] f) =>
+         (float[4] s2, float[4] t2, float[4] o, float[4] p) { s2 = Add(s, e) t2 = Identity(s2) o = Mul(s, t) p = Identity(o) d = Mul(e, f) }>(x, x, a, a)
+         z = Neg(q) u = Neg(u1) w = Exp(w1) }""", most=6),
+    Case("trap_scan_not_the_same", "(float[4] x, float[N, 4] a) => (float[4] y, float[4] z, float[N, 4] u) {"
+         """ y, q, u = Scan<num_scan_inputs = 2, scan_input_directions = [0, 1], body = b (float[4] s, float[4] t, float[4] e, float[4] f) =>
+         (float[4] s2, float[4] t2, float[4] o) { s2 = Add(s, e) t2 = Add(t, f) o = Mul(s2, t2) }>(x, x, a, a)
+         z = Neg(q) }"""),
     Case("scan_once", "(float[4] x, float[1, 4] a) => (float[4] y, float[1, 4] z) {"
          """ y, z = Scan<num_scan_inputs = 1, body = b (float[4] s, float[4] e) => (float[4] t, float[4] u)
          { t = Add(s, e) u = Exp(t) }>(x, a) }""", most=4),
