@@ -48,28 +48,33 @@ static int64_t size_at_end(const pln_value *v)
     return rank < 1 ? -1 : pln_value_size_at(v, rank - 1);
 }
 
-/* The number of the iteration, in a Loop's body. */
+/* What is counted in a Loop's body. */
+static bool counts(const pln_value *v, pln_count *out)
+{
+    pln_loop l;
+    pln_node *owner = v->graph->owner;
+    return owner && pln_node_is(owner, "Loop") && pln_loop_open(&l, owner) &&
+           pln_loop_count_of(&l, v, out);
+}
+
+/* The number of the iteration. */
 static bool is_iteration(const pln_value *v)
 {
-    while (v->def && (pln_node_is(v->def, "Unsqueeze") ||
-                      pln_node_is(v->def, "Squeeze") || pln_node_is(v->def, "Identity")))
-        v = v->def->in[0];
-    const pln_node *owner = v->graph->owner;
-    return v->kind == PLN_VALUE_INPUT && owner && pln_node_is(owner, "Loop") &&
-           v == v->graph->inputs[0];
+    pln_count c;
+    return counts(v, &c) && c.from == 0 && c.by == 1;
 }
 
 /* size - 1 - the number of the iteration; also counted from the end, from -1 on. */
 static bool counts_back(const pln_value *v, pln_dim size)
 {
+    pln_count c;
+    if (counts(v, &c))
+        return c.by == -1 &&
+               (c.from == -1 || (c.from >= 0 && pln_dim_is(size, c.from + 1)));
     const pln_node *n = v->def;
     if (!n || !pln_node_is(n, "Sub") || !is_iteration(n->in[1]))
         return false;
     const pln_value *from = n->in[0];
-    int64_t last;
-    size_t count;
-    if (pln_value_get_ints(from, &last, 1, &count) && count == 1)
-        return last == -1 || (last >= 0 && pln_dim_is(size, last + 1));
     pln_syms *syms = v->graph->model->syms;
     return from->sym && from->sym->n == 1 &&
            pln_dim_equal(pln_dim_add(syms, from->sym->v[0], pln_dim_of(1)), size);
@@ -136,6 +141,26 @@ static bool squeezes(const pln_node *n, int64_t axis)
     return true;
 }
 
+/* One place that a Slice cuts out, wherever it ends: Squeeze takes one alone. */
+static bool pick_squeezed(const pln_value *v, pln_pick *out)
+{
+    int64_t axes[PLN_MAX_RANK], axis, steps = 1;
+    size_t count;
+    const pln_node *n = v->def, *cut = pln_node_is(n, "Squeeze") ? n->in[0]->def : NULL;
+    if (!cut || !pln_node_is(cut, "Slice") || cut->n_in < 4 || !cut->in[3] ||
+        !pln_axes_of(n->in[1], pln_value_rank(n->in[0]), axes, &count) || count != 1 ||
+        !pln_value_get_ints(cut->in[3], &axis, 1, &count) || count != 1 ||
+        (cut->n_in > 4 && cut->in[4] &&
+         (!pln_value_get_ints(cut->in[4], &steps, 1, &count) || count != 1)))
+        return false;
+    axis += axis < 0 ? pln_value_rank(cut->in[0]) : 0;
+    if (axis != axes[0] || axis >= pln_value_rank(cut->in[0]) - 1 || steps < 1 ||
+        !is_iteration(cut->in[1]))
+        return false;
+    *out = (pln_pick){ out->value, cut->in[0], (int)axis, PLN_PICK_EACH };
+    return true;
+}
+
 static bool pick_cut(const pln_value *v, pln_pick *out)
 {
     const pln_node *n = v->def;
@@ -187,7 +212,7 @@ pln_pick pln_pick_of(pln_value *v)
     const pln_node *n = v->def;
     const bool found = !n                         ? pick_scanned(v, &p)
                        : pln_node_is(n, "Gather") ? pick_gathered(n, &p)
-                                                  : pick_last(v, &p) || pick_cut(v, &p);
+                                                  : pick_last(v, &p) || pick_squeezed(v, &p) || pick_cut(v, &p);
     return found ? p : (pln_pick){ .value = v, .of = v, .axis = -1 };
 }
 

@@ -98,10 +98,42 @@ static bool runs_over(const body *b, pln_dim size, int64_t *steps)
     return *steps < 0 || !b->reverse;
 }
 
+/* State i has the sizes of all others from the first one on: since it is as many rows as
+ * the input has, so is what becomes of it. */
+static bool begins_whole(const body *b, uint32_t i)
+{
+    const pln_value *v = b->l.n->in[b->l.in_at + i];
+    const int rank = pln_value_rank(v);
+    return (rank == 2 || (rank == 3 && pln_dim_is(v->type.shape.dims[0], 1))) &&
+           pln_dim_is(v->type.shape.dims[rank - 1], b->cell.hidden) &&
+           pln_dim_equal(v->type.shape.dims[rank - 2],
+                         b->x->type.shape.dims[1 - b->axis]);
+}
+
+/* No bias has rows of its own. */
+static bool is_row(const pln_linear *l)
+{
+    for (int i = 0; i < l->n_biases; i++) {
+        const pln_value *v = l->bias[i];
+        const int rank = pln_value_rank(v);
+        if (rank > 0 && !pln_dim_is(v->type.shape.dims[rank - 1], pln_value_count(v)))
+            return false;
+    }
+    return true;
+}
+
+/* What the step gives has the rows of its input. */
+static bool keeps_rows(const body *b)
+{
+    bool all = is_row(&b->cell.behind);
+    for (int g = 0; g < pln_cell_gates(&b->cell) && !b->cell.native; g++)
+        all &= is_row(&b->cell.gate[g]);
+    return all;
+}
+
 static bool find_sequence(body *b)
 {
     const pln_pick *x = &b->cell.x;
-    const pln_value *h = b->cell.h;
     if (x->axis < 0 || x->axis > 1 || pln_value_rank(x->of) != 3 ||
         (x->at != PLN_PICK_EACH && x->at != PLN_PICK_BACK))
         return false;
@@ -111,24 +143,13 @@ static bool find_sequence(body *b)
     b->x = x->of;
     b->axis = x->axis;
     b->reverse = x->at == PLN_PICK_BACK;
-    return pln_dim_equal(x->of->type.shape.dims[1 - x->axis],
-                         h->type.shape.dims[pln_value_rank(h) - 2]) &&
-           runs_over(b, x->of->type.shape.dims[x->axis], &b->steps);
+    return runs_over(b, x->of->type.shape.dims[x->axis], &b->steps);
 }
 
 static bool is_zero(const pln_value *v)
 {
     double zero;
     return pln_value_is_uniform(v, &zero) && zero == 0;
-}
-
-static bool begins_whole(const body *b, uint32_t state)
-{
-    const pln_value *v = b->l.n->in[b->l.in_at + state], *h = b->cell.h;
-    const int a = pln_value_rank(v), r = pln_value_rank(h);
-    return (a == 2 || (a == 3 && pln_dim_is(v->type.shape.dims[0], 1))) &&
-           pln_dim_equal(v->type.shape.dims[a - 1], h->type.shape.dims[r - 1]) &&
-           pln_dim_equal(v->type.shape.dims[a - 2], h->type.shape.dims[r - 2]);
 }
 
 /* ---- what it gives --------------------------------------------------------------- */
@@ -223,7 +244,7 @@ static void build(pln_patch *p, body *b)
         pln_value *v = i >= l->n_state ? emit_collected(p, b, n, i)
                                        : pln_sequence_state(p, n, i == b->h ? 1 : 2,
                                                             l->n->in[l->in_at + i]);
-        pln_patch_replace(p, old, v);
+        pln_patch_replace_proven(p, old, v);
     }
 }
 
@@ -272,6 +293,8 @@ pln_status pln_rnn_of_loop(pln_pass_ctx *ctx, pln_node *n, bool *done, pln_error
         pln_pass_explain(ctx, n, NULL, "its steps do not go over one value");
     else if (!can_give_all(&b))
         pln_pass_explain(ctx, n, NULL, "it gives more than the states of one cell");
+    else if (!keeps_rows(&b))
+        pln_pass_explain(ctx, n, NULL, "a bias has rows of its own");
     else if (!begins_whole(&b, b.h) || !begins_whole(&b, b.c))
         pln_pass_explain(ctx, n, NULL,
                          "the first state is not of the shape of the others");

@@ -205,6 +205,15 @@ CASES = [
          " y3, h3, c3 = LSTM<hidden_size = 4>(x2, w, u, b, , h2, c2) h1 = Squeeze(h3, ax) c1 = Squeeze(c3, ax)"
          " p2 = SequenceInsert(p, h1) }> z = ConcatFromSequence<axis = 0, new_axis = 1>(s) }" % (
              (N4,) * 4 + (LENGTH,) + (N4,) * 4), most=6, sizes=SIZES),
+    Case("loop_keras", "(float[N, L, 3] x) => (float[M, 4] y) <%s, float[4] bb, int32 from = {0}, float fz = {0.0}, int32[1] four = {4}, int64 li = {-1},"
+         " int32 by = {1}, int64[1] k0 = {0}, int64[1] k1 = {1}, int32 z = {0}> { t = Transpose<perm = [1, 0, 2]>(x) s = Shape(t) s32 = Cast<to = 6>(s)"
+         " l1 = Slice(s32, k0, k1, k0) l = Squeeze(l1, k0) f = Cast<to = 1>(l) c0 = Less(fz, f) c = And(c0, c0) m = Cast<to = 7>(l) o = Shape(x)"
+         " o32 = Cast<to = 6>(o) o1 = Slice(o32, k0, k1, k0) to = Concat<axis = 0>(o1, four) to2 = Cast<to = 7>(to) h = Expand(fz, to2)"
+         " t9, y9, q9 = Loop(m, c, from, h)<body = e (int64 i, bool k, int32 j, float[P, 4] hp) => (bool k4, int32 j2, float[P, 4] h1, float[P, 4] q) {"
+         " j2 = Add(j, by) fi = Cast<to = 1>(i) fj = Cast<to = 1>(j2) k2 = Less(fj, f) k3 = Less(fi, f) k4 = And(k3, k2) x1 = Gather(t, j) %s"
+         " q = Identity(h1) }> y = Gather<axis = 0>(q9, li) }" % (R, at(RNN, 1, "x1", "hp")), most=4, sizes=({"N": 2, "L": 5}, {"N": 3, "L": 1})),
+    loop("loop_slices", TORCH.replace("$x", "X@").replace("a@ = Gemm", "b@ = Unsqueeze(i, ax) z@ = Slice(x, b@, far, ax, far) X@ = Squeeze(z@, ax) a@ = Gemm", 1),
+         W + ", int64[1] far = {1000000000}", most=4),
     # directions
     around("turned", FLIP % ("f", "x") + "Y, H2, C2 = LSTM<hidden_size = 4>(f, w, u, b, , h, c) s = Squeeze(Y, ax1) " +
            FLIP % ("y", "s"), 2),
@@ -242,6 +251,9 @@ CASES = [
     unrolled("trap_gru_other_blend", GATES + TWO.replace("Mul(Z@, $h)", "Mul(R@, $h)"), G, carried=GRU),
     unrolled("trap_gru_tanh_gate", GATES.replace("Z@ = Sigmoid", "Z@ = Tanh") + FLIPPED, G, carried=GRU),
     unrolled("trap_not_one", GATES + TWO, G.replace("1.0", "1.5"), carried=GRU),
+    Case("trap_loop_one_row_at_first", "(float[3, N, 3] x, float[B, 4] h) => (%sy) <%s, int64 m = {3}, bool on = {1}> { y = Loop(m, on, h)"
+         "<body = e (int64 i, bool k, float[P, 4] hp) => (bool k2, float[Q, 4] h1) { k2 = Identity(k) x1 = Gather(x, i) %s }> }" % (
+             N4, R, at(RNN, 1, "x1", "hp")), sizes=({"N": 2, "B": 1}, {"N": 3, "B": 3})),
     loop("trap_loop_stops", TORCH, W, goes_on="i2 = Add(i, i) k2 = Less(i2, two)"),
     loop("trap_loop_collects_memory", TORCH, W, collects="c1", outs=BOTH),
     loop("trap_loop_uneven", TORCH, W, x="float[5, N, 3]", index="Mul(i, two)"),
