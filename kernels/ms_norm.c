@@ -1,6 +1,6 @@
 /* Normalized sums of com.microsoft: SkipLayerNormalization,
  * SkipSimplifiedLayerNormalization, EmbedLayerNormalization, QEmbedLayerNormalization;
- * the first two in domain planish, too.
+ * the first two in domain planish, too, and there of rows of any tables.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/move.h"
 #include "kernels/norm.h"
@@ -109,7 +109,10 @@ static void rows_f32(void *arg, int64_t begin, int64_t end)
     for (int64_t r = begin; r < end; r++) {
         float *y = PLN_DATA(float, s->y) + r * n;
         float *v = s->sum ? PLN_DATA(float, s->sum) + r * n : y;
-        f->add(v, row_f32(&s->add[0], r, n), 1, row_f32(&s->add[1], r, n), 1, n);
+        if (s->n_add > 1)
+            f->add(v, row_f32(&s->add[0], r, n), 1, row_f32(&s->add[1], r, n), 1, n);
+        else
+            memcpy(v, row_f32(&s->add[0], r, n), (size_t)n * sizeof *v);
         if (s->n_add > 2)
             f->add_to(v, row_f32(&s->add[2], r, n), n);
         if (s->bias)
@@ -137,7 +140,7 @@ static pln_status prepare_f32(pln_prep *p, pln_error *err)
     (void)err;
     for (uint32_t i = 0; i < p->n_in; i++) {
         const int dt = p->in[i] ? p->in[i]->dtype : PLN_DT_F32;
-        if (dt != PLN_DT_F32 && dt != PLN_DT_S32)
+        if (dt != PLN_DT_F32 && dt != PLN_DT_S32 && dt != PLN_DT_S64)
             return PLN_E_UNSUPPORTED;
         p->layout_in[i] = PLN_LAYOUT_PLAIN;
     }
@@ -446,6 +449,117 @@ static pln_status embed_infer(pln_infer *inf, pln_error *err)
     return PLN_OK;
 }
 
+/* ---- of domain planish: rows of up to three tables ------------------------------- */
+
+/* (scale, bias?, table, index?, table?, index?, table?, index?): what an index picks of
+ * its table, or a table by itself, which broadcasts. */
+enum { TABLES = 2, TABLE_END = TABLES + 2 * ADDENDS };
+
+/* For each row of the sum, that of a table. `index` (may be NULL) and otherwise the table
+ * without its last dimension broadcast to the rows. */
+static pln_status set_rows(pln_call *c, const sums *s, const pln_tensor *t,
+                           const pln_tensor *index, int64_t *row, pln_error *err)
+{
+    const pln_tensor *from = index ? index : t, *y = c->out[0];
+    const int rank = index ? index->rank : t->rank - 1;
+    int64_t step[PLN_MAX_RANK], at[PLN_MAX_RANK] = { 0 }, size = 1, k = 0;
+    for (int d = y->rank - 2; d >= 0; d--) {
+        const int e = d - (y->rank - 1 - rank);
+        step[d] = e >= 0 && from->dims[e] > 1 ? size : 0;
+        size *= e >= 0 ? from->dims[e] : 1;
+    }
+    for (int64_t r = 0; r < s->rows; r++) {
+        row[r] = index ? pln_move_index(index, k) : k;
+        row[r] += index && row[r] < 0 ? t->dims[0] : 0;
+        if (index && (row[r] < 0 || row[r] >= t->dims[0]))
+            return pln_call_fail(c, err, PLN_E_RUN, "index %lld is outside [-%lld, %lld)",
+                                 (long long)pln_move_index(index, k),
+                                 (long long)t->dims[0], (long long)t->dims[0]);
+        for (int d = y->rank - 2; d >= 0; d--) {
+            k += step[d];
+            if (++at[d] < y->dims[d])
+                break;
+            k -= step[d] * at[d];
+            at[d] = 0;
+        }
+    }
+    return PLN_OK;
+}
+
+static pln_status set_tables(pln_call *c, sums *s, pln_error *err)
+{
+    const pln_tensor *y = c->out[0];
+    *s = (sums){ .epsilon = ((const skip_attrs *)c->attrs)->epsilon,
+                 .rms = strcmp(c->node->op_type, "EmbedLayerNormalization") != 0 };
+    s->n = y->rank ? y->dims[y->rank - 1] : 0;
+    s->rows = s->n ? pln_tensor_size(y) / s->n : 0;
+    PLN_TRY(vector_of(c, 0, s->n, &s->gamma, err));
+    PLN_TRY(vector_of(c, 1, s->n, &s->beta, err));
+    for (uint32_t i = TABLES; i < TABLE_END; i += 2) {
+        const pln_tensor *t = input(c, i), *index = input(c, i + 1);
+        size_t bytes;
+        int64_t *row = NULL;
+        if (!t)
+            continue;
+        if (t->rank < 1 || t->dims[t->rank - 1] != s->n || (index && t->rank != 2))
+            return pln_call_fail(c, err, PLN_E_RUN, "input %u has no rows of %lld", i,
+                                 (long long)s->n);
+        if (pln_size_mul(&bytes, (size_t)s->rows + 1, sizeof *row))
+            row = pln_call_scratch(c, bytes);
+        if (!row)
+            return pln_oom(err);
+        PLN_TRY(set_rows(c, s, t, index, row, err));
+        s->add[s->n_add++] = (addend){ .t = t, .row = row, .scale = 1 };
+    }
+    s->y = wanted(c, 0);
+    s->sum = wanted(c, 1);
+    return PLN_OK;
+}
+
+static pln_status tables_ref(pln_call *c, pln_error *err)
+{
+    sums s;
+    PLN_TRY(set_tables(c, &s, err));
+    return run_ref(c, &s, err);
+}
+
+static pln_status tables_run(pln_call *c, pln_error *err)
+{
+    sums s;
+    PLN_TRY(set_tables(c, &s, err));
+    return run_f32(c, &s);
+}
+
+static const pln_impl tables_cpu = { "embed_norm_f32", prepare_f32, tables_run, NULL };
+
+/* That of the rows that input i + 1 picks of input i. */
+static pln_shape shape_of_rows(pln_infer *inf, uint32_t i)
+{
+    const int rank = pln_infer_rank(inf, i + 1);
+    if (!pln_infer_has(inf, i + 1))
+        return inf->in[i]->shape;
+    if (rank < 0 || rank >= PLN_MAX_RANK || pln_infer_rank(inf, i) != 2)
+        return pln_shape_unknown();
+    pln_shape s = pln_infer_shape(inf, rank + 1);
+    for (int d = 0; d < rank; d++)
+        s.dims[d] = pln_infer_dim(inf, i + 1, d);
+    s.dims[rank] = pln_infer_dim(inf, i, 1);
+    return s;
+}
+
+static pln_status tables_infer(pln_infer *inf, pln_error *err)
+{
+    pln_shape term[ADDENDS], y;
+    uint32_t n = 0;
+    for (uint32_t i = TABLES; i < TABLE_END; i += 2)
+        if (pln_infer_has(inf, i))
+            term[n++] = shape_of_rows(inf, i);
+    PLN_TRY(pln_infer_broadcast_shapes(inf, term, n, &y, err));
+    for (uint32_t o = 0; o < inf->n_out; o++)
+        pln_infer_set(inf, o, PLN_DT_F32, y);
+    return PLN_OK;
+}
+
 #define MS .domain = "com.microsoft", .since = 1
 #define SKIP                                                         \
     .out = { 1, 4 }, .types = "T:" PLN_TS_FLOAT, .attrs = skip_spec, \
@@ -455,6 +569,13 @@ static pln_status embed_infer(pln_infer *inf, pln_error *err)
 #define OWN_SKIP                                                              \
     .domain = "planish", .since = 1, .out = { 1, 2 }, .types = "T:" PLN_TS_FLOAT, \
     .attrs = skip_spec, .attrs_size = sizeof(skip_attrs), .infer = skip_own_infer
+
+#define OWN_TABLES                                                                \
+    .domain = "planish", .since = 1, .in = { 3, TABLE_END }, .out = { 1, 2 },     \
+    .types = "T:float;I:int32,int64;J:int32,int64;K:int32,int64",                 \
+    .sig = "T,T?,T,I?,T?,J?,T?,K?->T,T?",                                         \
+    .attrs = skip_spec, .attrs_size = sizeof(skip_attrs), .infer = tables_infer,  \
+    .ref = tables_ref, .cpu = &tables_cpu
 
 const pln_op_desc pln_ops_ms_norm[] = {
     { MS, SKIP, .name = "SkipLayerNormalization", .in = { 3, 5 },
@@ -476,5 +597,7 @@ const pln_op_desc pln_ops_ms_norm[] = {
       .sig = "T,T,T,T?,T?->T,T?", .ref = skip_ref, .cpu = &skip_cpu },
     { OWN_SKIP, .name = "SkipSimplifiedLayerNormalization", .in = { 3, 4 },
       .sig = "T,T,T,T?->T,T?", .ref = skip_rms_ref, .cpu = &skip_rms_cpu },
+    { OWN_TABLES, .name = "EmbedLayerNormalization" },
+    { OWN_TABLES, .name = "EmbedSimplifiedLayerNormalization" },
     { .name = NULL },
 };

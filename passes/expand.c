@@ -194,6 +194,8 @@ static const struct {
     { "RMSNormalization", 7, ex_rms_norm },
     { "SkipLayerNormalization", 7, ex_skip_norm },
     { "SkipSimplifiedLayerNormalization", 7, ex_skip_norm },
+    { "EmbedLayerNormalization", 7, ex_embed_norm },
+    { "EmbedSimplifiedLayerNormalization", 7, ex_embed_norm },
     { "RotaryEmbedding", 7, ex_rotary },
 };
 

@@ -57,6 +57,7 @@ pln_value *ex_group_norm(pln_expand *b);
 pln_value *ex_layer_norm(pln_expand *b);
 pln_value *ex_rms_norm(pln_expand *b);
 pln_value *ex_skip_norm(pln_expand *b);
+pln_value *ex_embed_norm(pln_expand *b);
 pln_value *ex_attention(pln_expand *b);
 pln_value *ex_fused_attention(pln_expand *b);
 pln_value *ex_product(pln_expand *b);

@@ -54,6 +54,21 @@ pln_value *ex_skip_norm(pln_expand *b)
     return beta ? ex_op2(b, "Add", y, beta) : y;
 }
 
+/* Of the sum of rows of tables, which is the second output. */
+pln_value *ex_embed_norm(pln_expand *b)
+{
+    const bool rms = strcmp(b->node->op_type, "EmbedLayerNormalization") != 0;
+    pln_value *x = NULL;
+    for (uint32_t i = 2; i < b->node->n_in; i += 2) {
+        pln_value *t = ex_in(b, i), *index = ex_in(b, i + 1);
+        t = index ? ex_op2(b, "Gather", t, index) : t;
+        x = x && t ? ex_op2(b, "Add", x, t) : t ? t : x;
+    }
+    b->out[1] = x;
+    pln_value *y = normalized(b, rms ? x : ex_op2(b, "Sub", x, mean(b, x)), 0);
+    return ex_in(b, 1) ? ex_op2(b, "Add", y, ex_in(b, 1)) : y;
+}
+
 /* One scale for each channel, to be multiplied with [batch, channels, ...]. */
 static pln_value *along_channels(pln_expand *b, uint32_t i)
 {

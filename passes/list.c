@@ -49,6 +49,7 @@
     X(fuse_gemm)      \
     X(fuse_conv)      \
     X(fuse_skip)      \
+    X(fuse_embed)     \
     X(fuse_glu)       \
     X(projections)    \
     X(dequantize)     \

@@ -79,6 +79,7 @@
     "fuse-gemm,"   \
     "fuse-conv,"   \
     "fuse-skip,"   \
+    "fuse-embed,"  \
     "fuse-glu"
 /* Products of one input, when all that follows them is known. */
 #define SIDE_BY_SIDE \
