@@ -45,6 +45,7 @@
     X(fuse_rotary)    \
     X(fuse_rnn)       \
     X(rnn)            \
+    X(split_product)  \
     X(fuse_matmul)    \
     X(fuse_gemm)      \
     X(fuse_conv)      \
