@@ -294,6 +294,7 @@ pln_status pln_model_run_passes(pln_model *model, const char *pipeline,
 {
     pln_pass_ctx ctx = { .model = model,
                          .options = options,
+                         .n_fresh = 1u << 30,
                          .fold_left = fold_budget(model, options) };
     const char *debug = options->debug ? options->debug : getenv("PLN_DEBUG");
     PLN_TRY(pln_debug_parse(debug, &ctx.debug, err));

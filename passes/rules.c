@@ -124,7 +124,7 @@ static bool opset_allows(const pln_pass_ctx *ctx, const pln_rule *r)
 static void swap_names(pln_pass_ctx *ctx)
 {
     const uint32_t n = ctx->model->n_fresh;
-    ctx->model->n_fresh = ctx->n_fresh ? ctx->n_fresh : 1u << 30;
+    ctx->model->n_fresh = ctx->n_fresh;
     ctx->n_fresh = n;
 }
 

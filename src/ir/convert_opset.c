@@ -291,7 +291,14 @@ static pln_status convert_node(converter *c, pln_node *n)
         }
         return PLN_OK;
     }
-    pln_status st = c->to < 11 ? pln_node_count_from_front(n, &why) : PLN_OK;
+    const void *attrs;
+    pln_status st = pln_node_attrs(n, &attrs, &why);
+    if (st == PLN_E_FORMAT) { /* what is malformed has no meaning to keep */
+        block(c, n, &why);
+        return PLN_OK;
+    }
+    why = (pln_error){ .code = PLN_OK };
+    st = c->to < 11 ? pln_node_count_from_front(n, &why) : PLN_OK;
     if (st == PLN_OK)
         st = try_lowering(c, n, &why);
     if (st == PLN_E_UNSUPPORTED) {

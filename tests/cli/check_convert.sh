@@ -224,6 +224,20 @@ check "nothing stays by itself" 0 "$planish" convert "$tmp/durations.onnx" "$tmp
     --dtype bf16 --keep-io -v --block none
 check "that is so" 1 grep -q "integers are made there" "$tmp/out"
 
+cat >"$tmp/absent.txt" <<'END'
+<ir_version: 9, opset_import: ["" : 20]>
+absent (float[4] x) => (float[2] y, float[2] z)
+{
+   [bad] y, z = Split <num_outputs = 2> ("")
+}
+END
+check "parse what lacks an input" 0 "$planish" parse "$tmp/absent.txt" "$tmp/absent.onnx"
+rm -f "$tmp/none.onnx"
+check "it has no form in another set" 4 "$planish" convert "$tmp/absent.onnx" "$tmp/none.onnx" --opset 13
+one_line "one line for it"
+holds "that says why" "$tmp/err" "bad (Split): input 0 is absent"
+absent "nothing is written" "$tmp/none.onnx"
+
 check "a missing file" 3 "$planish" convert "$tmp/gone.onnx" "$tmp/none.onnx" --opset 13
 check "an unwritable place" 3 "$planish" convert "$tmp/m.onnx" "$tmp/no/such.onnx"
 

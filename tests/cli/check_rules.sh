@@ -119,6 +119,23 @@ absent "nothing is written" "$tmp/no.onnx"
 check "reasons change no byte" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/plain.onnx"
 check "nor do statistics" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/told.onnx" --stats --explain h
 check "the files are the same" 0 cmp "$tmp/plain.onnx" "$tmp/told.onnx"
+cat >"$tmp/names.txt" <<'EOF'
+<ir_version: 7, opset_import: ["" : 13]>
+names (float[N, 4] x) => (float[N, 4] y)
+<float three = {3}, float six = {6}, float zero = {0}>
+{
+   a = Add(x, three)
+   c = Clip(a, zero, six)
+   d = Div(c, six)
+   y = Mul(x, d)
+}
+EOF
+check "a model of an older set" 0 "$planish" parse "$tmp/names.txt" "$tmp/names.onnx"
+check "what it forbids is tried for reasons" 0 "$planish" optimize "$tmp/names.onnx" \
+    "$tmp/told.onnx" --explain hard-swish
+holds "that says so" "$tmp/out" "it needs operator set 14, the model has 13"
+check "without reasons" 0 "$planish" optimize "$tmp/names.onnx" "$tmp/plain.onnx"
+check "new names are the same" 0 cmp "$tmp/plain.onnx" "$tmp/told.onnx"
 check "dumps" 0 "$planish" optimize "$tmp/net.onnx" "$tmp/out.onnx" --dump-dir "$tmp/d"
 check "one for each pass that changed something" 0 grep -q MatMul "$tmp/d/001-noop.txt"
 check "the model as it was" 0 "$planish" compare --dim N=16 "$tmp/net.onnx" "$tmp/d/000-model.onnx"
