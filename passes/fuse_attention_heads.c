@@ -474,6 +474,9 @@ pln_node *pln_cache_of(const pln_value *v)
 
 bool pln_caches_fit(const pln_node *k, const pln_node *v)
 {
+    for (int part = 0; part < 2; part++)
+        if (pln_value_rank(k->in[part]) < 3 || pln_value_rank(v->in[part]) < 3)
+            return false;
     for (int i = 0; i < 3; i++)
         for (int part = 0; part < 2; part++)
             if (!pln_dim_equal(k->in[part]->type.shape.dims[i],

@@ -262,6 +262,14 @@ static bool is_optional(const char *sig, uint32_t i)
     return n > 0 && sig[n - 1] == '?';
 }
 
+/* Of the standard: one of any number of inputs is there or not told. Bodies take what they
+ * are given. */
+static bool is_any_number(const pln_op_desc *op, uint32_t i)
+{
+    return op->in.max < 0 && (int)i >= op->in.min && !*op->domain && !op->user &&
+           !(op->traits & PLN_OP_CONTROL);
+}
+
 /* Rows rely on it: their functions find the required inputs there. */
 static pln_status check_arity(const pln_node *n, pln_error *err)
 {
@@ -270,8 +278,9 @@ static pln_status check_arity(const pln_node *n, pln_error *err)
         return fail_arity(n, err, "inputs", n->n_in, n->op->in);
     if (!fits(n->op->out, n->n_out))
         return fail_arity(n, err, "outputs", n->n_out, n->op->out);
-    for (uint32_t i = 0; (int)i < n->op->in.min; i++) {
-        if (n->in[i] || is_optional(n->op->sig, i))
+    for (uint32_t i = 0; i < n->n_in; i++) {
+        if (n->in[i] || is_optional(n->op->sig, i) ||
+            ((int)i >= n->op->in.min && !is_any_number(n->op, i)))
             continue;
         pln_error_set(err, "node", n->name);
         pln_error_set(err, "op", n->op_type);

@@ -238,6 +238,13 @@ one_line "one line for it"
 holds "that says why" "$tmp/err" "bad (Split): input 0 is absent"
 absent "nothing is written" "$tmp/none.onnx"
 
+sed -e 's/Split <num_outputs = 2> ("")/Max(x, "")/' -e 's/y, z =/y =/' \
+    -e 's/, float\[2\] z)/)/' -e 's/float\[2\] y/float[4] y/' "$tmp/absent.txt" >"$tmp/max.txt"
+check "parse what lacks one of many" 0 "$planish" parse "$tmp/max.txt" "$tmp/max.onnx"
+check "it has no form there, either" 4 "$planish" convert "$tmp/max.onnx" "$tmp/none.onnx" --opset 7
+check "and can't be run" 3 "$planish" run -q "$tmp/max.onnx"
+holds "for the same reason" "$tmp/err" "bad (Max): input 1 is absent"
+
 check "a missing file" 3 "$planish" convert "$tmp/gone.onnx" "$tmp/none.onnx" --opset 13
 check "an unwritable place" 3 "$planish" convert "$tmp/m.onnx" "$tmp/no/such.onnx"
 
