@@ -19,6 +19,14 @@ def c(name, head, consts, nodes, most=None, **kw):
 
 
 CASES = [
+    # TensorFlow's select, by products
+    c("select_integers", "(int32[N] i, float[20, 8] t) => (float[N, 8] y)", "int32 n = {20}, int32 z = {0}",
+      "j = Add(i, n) m = Less(i, z) m1 = Cast<to=6>(m) o = Not(m) o1 = Cast<to=6>(o) a = Mul(m1, j) b = Mul(i, o1) k = Add(a, b) y = Gather(t, k)", 4,
+      feeds={"i": lambda run: np.array([0, -1, 19, -20, 7], np.int32)}),
+    c("select", "(bool[N, 1] m, float[N, 8] u, float[N, 8] v) => (float[N, 8] y)", "float unused = {0.5}",
+      "m1 = Cast<to=1>(m) o = Not(m) o1 = Cast<to=1>(o) a = Mul(u, m1) b = Mul(o1, v) y = Add(a, b)", 1),
+    c("trap_select_same_way", "(bool[N, 1] m, float[N, 8] u, float[N, 8] v) => (float[N, 8] y)", "float unused = {0.5}",
+      "m1 = Cast<to=1>(m) o = Not(m) o1 = Cast<to=1>(o) a = Mul(u, o1) b = Mul(o1, v) y = Add(a, b)"),
     # batch norms around products
     c("conv_bn", X4, "float[4, 4, 3, 3] w, " + BN4, "a = Conv<pads=[1,1,1,1]>(x, w) y = "
       + BN % "a", 1),
