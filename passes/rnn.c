@@ -35,12 +35,24 @@ static bool only_int(const pln_node *n, uint32_t i, int64_t *out)
     return has(n, i) && pln_value_get_ints(n->in[i], out, 1, &count) && count == 1;
 }
 
+/* All that v has is the size. */
+static bool is_size(const pln_value *v, pln_dim size)
+{
+    static const char *const copies[] = { "Expand", "Cast", "Unsqueeze", "Identity" };
+    double len;
+    if (pln_value_is_uniform(v, &len))
+        return pln_dim_is(size, (int64_t)len);
+    for (size_t i = 0; v->def && i < sizeof copies / sizeof copies[0]; i++)
+        if (pln_node_is(v->def, copies[i]))
+            return is_size(v->def->in[0], size);
+    return v->sym && v->sym->n == 1 && pln_dim_equal(v->sym->v[0], size);
+}
+
 static bool reverses(const pln_node *n, int64_t *axis)
 {
-    double len;
     *axis = pln_node_get_int(n, "time_axis", 0);
-    const int64_t size = *axis < 0 ? -1 : pln_value_size_at(n->in[0], *axis);
-    return size >= 0 && pln_value_is_splat(n->in[1], &len) && len == (double)size;
+    return *axis >= 0 && *axis < pln_value_rank(n->in[0]) &&
+           is_size(n->in[1], n->in[0]->type.shape.dims[*axis]);
 }
 
 /* Turns one axis around, whole. */
