@@ -102,10 +102,19 @@ static int facts_of(const pln_node *n)
 }
 
 /* The value whose elements v has. */
+/* One value, several times. */
+static bool repeats(const pln_node *n)
+{
+    for (uint32_t i = 1; i < n->n_in; i++)
+        if (n->in[i] != n->in[0])
+            return false;
+    return pln_node_is(n, "Concat");
+}
+
 static const pln_value *source_of(const pln_value *v)
 {
     for (int i = 0; i < MAX_STEPS && v->def && !pln_value_is_const(v); i++) {
-        if (!(facts_of(v->def) & MOVES) || !v->def->in[0])
+        if ((!(facts_of(v->def) & MOVES) && !repeats(v->def)) || !v->def->in[0])
             break;
         v = v->def->in[0];
     }
