@@ -75,6 +75,30 @@ static bool is_flip(const pln_node *n, int64_t *axis)
     return all && (size >= 0 ? end < -size : end <= -INT32_MAX);
 }
 
+/* Lengths that are all the whole axis need not be computed. */
+static pln_status turned_whole(pln_match *m, pln_patch *p)
+{
+    int64_t axis;
+    if (!reverses(m->root, &axis))
+        return pln_match_refuse(m, "not of the whole axis");
+    pln_value *back = pln_patch_ints(p, (int64_t[]){ -1 }, 1, "starts");
+    pln_value *in[5] = { m->root->in[0], back,
+                         pln_patch_ints(p, (int64_t[]){ INT64_MIN }, 1, "ends"),
+                         pln_patch_ints(p, &axis, 1, "axes"), back };
+    pln_node *n = pln_patch_add(p, "Slice", in, 5, 1);
+    pln_patch_replace(p, m->root->out[0], n ? n->out[0] : NULL);
+    return PLN_OK;
+}
+
+static pln_status turned_twice(pln_match *m, pln_patch *p)
+{
+    int64_t a, b;
+    if (!is_flip(m->root, &a) || !is_flip(pln_match_node(m, "inner"), &b) || a != b)
+        return pln_match_refuse(m, "not turned around twice");
+    pln_patch_replace(p, m->root->out[0], pln_match_val(m, "x"));
+    return PLN_OK;
+}
+
 /* What v turns around along its first axis, itself or before a Transpose; NULL. */
 static pln_value *unflipped(pln_patch *p, pln_value *v)
 {
@@ -320,6 +344,13 @@ static pln_status two_directions(pln_match *m, pln_patch *p)
 }
 
 static const pln_rule rules[] = {
+    { .name = "turned-twice",
+      .match = "Slice(inner=Slice(x, ...), ...)",
+      .build = turned_twice },
+    { .name = "turned-whole",
+      .match = "ReverseSequence(x, lens)",
+      .build = turned_whole,
+      .opset = 10 },
     { .name = "turned", .match = "LSTM|GRU|RNN(x, w, r, ...)", .build = turned },
     { .name = "two-directions", .match = "Concat(a, b)", .build = two_directions },
 };

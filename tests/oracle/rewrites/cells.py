@@ -227,6 +227,11 @@ CASES = [
     around("turned_by_shape", "l = Shape<start = 0, end = 1>(x) n = Shape<start = 1, end = 2>(x) lens = Expand(l, n)"
            " f = ReverseSequence<time_axis = 0, batch_axis = 1>(x, lens) Y, H2, C2 = LSTM<hidden_size = 4>(f, w, u, b, , h, c)"
            " s = Squeeze(Y, ax1) y = ReverseSequence<time_axis = 0, batch_axis = 1>(s, lens)", 2),
+    around("turned_before_alone", "l = Constant<value = int64[1] {3}>() n = Shape<start = 1, end = 2>(x) lens = Expand(l, n)"
+           " f = ReverseSequence<time_axis = 0, batch_axis = 1>(x, lens) Y, H2, C2 = LSTM<hidden_size = 4>(f, w, u, b, , h, c)"
+           " y = Squeeze(Y, ax1)", 3),
+    around("turned_twice", "f = ReverseSequence<time_axis = 0, batch_axis = 1>(x, lens) " + FLIP % ("g", "f") +
+           "Y, H2, C2 = LSTM<hidden_size = 4>(g, w, u, b, , h, c) y = Squeeze(Y, ax1)", 2, "float[3, 2, 4] y", 2, ", int64[2] lens = {3, 3}"),
     around("two_directions", "Y, H2, C2 = LSTM<hidden_size = 4>(x, w, u, b) s = Squeeze(Y, ax1)" + BACK.replace(", , h, c", "") +
            " y = Concat<axis = -1>(s, t)", 3, "float[3, N, 8] y"),
     around("two_directions_states", "Y, H2, C2 = LSTM<hidden_size = 4>(x, w, u, b, , h, c) s = Squeeze(Y, ax1)" + BACK +
