@@ -343,7 +343,31 @@ static pln_status two_directions(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
+/* Both directions, taken out of all states one by one and joined again. */
+static pln_status joined_directions(pln_match *m, pln_patch *p)
+{
+    int64_t axis, place;
+    pln_value *y = pln_match_val(m, "y");
+    const pln_node *gathers[2] = { pln_match_node(m, "a"), pln_match_node(m, "b") };
+    const int64_t width = pln_value_size_at(m->root->out[0], 2);
+    if (m->root->n_in != 2 || pln_value_rank(y) != 4 || pln_value_size_at(y, 1) != 2 ||
+        width < 1 || !pln_node_axis(m->root, m->root->out[0], &axis) || axis != 2)
+        return pln_match_refuse(m, "not along the hidden state");
+    for (int i = 0; i < 2; i++)
+        if (!pln_node_axis(gathers[i], y, &axis) || axis != 1 ||
+            pln_value_rank(gathers[i]->in[1]) != 0 || !only_int(gathers[i], 1, &place) ||
+            (place != i && place != i - 2))
+            return pln_match_refuse(m, "not the first direction, and then the second");
+    pln_value *t = pln_patch_transpose(p, y, (int64_t[]){ 0, 2, 1, 3 }, 4);
+    pln_value *shape = pln_patch_ints(p, (int64_t[]){ 0, 0, width }, 3, "shape");
+    pln_patch_replace(p, m->root->out[0], t ? pln_patch_op2(p, "Reshape", t, shape) : NULL);
+    return PLN_OK;
+}
+
 static const pln_rule rules[] = {
+    { .name = "joined-directions",
+      .match = "Concat(a=Gather!(y, _), b=Gather!(y, _))",
+      .build = joined_directions },
     { .name = "turned-twice",
       .match = "Slice(inner=Slice(x, ...), ...)",
       .build = turned_twice },
