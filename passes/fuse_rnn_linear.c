@@ -18,9 +18,30 @@ static const pln_cell_act acts[] = {
     { "LeakyRelu", true, false, 0.01f, 0 }, { "Elu", true, false, 1, 0 },
 };
 
+/* clip(x, 0, m) / m: what is left of relu6(x + 3) / 6 when 3 is one of the biases. */
+static bool act_of_clip(const pln_node *n, pln_cell_act *act, pln_value **x)
+{
+    double scale, low, high;
+    for (int i = 0; i < 2; i++) {
+        const pln_node *clip = n->in[i]->def;
+        if (!clip || !pln_node_is(clip, "Clip") || clip->n_in != 3 || !clip->in[1] ||
+            !clip->in[2] || !pln_value_is_splat(n->in[1 - i], &scale) ||
+            pln_value_count(n->in[1 - i]) != 1 || !pln_value_is_splat(clip->in[1], &low) ||
+            !pln_value_is_splat(clip->in[2], &high) || low != 0 ||
+            !(fabs(scale * high - 1) < 1e-6))
+            continue;
+        *act = (pln_cell_act){ "HardSigmoid", true, true, (float)scale, 0 };
+        *x = clip->in[0];
+        return true;
+    }
+    return false;
+}
+
 bool pln_cell_act_of(const pln_value *v, pln_cell_act *act, pln_value **x)
 {
     const pln_node *n = v->def;
+    if (n && pln_node_is(n, "Mul"))
+        return act_of_clip(n, act, x);
     for (size_t i = 0; n && i < sizeof acts / sizeof acts[0]; i++) {
         if (!pln_node_is(n, acts[i].name))
             continue;

@@ -180,6 +180,9 @@ CASES = [
     Case("gru_keras_zeros", "(float[N, 3, 3] x) => (%sy) <%s> { sh = Shape<start = 0, end = 1>(x) to = Concat<axis = 0>(sh, four)"
          " h = Expand(zero, to) %s y = Identity(h2) }" % (N4, KERAS_G, steps(KERAS, axis=1).replace("Mul(Z0, h)", "Mul(Z0, zero)")),
          most=3, sizes=SIZES),
+    unrolled("gru_relu6", (GATES.replace("R@ = Sigmoid(sr@)", "tr@ = Add(sr@, three) cr@ = Clip(tr@, none, six) R@ = Mul(cr@, sixth)")
+             .replace("Z@ = Sigmoid(sz@)", "tz@ = Add(sz@, three) cz@ = Clip(tz@, none, six) Z@ = Mul(cz@, sixth)") + TWO),
+             G + ", float three = {3.0}, float none = {0.0}, float six = {6.0}, float sixth = {0.16666667}", most=3, carried=GRU),
     Case("rnn_stacked", "(float[3, N, 3] x, %sh, %sk) => (%sy) <%s, float[4, 4] v> { %s %s y = Identity(k2) }" % (
         N4, N4, N4, R, steps(RNN), "".join(at(SECOND, t, "h%d" % t, "k%d" % (t - 1) if t else "k") for t in range(3))),
          most=6, sizes=SIZES),
@@ -232,6 +235,12 @@ CASES = [
            " y = Squeeze(Y, ax1)", 3),
     around("turned_twice", "f = ReverseSequence<time_axis = 0, batch_axis = 1>(x, lens) " + FLIP % ("g", "f") +
            "Y, H2, C2 = LSTM<hidden_size = 4>(g, w, u, b, , h, c) y = Squeeze(Y, ax1)", 2, "float[3, 2, 4] y", 2, ", int64[2] lens = {3, 3}"),
+    Case("directions_joined", "(float[L, N, 3] x) => (float[L, N, 8] y) <float[2, 16, 3] w, float[2, 16, 4] u, float[2, 32] b, int64 k0 = {0}, int64 k1 = {1}> {"
+         " Y = LSTM<hidden_size = 4, direction = \"bidirectional\">(x, w, u, b) s = Gather<axis = 1>(Y, k0) t = Gather<axis = 1>(Y, k1)"
+         " y = Concat<axis = 2>(s, t) }", most=3, sizes=SIZES),
+    Case("trap_directions_swapped", "(float[L, N, 3] x) => (float[L, N, 8] y) <float[2, 16, 3] w, float[2, 16, 4] u, float[2, 32] b, int64 k0 = {0}, int64 k1 = {1}> {"
+         " Y = LSTM<hidden_size = 4, direction = \"bidirectional\">(x, w, u, b) s = Gather<axis = 1>(Y, k1) t = Gather<axis = 1>(Y, k0)"
+         " y = Concat<axis = 2>(s, t) }", sizes=SIZES),
     around("two_directions", "Y, H2, C2 = LSTM<hidden_size = 4>(x, w, u, b) s = Squeeze(Y, ax1)" + BACK.replace(", , h, c", "") +
            " y = Concat<axis = -1>(s, t)", 3, "float[3, N, 8] y"),
     around("two_directions_states", "Y, H2, C2 = LSTM<hidden_size = 4>(x, w, u, b, , h, c) s = Squeeze(Y, ax1)" + BACK +
