@@ -145,7 +145,7 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
 {
     pln_pass_options p = {
         .contract = pln_contract_of_level(o->passes ? 2 : o->level, o->allow_approx),
-        .target = o->target,
+        .target = o->passes || o->level > 2 ? o->target : PLN_TARGET_ONNX,
         .disable = o->disable,
         .debug = o->debug,
         .fold_growth = o->fold_growth,
