@@ -15,6 +15,15 @@
     "g (float[2,2] x) => (float[2,2] y) <float[2,2] w = {1, 2, 3, -4}>\n" \
     "{\n a = MatMul(x, w)\n y = Relu(a)\n}\n"
 
+#define SILU(opset)                                                                    \
+    "<ir_version: 8, opset_import: [\"\" : " #opset "]>\n"                            \
+    "g (float[2] x) => (float[2] y)\n{\n a = Sigmoid(x)\n y = Mul(x, a)\n}\n"
+#define MERGED_AXES                                                       \
+    "<ir_version: 8, opset_import: [\"\" : 17]>\n"                       \
+    "g (float[2,3] x) => (float[3] y) <int64[1] a = {0}>\n"              \
+    "{\n t = ReduceMax<axes = [0]>(x)\n s = Squeeze(t, a)\n"             \
+    " y = ReduceMin<axes = [0], keepdims = 0>(t)\n}\n"
+
 static pln_error *err;
 
 static void set_up(void)
@@ -114,6 +123,38 @@ START_TEST(levels_and_names)
     o.debug = "limit=1";
     relus_and_identities(o, &identities);
     ck_assert_uint_eq(identities, 1);
+}
+END_TEST
+
+/* Below level 3 a target's own operators are not written: none of them is stated there. */
+START_TEST(standard_below_level_3)
+{
+    for (int target = PLN_TARGET_ONNX; target <= PLN_TARGET_PLANISH; target++) {
+        pln_model *m = parse(SILU(20));
+        pln_optimize_options o = PLN_OPTIMIZE_OPTIONS_INIT;
+        o.target = (pln_target)target;
+        o.no_stamp = true;
+        ck_assert_int_eq(pln_model_optimize(m, &o, NULL, err), PLN_OK);
+        char *text = print(m);
+        ck_assert_ptr_nonnull(strstr(text, "Sigmoid"));
+        ck_assert_ptr_null(strstr(text, "planish"));
+        pln_free(NULL, text);
+        pln_model_free(m);
+    }
+}
+END_TEST
+
+/* An initializer that is left to inputs which the file's version has as attributes goes. */
+START_TEST(merged_axes_go)
+{
+    pln_model *m = parse(MERGED_AXES);
+    pln_optimize_options o = PLN_OPTIMIZE_OPTIONS_INIT;
+    o.no_stamp = true;
+    ck_assert_int_eq(pln_model_optimize(m, &o, NULL, err), PLN_OK);
+    char *text = print(m);
+    ck_assert_msg(!strstr(text, "int64"), "%s", text);
+    pln_free(NULL, text);
+    pln_model_free(m);
 }
 END_TEST
 
@@ -333,6 +374,8 @@ int main(void)
     tcase_add_checked_fixture(c, set_up, tear_down);
     tcase_add_test(c, bad_options_leave_the_model);
     tcase_add_test(c, levels_and_names);
+    tcase_add_test(c, standard_below_level_3);
+    tcase_add_test(c, merged_axes_go);
     tcase_add_test(c, reports_and_stamps);
     tcase_add_test(c, the_recipe_holds_what_matters);
     tcase_add_test(c, silence_has_a_reason);
