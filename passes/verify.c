@@ -307,12 +307,40 @@ static outcome failed_side(trial *t, const pln_error *e, bool old)
                                                                  : DIFFERENT;
 }
 
+/* What the graph says of v's sizes does not hold for what was computed. */
+static bool contradicts(const pln_value *v, const pln_tensor *got)
+{
+    const pln_shape s = v->type.shape;
+    bool off = s.rank >= 0 && s.rank != got->rank;
+    for (int i = 0; i < s.rank && !off; i++)
+        off = pln_dim_is_known(s.dims[i]) && s.dims[i].value != got->dims[i];
+    return off;
+}
+
+/* Such an input is not one of the model's: axes or sizes that are read from outside do not
+ * fit what stands behind. Where sizes shrink, they never do. */
+static bool is_foreign(const trial *t)
+{
+    for (size_t i = 0; i < t->cut.n_old && !t->sizes.shrink; i++)
+        for (uint32_t k = 0; k < t->cut.node[i]->n_out; k++) {
+            const pln_value *v = t->cut.node[i]->out[k];
+            const pln_tensor *got = v ? pln_map_get(&t->values, v) : NULL;
+            if (got && got->kind == PLN_KIND_TENSOR && contradicts(v, got))
+                return true;
+        }
+    return false;
+}
+
 static outcome run_sides(trial *t)
 {
     const pln_cut *c = &t->cut;
     pln_error local = { .code = PLN_OK };
     if (pln_nodes_eval(c->node, c->n_old, &t->values, &t->work, &local) != PLN_OK)
         return failed_side(t, &local, true);
+    if (is_foreign(t)) {
+        snprintf(t->why, t->why_size, "no input gives the sizes that the graph has");
+        return SKIPPED;
+    }
     if (pln_nodes_eval(c->node + c->n_old, c->n_nodes - c->n_old, &t->values, &t->work,
                        &local) != PLN_OK)
         return failed_side(t, &local, false);
