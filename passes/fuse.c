@@ -78,6 +78,7 @@ static bool take_unary(pln_chain *c, const pln_node *n)
     return push(c, tanh_form ? "gelu_tanh" : "gelu", 0, 0, NULL);
 }
 
+/* With bounds in the wrong order a Clip gives the upper one. */
 static bool take_clip(pln_chain *c, const pln_node *n)
 {
     double lo = -INFINITY, hi = INFINITY;
@@ -87,7 +88,7 @@ static bool take_clip(pln_chain *c, const pln_node *n)
         return false;
     if (n->n_in > 2 && n->in[2] && !pln_value_is_splat(n->in[2], &hi))
         return false;
-    return push(c, "clip", (float)lo, (float)hi, NULL);
+    return lo <= hi && push(c, "clip", (float)lo, (float)hi, NULL);
 }
 
 /* ---- scalars and operands ------------------------------------------------------- */
