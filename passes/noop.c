@@ -322,15 +322,17 @@ static pln_status is_positive_or_zero(pln_match *m)
     return is_same_type(m);
 }
 
-/* One rank at least is that of the input, and no size is set. */
+/* No more sizes than the input has, each 1 or as it is there. */
 static pln_status expands_by_ones(pln_match *m)
 {
-    const pln_value *s = pln_match_val(m, "s");
-    double v;
-    if (pln_value_rank(pln_match_val(m, "x")) < 0 || !pln_value_is_splat(s, &v) ||
-        v != 1 || pln_value_count(s) > pln_value_rank(pln_match_val(m, "x")))
-        return pln_match_refuse(m, "may become larger");
-    return PLN_OK;
+    const pln_value *x = pln_match_val(m, "x");
+    const int rank = pln_value_rank(x);
+    int64_t to[PLN_MAX_RANK];
+    size_t n;
+    bool same = pln_value_get_ints(pln_match_val(m, "s"), to, PLN_MAX_RANK, &n) && rank >= (int)n;
+    for (size_t i = 0; same && i < n; i++)
+        same = to[i] == 1 || pln_dim_is(x->type.shape.dims[(size_t)rank - n + i], to[i]);
+    return same ? PLN_OK : pln_match_refuse(m, "may become larger");
 }
 
 /* ---- recurrent states ------------------------------------------------------------- */
