@@ -304,6 +304,21 @@ static pln_status refuse(const pln_node *n, int64_t version, pln_error *err)
                    err);
 }
 
+/* Attributes stand in the order that they had in the file; new ones come last. */
+static void order_attrs(pln_node *n, const pln_origin *o)
+{
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < o->n_attrs; i++)
+        for (uint32_t k = at; k < n->n_attrs; k++) {
+            if (strcmp(n->attrs[k]->name, o->attrs[i]->name) != 0)
+                continue;
+            pln_attr *a = n->attrs[k];
+            memmove(&n->attrs[at + 1], &n->attrs[at], (k - at) * sizeof *n->attrs);
+            n->attrs[at++] = a;
+            break;
+        }
+}
+
 pln_status pln_node_lower(pln_node *n, int64_t version, pln_error *err)
 {
     int64_t at = INT64_MAX;
@@ -314,6 +329,8 @@ pln_status pln_node_lower(pln_node *n, int64_t version, pln_error *err)
         if (st != PLN_OK)
             return fail_at(n, st, err);
     }
+    if (n->origin)
+        order_attrs(n, n->origin);
     n->typed = NULL;
     n->origin = NULL;
     if (n->op &&

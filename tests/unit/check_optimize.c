@@ -24,6 +24,11 @@
     "{\n t = ReduceMax<axes = [0]>(x)\n s = Squeeze(t, a)\n"             \
     " y = ReduceMin<axes = [0], keepdims = 0>(t)\n}\n"
 
+#define SHARED_AXES                                                                \
+    "<ir_version: 8, opset_import: [\"\" : 17]>\n"                                \
+    "g (float[2,3] x) => (float[1,2,3] y, float[1,3] z) <int64[1] a = {0}>\n"     \
+    "{\n z = ReduceMax<axes = [0], keepdims = 1>(x)\n y = Unsqueeze(x, a)\n}\n"
+
 static pln_error *err;
 
 static void set_up(void)
@@ -153,6 +158,20 @@ START_TEST(merged_axes_go)
     ck_assert_int_eq(pln_model_optimize(m, &o, NULL, err), PLN_OK);
     char *text = print(m);
     ck_assert_msg(!strstr(text, "int64"), "%s", text);
+    pln_free(NULL, text);
+    pln_model_free(m);
+}
+END_TEST
+
+/* A node whose axes became the same constant as another's stands as it did. */
+START_TEST(attributes_keep_their_order)
+{
+    pln_model *m = parse(SHARED_AXES);
+    pln_optimize_options o = PLN_OPTIMIZE_OPTIONS_INIT;
+    o.no_stamp = true;
+    ck_assert_int_eq(pln_model_optimize(m, &o, NULL, err), PLN_OK);
+    char *text = print(m);
+    ck_assert_msg(strstr(text, "<axes: ints = [0], keepdims: int = 1>"), "%s", text);
     pln_free(NULL, text);
     pln_model_free(m);
 }
@@ -376,6 +395,7 @@ int main(void)
     tcase_add_test(c, levels_and_names);
     tcase_add_test(c, standard_below_level_3);
     tcase_add_test(c, merged_axes_go);
+    tcase_add_test(c, attributes_keep_their_order);
     tcase_add_test(c, reports_and_stamps);
     tcase_add_test(c, the_recipe_holds_what_matters);
     tcase_add_test(c, silence_has_a_reason);
