@@ -106,6 +106,8 @@ static pln_status build_standard(pln_match *m, pln_patch *p, pln_scores *s,
     pln_value *in[4] = { s->q, pln_scores_keys(p, s), s->v, NULL };
     if (s->n_masks)
         in[3] = with_head(p, pln_scores_mask(p, s, e), s, e);
+    if (!(s->scale > 0)) /* both sides are multiplied by its root */
+        return pln_match_refuse(m, "its scale is %g", s->scale);
     if (is_for_ms(m, s, in))
         return pln_match_refuse(m, "left to the passes that write com.microsoft");
     pln_node *n = pln_patch_add(p, "Attention", in, 4, 1);

@@ -75,6 +75,8 @@ static pln_status read(pln_match *m, pln_patch *p, pln_ms_attention *a)
     if (!set_sizes(a))
         return pln_match_refuse(m, "the sizes of the heads are not known");
     pln_value *base = pln_scores_keys_base(&a->s, perm);
+    if (a->s.scale == 0)
+        return pln_match_refuse(m, "a scale of 0 stands for the usual one");
     if (pln_perm_is_identity(perm, 4))
         a->keys = base;
     find_parts(a, base, perm);
