@@ -307,25 +307,48 @@ static outcome failed_side(trial *t, const pln_error *e, bool old)
                                                                  : DIFFERENT;
 }
 
+/* The size of a symbol that a leaf has. */
+static pln_dim size_in_leaves(void *user, const char *symbol)
+{
+    const trial *t = user;
+    for (size_t i = 0; i < t->cut.n_leaves; i++) {
+        const pln_shape s = t->cut.leaf[i]->type.shape;
+        const pln_tensor *v = contents(t, t->cut.leaf[i]);
+        for (int k = 0; v && k < s.rank && k < v->rank; k++) {
+            const char *name = pln_dim_symbol_name(s.dims[k]);
+            if (name && !strcmp(name, symbol))
+                return pln_dim_of(v->dims[k]);
+        }
+    }
+    return pln_dim_unknown();
+}
+
 /* What the graph says of v's sizes does not hold for what was computed. */
-static bool contradicts(const pln_value *v, const pln_tensor *got)
+static bool contradicts(trial *t, const pln_value *v, const pln_tensor *got)
 {
     const pln_shape s = v->type.shape;
-    bool off = s.rank >= 0 && s.rank != got->rank;
-    for (int i = 0; i < s.rank && !off; i++)
-        off = pln_dim_is_known(s.dims[i]) && s.dims[i].value != got->dims[i];
-    return off;
+    if (s.rank >= 0 && s.rank != got->rank)
+        return true;
+    for (int i = 0; i < s.rank; i++) {
+        const pln_dim d = pln_dim_is_known(s.dims[i])
+                              ? s.dims[i]
+                              : pln_dim_substitute(v->graph->model->syms, s.dims[i],
+                                                   size_in_leaves, t);
+        if (pln_dim_is_known(d) && d.value != got->dims[i])
+            return true;
+    }
+    return false;
 }
 
 /* Such an input is not one of the model's: axes or sizes that are read from outside do not
  * fit what stands behind. Where sizes shrink, they never do. */
-static bool is_foreign(const trial *t)
+static bool is_foreign(trial *t)
 {
     for (size_t i = 0; i < t->cut.n_old && !t->sizes.shrink; i++)
         for (uint32_t k = 0; k < t->cut.node[i]->n_out; k++) {
             const pln_value *v = t->cut.node[i]->out[k];
             const pln_tensor *got = v ? pln_map_get(&t->values, v) : NULL;
-            if (got && got->kind == PLN_KIND_TENSOR && contradicts(v, got))
+            if (got && got->kind == PLN_KIND_TENSOR && contradicts(t, v, got))
                 return true;
         }
     return false;
