@@ -216,7 +216,7 @@ bool pln_value_shows_zero_sign(const pln_value *v)
 
 const pln_tensor *pln_value_contents(const pln_value *v)
 {
-    return v && v->cst && v->cst->kind == PLN_KIND_TENSOR &&
+    return pln_value_is_const(v) && v->cst->kind == PLN_KIND_TENSOR &&
                    pln_tensor_materialize(v->cst, NULL) == PLN_OK
                ? v->cst
                : NULL;
