@@ -133,24 +133,35 @@ static bool has_room(pln_node *const *chain, int n, const pln_tensor *t)
     return false;
 }
 
-static int nodes_of(linear *l)
+/* All are v, and x is as large without them. */
+static bool is_number_for(const pln_value *x, pln_tensor *t, double v)
 {
-    if (l->add && is_all(l->add, 0)) {
+    const int rank = pln_value_rank(x);
+    if (!t || !is_all(t, v) || (t->rank && t->rank > rank))
+        return false;
+    for (int i = 0; i < t->rank; i++)
+        if (t->dims[i] != 1 && !pln_dim_is(x->type.shape.dims[rank - t->rank + i], t->dims[i]))
+            return false;
+    return true;
+}
+
+static int nodes_of(linear *l, const pln_value *x)
+{
+    if (is_number_for(x, l->add, 0)) {
         pln_tensor_unref(l->add);
         l->add = NULL;
     }
-    if (l->mul && is_all(l->mul, 1)) {
+    if (is_number_for(x, l->mul, 1)) {
         pln_tensor_unref(l->mul);
         l->mul = NULL;
     }
-    const bool minus = l->mul && is_all(l->mul, -1);
-    return (l->mul != NULL) + (l->add != NULL && !minus);
+    return (l->mul != NULL) + (l->add != NULL && !is_number_for(x, l->mul, -1));
 }
 
 static void emit_linear(pln_match *m, pln_patch *p, pln_value *x, linear *l)
 {
     pln_value *y = x;
-    const bool minus = l->mul && is_all(l->mul, -1);
+    const bool minus = is_number_for(x, l->mul, -1);
     if (l->mul && !minus) {
         y = pln_patch_op2(p, "Mul", x,
                           pln_patch_const(p, pln_tensor_ref(l->mul), "factor"));
@@ -193,7 +204,7 @@ static pln_status one_chain(pln_match *m, pln_patch *p)
         bool ok = pln_dtype_is_float(x->type.dtype) || pln_dtype_is_integer(x->type.dtype);
         for (int i = len - 1; i >= 0 && ok; i--)
             ok = append(&l, chain[i]);
-        ok = ok && nodes_of(&l) < len && has_room(chain, len, l.mul) &&
+        ok = ok && nodes_of(&l, x) < len && has_room(chain, len, l.mul) &&
              has_room(chain, len, l.add);
         if (ok && !l.mul && !l.add)
             pln_patch_replace(p, m->root->out[0], x);
