@@ -379,11 +379,23 @@ static bool only_broadcasts(const pln_node *n)
     return s.rank >= 0;
 }
 
+/* A product sums over an axis, which has to be there. */
+static bool sums_over_more(const pln_node *product, const pln_node *e)
+{
+    if (!pln_node_is(product, "MatMul"))
+        return false;
+    const pln_shape x = e->in[0]->type.shape, y = e->out[0]->type.shape;
+    const int back = product->in[0] == e->out[0] ? 1 : 2;
+    return x.rank < 2 || y.rank < 2 ||
+           !pln_dim_equal(x.dims[x.rank - back], y.dims[y.rank - back]) ||
+           product->in[0] == product->in[1];
+}
+
 static pln_status without_expand(pln_match *m, pln_patch *p)
 {
     pln_value *in[3];
     pln_node *e = pln_match_node(m, "e");
-    if (!only_broadcasts(e) || m->root->n_in > 3)
+    if (!only_broadcasts(e) || m->root->n_in > 3 || sums_over_more(m->root, e))
         return pln_match_refuse(m, "it repeats more than one element");
     for (uint32_t i = 0; i < m->root->n_in; i++)
         in[i] = m->root->in[i] == e->out[0] ? e->in[0] : m->root->in[i];
