@@ -197,6 +197,21 @@ static bool shapes_differ(pln_syms *syms, pln_shape a, pln_shape b)
     return false;
 }
 
+static bool is_plain(pln_dim d)
+{
+    return pln_dim_is_known(d) || pln_dim_symbol_name(d);
+}
+
+/* A number or symbol became another one: where sizes broadcast, a symbol may be 1. Two
+ * expressions may well be the same. */
+static bool is_other_size(pln_shape a, pln_shape b)
+{
+    for (int i = 0; i < a.rank && i < b.rank; i++)
+        if (is_plain(a.dims[i]) && is_plain(b.dims[i]) && !pln_dim_equal(a.dims[i], b.dims[i]))
+            return true;
+    return false;
+}
+
 static pln_status check_types(const pln_patch *p, int i, char *why, size_t size)
 {
     const pln_value *old = p->old[i], *with = p->new[i];
@@ -209,7 +224,7 @@ static pln_status check_types(const pln_patch *p, int i, char *why, size_t size)
         return no(why, size, "another shape", old);
     if (p->proven[i] || pln_value_same_type(old, with))
         return PLN_OK;
-    if (!is_new(p, with))
+    if (!is_new(p, with) || is_other_size(a->shape, b->shape))
         return no(why, size, "shape not known to be the same", old);
     return PLN_OK;
 }
