@@ -86,10 +86,12 @@
     "projections,"   \
     "fold,"          \
     "dce"
-#define BYTES      \
-    "lower-bytes," \
-    "lower-qdq,"   \
-    "byte-units,"  \
+#define BYTES       \
+    "(lower-bytes," \
+    "qdq,"          \
+    "dce)*,"        \
+    "lower-qdq,"    \
+    "byte-units,"   \
     "byte-table"
 /* Into operators of com.microsoft. */
 #define TO_MS          \
