@@ -67,10 +67,12 @@ class Mutator:
         return "m_%d" % self.count
 
     def open_outputs(self):
-        """Sizes of outputs are whatever comes of it."""
-        for o in self.model.graph.output:
-            for d in o.type.tensor_type.shape.dim:
-                d.Clear()
+        """Sizes of outputs are whatever comes of it, and those in bodies."""
+        for k, g in enumerate(graphs(self.model.graph)):
+            inner = list(g.input) if k else []
+            for v in inner + list(g.output):
+                for d in v.type.tensor_type.shape.dim:
+                    d.Clear()
 
     # ---- what may be changed: False where there is nothing of the kind
 
