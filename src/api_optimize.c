@@ -125,19 +125,16 @@ static pln_status find_ours(pln_graph *g, void *user)
     return PLN_OK;
 }
 
-/* A target without our operators gets the plain ones back, and no import of the
- * domain. */
-static pln_status unfuse(pln_model *m, pln_error *err)
+/* No import of our domain stays that nothing needs. */
+static void forget_ours(pln_model *m)
 {
     bool fused = false;
     size_t n = 0;
-    PLN_TRY(pln_model_unfuse(m, err));
     pln_graph_walk(m->graph, find_ours, &fused);
     for (size_t i = 0; i < m->n_opsets; i++)
         if (fused || strcmp(m->opsets[i].domain, "planish") != 0)
             m->opsets[n++] = m->opsets[i];
     m->n_opsets = n;
-    return PLN_OK;
 }
 
 static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text *report,
@@ -161,8 +158,10 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
     PLN_TRY(report_facts(report, "before", m, err));
     if (*pipeline)
         PLN_TRY(pln_model_free_makers(m, err));
-    if (o->target != PLN_TARGET_PLANISH && *pipeline)
-        PLN_TRY(unfuse(m, err));
+    if (o->target != PLN_TARGET_PLANISH && *pipeline) {
+        PLN_TRY(pln_model_unfuse(m, err));
+        forget_ours(m);
+    }
     PLN_TRY(differentiate(m, &pipeline, err));
     pln_text passes, with_rules;
     pln_text_init(&passes, m->alloc);
@@ -178,6 +177,8 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
                         : pln_model_run_passes(m, pipeline, &p, &passes, err);
     if (st == PLN_OK)
         st = import_domains(m, err);
+    if (st == PLN_OK && o->target != PLN_TARGET_PLANISH && *pipeline)
+        forget_ours(m);
     if (st == PLN_OK && !o->no_stamp && *pipeline)
         st = stamp(m, o, pipeline, err);
     if (st == PLN_OK)
