@@ -429,6 +429,7 @@ static const pln_rule rules[] = {
       .match = "ConcatFromSequence(s=SequenceConstruct(...))",
       .build = concat_items },
     { .name = "optional", .match = "OptionalGetElement(Optional(x))", .build = give_x },
+    { .name = "optional", .match = "OptionalHasElement(Optional(x))", .replace = "1" },
 };
 
 const pln_pass pln_pass_merge = {
