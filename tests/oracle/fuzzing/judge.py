@@ -359,8 +359,9 @@ def judge_runs(runs, data, level, target, random):
             if side is None or want is None:
                 continue
             got, why = attempt(side.run, feeds)
-            if why and target == "planish" and "attention_helper" in why:
-                continue  # a row of a mask for all queries: it can't broadcast that
+            if why and (target == "planish" and "attention_helper" in why or
+                        target == "ort" and "EmbedLayerNormalization" in why):
+                continue  # it has no one row for all queries, and no index from the end
             why = "%s: it fails in run %d (%s): %s" % (how, k, flavor, why) if why else \
                 compare(runs, k, want, got, level, how, random)
             if why:

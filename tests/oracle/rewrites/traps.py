@@ -183,6 +183,69 @@ CASES = [
          "{ q = Identity(a) b = Add(q, v) c = Identity(v) }"),
     Case("function_of_nobody", X + "{ y = Relu(x) }", imports=LOCAL,
          functions='<opset_import: ["" : 20], domain: "local"> U (a) => (b) { b = Relu(a) }'),
+    # what looks as if it could go
+    Case("squeezes_from_the_end", "(float[1, N, 1, 4, 1] x) => (float[N, 4] y) <int64[1] a = {-1}, "
+         "int64[2] b = {0, -2}> { t = Squeeze(x, a) y = Squeeze(t, b) }", most=1),
+    Case("zero_minus", X + "<float z = {0.0}> { y = Sub(z, x) }", most=1),
+    Case("one_divided", X + "<float e = {1.0}> { t = Abs(x) u = Add(t, e) y = Div(e, u) }", most=3),
+    Case("one_makes_larger", "(float[N, 1] x) => (float[N, 4] y) <float[4] e = {1.0, 1.0, 1.0, 1.0}> "
+         "{ t = Mul(x, e) y = Relu(t) }", most=2),
+    Case("one_makes_another_rank", "(float[4] x) => (float[1, 1, 4] y) <float[1, 1, 1] e = {1.0}> "
+         "{ t = Div(x, e) y = Relu(t) }", sizes=(3,), most=2),
+    Case("expand_smaller_than_it_is", X + "<int64[1] s = {1}> { t = Expand(x, s) y = Relu(t) }", most=1),
+    Case("expand_to_a_symbol", "(float[1, 4] x, float[N, 4] z) => (float[N, 4] y) "
+         "{ s = Shape(z) t = Expand(x, s) y = Relu(t) }", most=3),
+    Case("expand_inside_a_product", "(float[N, 4, K] x, float[N, 6, 2] z) => (float[N, 4, 2] y) "
+         "<int64[3] s = {1, 1, 6}> { t = Expand(x, s) y = MatMul(t, z) }", sizes=({"N": 3, "K": 1},
+                                                                              {"N": 2, "K": 6}), most=2),
+    Case("constants_cancel_but_widen", "(float[N, K] x) => (float[N, 2] y) <float[2] c = {1.0, 2.0}> "
+         "{ t = Add(x, c) y = Sub(t, c) }", sizes=({"N": 3, "K": 1}, {"N": 3, "K": 2})),
+    Case("shape_from_the_middle", "(float[N, 4, 6, 8] x) => (int64[2] y) { s = Shape<start = 2>(x) "
+         "y = Add(s, s) }", most=1),
+    Case("shape_to_before_the_end", "(float[N, 4, 6, M] x) => (int64[2] y) { s = Shape<start = -3, end = -1>(x) "
+         "y = Add(s, s) }", most=1),
+    Case("split_into_one", X + "{ t = Split<axis = 1, num_outputs = 1>(x) y = Relu(t) }", most=1),
+    Case("split_unevenly", "(float[N, 5] x) => (float[N, 3] y, float[N, 2] z) "
+         "{ y, t = Split<axis = 1, num_outputs = 2>(x) z = Relu(t) }", most=2),
+    Case("concat_of_one_between_input_and_output", X + "{ y = Concat<axis = 0>(x) }", most=1),
+    Case("concats_of_outputs", "(float[N, 4] x) => (float[N, 4] t, float[N, 8] y) <float[0, 4] e = {}> "
+         "{ t = Concat<axis = 0>(x, e) y = Concat<axis = 1>(t, t) }"),
+    Case("slice_looks_whole", "(float[N, 4] x) => (float[M, 4] y) <int64[1] s = {0}, int64[1] e = {4}, "
+         "int64[1] a = {0}> { t = Slice(x, s, e, a) y = Relu(t) }", most=2),
+    Case("slice_from_the_end", "(float[N, 4] x) => (float[N, 4] y) <int64[1] s = {-4}, int64[1] e = {4}, "
+         "int64[1] a = {-1}> { t = Slice(x, s, e, a) y = Relu(t) }", most=1),
+    Case("slice_backwards_twice", X + "<int64[1] s = {-1}, int64[1] e = {-9}, int64[1] a = {1}, int64[1] d = {-1}> "
+         "{ t = Slice(x, s, e, a, d) u = Slice(t, s, e, a, d) y = Relu(u) }"),
+    Case("conv_output_with_two_users", "(float[1, 2, 5, 5] x) => (float[1, 3, 3, 3] y, float[1, 3, 3, 3] z) "
+         "<float[3, 2, 3, 3] w, float[3] pos_s, float[3] b, float[3] m, float[3] pos_v> "
+         "{ z = Conv(x, w) y = BatchNormalization(z, pos_s, b, m, pos_v) }", sizes=(3,), most=2),
+    Case("gemm_before_two_activations_ort", "(float[N, 4] x) => (float[N, 3] y) <float[4, 3] w, float[3] b> "
+         "{ t = Gemm<alpha = 0.5>(x, w, b) u = LeakyRelu<alpha = 0.1>(t) y = LeakyRelu<alpha = 0.2>(u) }",
+         args=["-O3", "--target", "ort"]),
+    Case("attention_of_negative_scale", "(float[N, 2, 3, 4] q, float[N, 2, 5, 4] k, float[N, 2, 5, 4] v) => "
+         "(float[N, 2, 3, 4] y) <float c = {-0.5}> { t = Transpose<perm = [0, 1, 3, 2]>(k) s = MatMul(q, t) "
+         "u = Mul(s, c) p = Softmax(u) y = MatMul(p, v) }", opset=23, ir=10),
+    Case("softmax_of_old_behind_transpose", "(float[N, 4, 6] x) => (float[N, 6, 4] y, float[N, 6, 4] z) "
+         "{ s = Softmax<axis = 2>(x) y = Transpose<perm = [0, 2, 1]>(s) t = Relu(x) "
+         "z = Transpose<perm = [0, 2, 1]>(t) }", opset=11, ir=6),
+    Case("standard_below_level_3", X + "{ s = Sigmoid(x) y = Mul(x, s) }", most=2,
+         args=["-O2", "--target", "planish"], runs=False),
+    Case("scale_that_may_be_given", "(uint8[N, 4] x, float s) => (uint8[4, N] y) <uint8 z = {3}> "
+         "{ d = DequantizeLinear(x, s, z) t = Transpose(d) y = QuantizeLinear(t, s, z) }",
+         change=lambda m: m.graph.initializer.append(numpy_helper.from_array(np.float32(0.15), "s"))),
+    # optionals, sequences, bodies
+    Case("optional_there_and_back", X + "{ o = Optional(x) t = OptionalGetElement(o) y = Identity(t) }"),
+    Case("optional_asked", "(float[N, 4] x) => (float[N, 4] y, bool h) { o = Optional(x) "
+         "h = OptionalHasElement(o) t = OptionalGetElement(o) y = Relu(t) }"),
+    Case("scan_names_stay_apart", "(float[3, N, 4] x, float[N, 4] h) => (float[N, 4] y, float[3, N, 4] z) "
+         "<float[4] w = {1.0, 2.0, 3.0, 4.0}, float[4] v = {1.0, 2.0, 3.0, 4.0}> "
+         "{ y, z = Scan<num_scan_inputs = 1, body = b (float[N, 4] s, float[N, 4] e) => (float[N, 4] t, "
+         "float[N, 4] u) { a = Mul(s, w) c = Mul(e, v) t = Add(a, c) d = Mul(s, w) u = Sub(d, c) }>(h, x) }"),
+    Case("scan_made_of_equal_bodies", "(float[3, N, 4] x, float[N, 4] h) => (float[N, 4] y, float[N, 4] z) "
+         "{ y, p = Scan<num_scan_inputs = 1, body = b (float[N, 4] s, float[N, 4] e) => (float[N, 4] t, "
+         "float[N, 4] u) { t = Add(s, e) u = Identity(t) }>(h, x) "
+         "z, q = Scan<num_scan_inputs = 1, body = b (float[N, 4] s, float[N, 4] e) => (float[N, 4] t, "
+         "float[N, 4] u) { t = Add(s, e) u = Identity(t) }>(h, x) }"),
     # opaque
     Case("unknown_operators", X + "{ a = com.example.Draw<q = 3>(x) b = com.example.Draw<q = 3>(x) "
          "t = Identity(b) y = Add(a, t) }", imports=', "com.example" : 3', most=3, runs=False),
