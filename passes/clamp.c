@@ -51,6 +51,11 @@ static pln_value *bound(pln_patch *p, const pln_value *x, double v)
     return isinf(v) ? NULL : pln_patch_scalar(p, x->type.dtype, v, "bound");
 }
 
+static bool has_minus_zero(const range *r)
+{
+    return (r->lo == 0 && signbit(r->lo)) || (r->hi == 0 && signbit(r->hi));
+}
+
 /* -0 stays where 0 is a bound, but not where the first clamp moves it. */
 static pln_status keeps_zero(pln_match *m)
 {
@@ -59,6 +64,8 @@ static pln_status keeps_zero(pln_match *m)
         !read_range(m->root, pln_match_node(m, "inner")->out[0], &second))
         return pln_match_refuse(m, "its bounds are not constant numbers in order");
     const bool zero = through(&second, first.lo) == 0 || through(&second, first.hi) == 0;
+    if (has_minus_zero(&first) || has_minus_zero(&second))
+        return pln_match_refuse(m, "a bound is -0");
     if (zero && (first.lo > 0 || first.hi < 0 || second.lo > 0 || second.hi < 0))
         return pln_match_refuse(m, "-0 would stay -0");
     return PLN_OK;
