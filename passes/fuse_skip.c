@@ -57,6 +57,9 @@ static pln_status build(pln_match *m, pln_patch *p)
     pln_value *s = m->root->in[0];
     pln_value *in[5] = { pln_match_val(m, "x"), pln_match_val(m, "y"),
                          pln_match_val(m, "g") };
+    const float epsilon = pln_node_get_float(m->root, "epsilon", 1e-5f);
+    if (ms && !(epsilon >= 0))
+        return pln_match_refuse(m, "its epsilon is below 0, which ONNX Runtime refuses");
     in[3] = pln_match_val(m, rms ? "c" : "b");
     in[4] = rms ? NULL : pln_match_val(m, "c");
     const uint32_t n_out = pln_value_is_single_use(s) ? 1 : ms ? 4 : 2;
@@ -64,8 +67,7 @@ static pln_status build(pln_match *m, pln_patch *p)
                                    rms ? "SkipSimplifiedLayerNormalization"
                                        : "SkipLayerNormalization",
                                    in, 5, n_out);
-    if (!n || pln_node_set_float(n, "epsilon",
-                                 pln_node_get_float(m->root, "epsilon", 1e-5f)) != PLN_OK)
+    if (!n || pln_node_set_float(n, "epsilon", epsilon) != PLN_OK)
         return PLN_E_NOMEM;
     pln_patch_replace(p, m->root->out[0], n->out[0]);
     for (uint32_t i = 1; i + 1 < n_out; i++)

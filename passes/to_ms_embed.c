@@ -293,6 +293,8 @@ static pln_status embed(pln_match *m, pln_patch *p, pln_value *a, pln_value *b, 
         return p->failed != PLN_OK ? p->failed : pln_match_refuse(m, "its rows can't be added");
     const bool skip = pln_node_is_in(m->root, PLN_MS, "SkipLayerNormalization");
     const float epsilon = pln_node_get_float(m->root, "epsilon", skip ? 1e-12f : 1e-5f);
+    if (!(epsilon >= 0))
+        return pln_match_refuse(m, "its epsilon is below 0, which ONNX Runtime refuses");
     pln_node *n = pln_patch_add_in(p, PLN_MS, "EmbedLayerNormalization", in, 9, sum ? 3 : 2);
     if (!n || pln_node_set_float(n, "epsilon", epsilon) != PLN_OK)
         return PLN_E_NOMEM;
