@@ -216,7 +216,7 @@ def slice_(g):
     k = g.one_of([k for k, d in enumerate(v.dims) if isinstance(d, int)])
     d, step = v.dims[k], g.one_of((1, 1, 1, 2, -1))
     start = g.one_of((0, 1, -1, -2, d, 2))
-    end = g.one_of((d, 2 ** 63 - 1, -1, 1, 2, -2 ** 31, d - 1))
+    end = g.one_of((d, 2 ** 63 - 1 if step > 0 else 0, -1, 1, 2, -2 ** 31, d - 1))
     left = len(range(*slice(start, end if abs(end) < 2 ** 30 else (1 if end > 0 else -1) * 10 ** 6,
                             step).indices(d)))
     inputs = [v, g.ints(start), g.ints(end), g.ints(k - v.rank if g.chance(0.3) else k)]
