@@ -570,6 +570,15 @@ static bool absorbs(pln_dim x, pln_dim nested, dim_kind kind, pln_dim *out)
     return true;
 }
 
+/* d >= 0 though sizes are 0: not only since symbols are at least 1. */
+static bool is_positive_or_zero(pln_dim d)
+{
+    for (uint32_t i = 0; d.expr && i < d.expr->n; i++)
+        if (!d.expr->t[i].m && d.expr->t[i].coef < 0)
+            return false;
+    return pln_dim_at_least(d, 0);
+}
+
 static pln_dim extreme(pln_syms *s, pln_dim a, pln_dim b, dim_kind kind)
 {
     if (any_unknown(s, a, b))
@@ -578,9 +587,9 @@ static pln_dim extreme(pln_syms *s, pln_dim a, pln_dim b, dim_kind kind)
         return (a.value < b.value) == (kind == DIM_MIN) ? a : b;
     const pln_dim d = pln_dim_sub(s, a, b);
     if (!pln_dim_is_unknown(d)) {
-        if (pln_dim_at_least(d, 0))
+        if (is_positive_or_zero(d))
             return kind == DIM_MAX ? a : b;
-        if (pln_dim_at_least(pln_dim_sub(s, pln_dim_of(0), d), 0))
+        if (is_positive_or_zero(pln_dim_sub(s, pln_dim_of(0), d)))
             return kind == DIM_MAX ? b : a;
     }
     pln_dim one;
