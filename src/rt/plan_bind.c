@@ -121,13 +121,14 @@ typedef struct binding {
     const char *device;
 } binding;
 
-/* Operators with the trait keep channels-last when a full-rank input has it. */
+/* Operators with the trait keep channels-last when a full-rank input has it; outputs that are
+ * made while the run goes are plain. */
 static bool wants_last(rt_planner *p, const rt_item *it, int rank, pln_error *err,
                        pln_status *st)
 {
     const pln_node *n = it->node;
     bool last = false;
-    if (!(n->op->traits & PLN_OP_CHANNELS_LAST) || rank < 3)
+    if (!(n->op->traits & PLN_OP_CHANNELS_LAST) || rank < 3 || it->state == RT_BARRIER)
         return false;
     for (uint32_t i = 0; i < n->n_in && *st == PLN_OK; i++) {
         uint32_t s;
