@@ -117,9 +117,9 @@ const char *pln_pipeline_of_level(int level, pln_target target, bool session)
         [PLN_TARGET_ONNX] = REWRITE ",fuse-glu," SIDE_BY_SIDE ",cse",
         [PLN_TARGET_ORT] = REWRITE "," TO_MS "," SIDE_BY_SIDE ",unstate,"
                                    "(" CLEAN ",transpose)*",
-        [PLN_TARGET_PLANISH] = REWRITE ",split-product,fold," FUSE "," BYTES
-                                       "," SIDE_BY_SIDE ",fuse-attention,lower-narrow,cse,dce,"
-                                       "state-fused,absorb-made",
+        [PLN_TARGET_PLANISH] = REWRITE ",split-product,fold," FUSE "," BYTES ","
+                                       "lower-narrow," SIDE_BY_SIDE ",fuse-attention,"
+                                       "cse,dce,state-fused,absorb-made",
     };
     if (session)
         return "(" SIMPLE ")*," FUSE "," BYTES ",lower-narrow,unpack,"

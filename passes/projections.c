@@ -1,5 +1,5 @@
 /* projections: products of one input with constant weights become one, whose result is
- * taken apart; with them go their biases, and what is done to each element of all of them.
+ * taken apart; with them go their biases, and what is done to each element of all.
  *
  *     q = x W + a   k = x V + b   v = x U   =>   q, k, v = Split(x [W V U] + [a b 0])
  *
@@ -18,7 +18,8 @@
 /* A product, its bias, and what stands behind it. */
 typedef struct piece {
     pln_node *node;
-    pln_value *bias; /* a row; NULL: none */
+    pln_value *bias;  /* a row; NULL: none */
+    pln_value *scale; /* of narrow weights: one number or a row; NULL: none */
     pln_value *sum;  /* with a bias that an Add brings; NULL: none */
     pln_node *behind[MOST_BEHIND]; /* of one input, element by element */
     int n_behind;
@@ -29,6 +30,7 @@ typedef struct pieces {
     piece of[MOST_PIECES];
     int n;
     const pln_node *like; /* the one among them that can take most */
+    uint32_t bias_at;     /* which input of a product is its bias */
     int axis_w, axis;     /* along which weights and results stand beside each other */
 } pieces;
 
@@ -49,6 +51,30 @@ static bool is_plain_conv(const pln_node *n)
 static int axis_of_weights(const pln_node *n)
 {
     return is_conv(n) || pln_node_get_int(n, "transB", 0) ? 0 : 1;
+}
+
+/* Its weights are narrow: behind them are a scale and a zero point. */
+static bool is_narrow(const pln_node *n)
+{
+    return pln_node_is_in(n, "planish", "DequantMatMul");
+}
+
+static uint32_t bias_at(const pln_node *n)
+{
+    return is_narrow(n) ? 4 : 2;
+}
+
+/* A scale for all numbers of narrow weights or for each column, and no zero point. */
+static bool read_narrow(const pln_node *n, piece *p)
+{
+    const pln_value *w = n->in[1];
+    pln_value *s = n->n_in > 2 ? n->in[2] : NULL;
+    if (!pln_value_is_const(w) || w->n_uses != 1 || w->cst->kind != PLN_KIND_TENSOR ||
+        (n->n_in > 3 && n->in[3]) || pln_node_get_int(n, "block_size", 0))
+        return false;
+    p->scale = s;
+    return !s || (pln_value_is_const(s) && s->type.dtype == PLN_DT_F32 &&
+                  pln_value_rank(s) < 2);
 }
 
 static bool is_row(const pln_value *v, int64_t n, pln_dtype dt)
@@ -97,16 +123,18 @@ static bool read_piece(pln_node *n, piece *p)
 {
     const pln_value *w = n->n_in > 1 ? n->in[1] : NULL;
     *p = (piece){ .node = n };
-    if (!w || n->n_in > 3 || n->n_out != 1 || !n->op || !pln_value_is_own_weights(w) ||
+    const uint32_t at = bias_at(n);
+    if (!w || n->n_in > at + 1 || n->n_out != 1 || !n->op ||
+        !(is_narrow(n) ? read_narrow(n, p) : pln_value_is_own_weights(w)) ||
         w->cst->rank < 2 || (!is_conv(n) && w->cst->rank != 2) ||
         pln_value_rank(n->out[0]) < 2 ||
         (is_conv(n) && !is_plain_conv(n)))
         return false;
     p->width = w->cst->dims[axis_of_weights(n)];
-    if (n->n_in > 2 && n->in[2]) {
-        if (!is_row(n->in[2], p->width, w->type.dtype))
+    if (n->n_in > at && n->in[at]) {
+        if (!is_row(n->in[at], p->width, n->out[0]->type.dtype))
             return false;
-        p->bias = n->in[2];
+        p->bias = n->in[at];
     }
     take_sum(p);
     take_behind(p);
@@ -132,7 +160,8 @@ static bool fits(const piece *a, const piece *b)
     const pln_node *n = a->node, *k = b->node;
     const pln_tensor *w = n->in[1]->cst, *v = k->in[1]->cst;
     if (!same_kind(n, k) || n->graph != k->graph || n->in[0] != k->in[0] ||
-        w->rank != v->rank || w->dtype != v->dtype || !pln_node_same_attrs(n, k))
+        w->rank != v->rank || w->dtype != v->dtype || !a->scale != !b->scale ||
+        !pln_node_same_attrs(n, k))
         return false;
     for (int i = 0; i < w->rank; i++)
         if (i != axis_of_weights(n) && w->dims[i] != v->dims[i])
@@ -191,6 +220,7 @@ static pln_status find(pln_match *m, pieces *all)
     all->like = m->root;
     for (int i = 1; i < all->n && !*all->like->domain; i++)
         all->like = all->of[i].node;
+    all->bias_at = bias_at(m->root);
     all->axis_w = axis_of_weights(m->root);
     all->axis = is_conv(m->root) ? 1 : pln_value_rank(m->root->out[0]) - 1;
     return PLN_OK;
@@ -198,8 +228,8 @@ static pln_status find(pln_match *m, pieces *all)
 
 /* ---- one for all ----------------------------------------------------------------- */
 
-/* Taking the result apart is a copy, which costs little beside long sums, and where all is
- * so small that it is the number of nodes that counts. */
+/* Taking the result apart is a copy, which costs little beside long sums, and where all
+ * is so small that it is the number of nodes that counts. */
 static bool is_cheap_to_split(const pieces *all)
 {
     int64_t sum = 1, width = 0;
@@ -241,7 +271,7 @@ static pln_value *weights(pln_patch *p, const pieces *all)
 static pln_value *biases(pln_patch *p, const pieces *all)
 {
     pln_value *v[MOST_PIECES];
-    const pln_dtype dt = all->of[0].node->in[1]->type.dtype;
+    const pln_dtype dt = all->of[0].node->out[0]->type.dtype;
     bool any = false;
     for (int i = 0; i < all->n; i++)
         any |= (v[i] = all->of[i].bias) != NULL;
@@ -255,6 +285,26 @@ static pln_value *biases(pln_patch *p, const pieces *all)
         v[i] = pln_patch_const(p, t, "none");
     }
     return any ? concat(p, v, all->n, 0) : NULL;
+}
+
+/* One number for each column; NULL: the weights have no scale. */
+static pln_value *scales(pln_patch *p, const pieces *all)
+{
+    pln_value *v[MOST_PIECES];
+    for (int i = 0; i < all->n; i++) {
+        const piece *of = &all->of[i];
+        const pln_tensor *s = of->scale ? pln_value_contents(of->scale) : NULL;
+        pln_tensor *t = NULL;
+        if (!s || (pln_tensor_size(s) != 1 && pln_tensor_size(s) != of->width))
+            return NULL;
+        if (pln_tensor_make(p->graph->model->alloc, PLN_DT_F32, 1, &of->width, &t,
+                            NULL) == PLN_OK)
+            for (int64_t k = 0; k < of->width; k++)
+                PLN_DATA(float, t)[k] =
+                    PLN_DATA(const float, s)[pln_tensor_size(s) == 1 ? 0 : k];
+        v[i] = pln_patch_const(p, t, "scale");
+    }
+    return concat(p, v, all->n, 0);
 }
 
 static bool replace_all(pln_patch *p, const pieces *all, pln_value *y)
@@ -281,8 +331,12 @@ static pln_status build(pln_match *m, pln_patch *p)
         return pln_match_refuse(m, "taking the result apart would take too long");
     const bool adds = pln_node_is(all.like, "MatMul");
     pln_value *bias = biases(p, &all);
-    pln_value *in[3] = { m->root->in[0], weights(p, &all), bias };
-    pln_node *n = in[1] ? pln_patch_copy(p, all.like, in, bias && !adds ? 3 : 2) : NULL;
+    pln_value *in[5] = { m->root->in[0], weights(p, &all) };
+    if (all.of[0].scale && !(in[2] = scales(p, &all)))
+        return pln_match_refuse(m, "scales that are neither one nor a row");
+    in[all.bias_at] = adds ? NULL : bias;
+    const uint32_t n_in = in[all.bias_at] ? all.bias_at + 1 : in[2] ? 3 : 2;
+    pln_node *n = in[1] ? pln_patch_copy(p, all.like, in, n_in) : NULL;
     pln_value *y = n ? n->out[0] : NULL;
     if (y && bias && adds)
         y = pln_patch_op2(p, "Add", y, bias);
@@ -295,7 +349,8 @@ static pln_status build(pln_match *m, pln_patch *p)
 
 static const pln_rule rules[] = {
     { .match = "MatMul|Gemm|Conv|planish.FusedMatMul|planish.FusedGemm|planish.FusedConv"
-               "|com.microsoft.FusedMatMul|com.microsoft.FusedGemm(x, w#, ...)",
+               "|planish.DequantMatMul|com.microsoft.FusedMatMul|com.microsoft.FusedGemm"
+               "(x, w#, ...)",
       .build = build,
       .contract = PLN_REASSOC },
 };

@@ -1,5 +1,5 @@
-/* split-product: a product that is taken apart becomes one for each part, where what follows
- * the parts goes into products:
+/* split-product: a product that is taken apart becomes one for each part, where what
+ * follows the parts goes into products:
  *
  *     a, b = Split(x W)   y = Sigmoid(a) b   =>   v = x W2   y = Sigmoid(x W1) v
  *
@@ -18,8 +18,8 @@ typedef struct parts {
 
 static bool is_row(const pln_value *v, const pln_product *of)
 {
-    return pln_value_is_const(v) && v->type.dtype == PLN_DT_F32 && pln_value_rank(v) == 1 &&
-           pln_value_count(v) == of->n_out;
+    return pln_value_is_const(v) && v->type.dtype == PLN_DT_F32 &&
+           pln_value_rank(v) == 1 && pln_value_count(v) == of->n_out;
 }
 
 /* v is the product, or with a bias behind it, and nobody else reads it. */
@@ -82,8 +82,8 @@ static uint32_t count_behind(const pln_node *split, const parts *all)
     return n;
 }
 
-static pln_node *split_constant(pln_patch *p, const parts *all, pln_value *v, int64_t axis,
-                                pln_value *sizes)
+static pln_node *split_constant(pln_patch *p, const parts *all, pln_value *v,
+                                int64_t axis, pln_value *sizes)
 {
     pln_node *n = pln_patch_add(p, "Split", (pln_value *[]){ v, sizes }, 2, all->n);
     return n && pln_node_set_int(n, "axis", axis) == PLN_OK ? n : NULL;
@@ -123,6 +123,6 @@ static const pln_rule rules[] = {
 
 const pln_pass pln_pass_split_product = {
     .name = "split-product",
-    .brief = "products that are taken apart as one for each part, where more goes into those",
+    .brief = "products that are taken apart as one for each part, if more goes in",
     PLN_RULES(rules),
 };

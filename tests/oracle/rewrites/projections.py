@@ -80,3 +80,12 @@ c("trap_overridable", "(%s, float[8, 4] w) => (float[b, n, 4] q, float[b, n, 4] 
 c("trap_long_rows", "(float[b, n, 64] x) => (float[b, n, 64] q, float[b, n, 128] k, "
   "float[b, n, 128] v)", "float[64, 64] wq, float[64, 128] wk, float[64, 128] wv",
   "q = MatMul(x, wq) k = MatMul(x, wk) v = MatMul(x, wv)", 3)
+# Weights that are stored in 8 bits.
+c("narrow_attention", "(float[b, n, 64] x) => (float[b, n, 64] y)",
+  "int64[4] heads, int64[3] join, float half, int8[64, 64] wq, int8[64, 64] wk, "
+  "int8[64, 64] wv, float sq, float sk, float sv, float[64] bq, float[64] bv",
+  "fq = Cast<to = 1>(wq) gq = Mul(fq, sq) a = MatMul(x, gq) q0 = Add(a, bq) fk = Cast<to = 1>(wk) "
+  "gk = Mul(fk, sk) k0 = MatMul(x, gk) fv = Cast<to = 1>(wv) gv = Mul(fv, sv) d = MatMul(x, gv) "
+  "v0 = Add(d, bv)" + HEADS, 2, args=PLANISH, opset=17, sizes=SIZES,
+  values={"heads": np.array([0, 0, 4, 16]), "join": np.array([0, 0, 64]), "half": 0.25,
+          "sq": 0.01, "sk": 0.02, "sv": 0.03})
