@@ -85,6 +85,7 @@
 #define SIDE_BY_SIDE \
     "projections,"   \
     "fold,"          \
+    "cse,"           \
     "dce"
 #define BYTES       \
     "(lower-bytes," \
@@ -109,12 +110,15 @@
     "to-ms-nbits,"     \
     "to-ms-product"
 
+/* Into standard operators: one product of an input takes in what stood before several. */
+#define PLAIN "(" REWRITE "," SIDE_BY_SIDE ")*,fuse-glu,cse,dce"
+
 /* A file keeps the form in which its weights are stored; a session unpacks them. */
 const char *pln_pipeline_of_level(int level, pln_target target, bool session)
 {
-    static const char *const file[] = { "", CLEAN, REWRITE ",fuse-glu," SIDE_BY_SIDE };
+    static const char *const file[] = { "", CLEAN, PLAIN };
     static const char *const fused[] = {
-        [PLN_TARGET_ONNX] = REWRITE ",fuse-glu," SIDE_BY_SIDE ",cse",
+        [PLN_TARGET_ONNX] = PLAIN,
         [PLN_TARGET_ORT] = REWRITE "," TO_MS "," SIDE_BY_SIDE ",unstate,"
                                    "(" CLEAN ",transpose)*",
         [PLN_TARGET_PLANISH] = REWRITE ",split-product,fold," FUSE "," BYTES ","
