@@ -89,3 +89,7 @@ c("narrow_attention", "(float[b, n, 64] x) => (float[b, n, 64] y)",
   "v0 = Add(d, bv)" + HEADS, 2, args=PLANISH, opset=17, sizes=SIZES,
   values={"heads": np.array([0, 0, 4, 16]), "join": np.array([0, 0, 64]), "half": 0.25,
           "sq": 0.01, "sk": 0.02, "sv": 0.03})
+# What stood before several goes into the one: in the first run.
+c("affine_before", QKV, WEIGHTS + ", float[8] s, float[8] t",
+  "z = Mul(x, s) u = Add(z, t) a = MatMul(u, wq) q = Add(a, bq) k = MatMul(u, wk) "
+  "v = MatMul(u, wv)", 3, opset=17)
