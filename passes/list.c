@@ -68,6 +68,7 @@
     X(to_ms_nbits)    \
     X(to_ms_product)  \
     X(to_ms_embed)    \
+    X(to_ms_heads)    \
     X(to_ms_rotary)   \
     X(to_ms_attention) \
     X(unstate)        \

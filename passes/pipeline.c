@@ -97,6 +97,7 @@
 /* Into operators of com.microsoft. */
 #define TO_MS          \
     "to-ms-embed,"     \
+    "to-ms-heads,"     \
     "to-ms-rotary,"    \
     "cse,"             \
     "to-ms-attention," \
