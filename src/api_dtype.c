@@ -172,7 +172,9 @@ static bool counts(const pln_node *n)
 /* Sizes, and what is computed of them and constants. */
 static pln_status note_sizes(retyper *r, const pln_node *n)
 {
-    bool some = n->op && (n->op->traits & PLN_OP_SHAPE_ONLY) && n->n_in == 1;
+    if (!n->op)
+        return PLN_OK;
+    bool some = (n->op->traits & PLN_OP_SHAPE_ONLY) && n->n_in == 1;
     for (uint32_t i = 0; i < n->n_in && !some; i++)
         some |= n->in[i] && pln_map_has(&r->sizes, n->in[i]);
     for (uint32_t i = 0; some && i < n->n_in && !(n->op->traits & PLN_OP_SHAPE_ONLY); i++)

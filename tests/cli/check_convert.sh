@@ -224,6 +224,19 @@ check "nothing stays by itself" 0 "$planish" convert "$tmp/durations.onnx" "$tmp
     --dtype bf16 --keep-io -v --block none
 check "that is so" 1 grep -q "integers are made there" "$tmp/out"
 
+cat >"$tmp/own.txt" <<'END'
+<ir_version: 8, opset_import: ["" : 17, "com.x" : 1]>
+own (float[N, 2] x) => (float[N, 2] y, int64[2] z)
+{
+   n = Shape(x)
+   z = com.x.Sizes(n)
+   y = Neg(x)
+}
+END
+check "parse what reads sizes and is unknown" 0 "$planish" parse "$tmp/own.txt" "$tmp/own.onnx"
+check "it is left as it is" 0 "$planish" convert "$tmp/own.onnx" "$tmp/own16.onnx" --dtype f16
+check "that is valid" 0 "$planish" check "$tmp/own16.onnx"
+
 cat >"$tmp/absent.txt" <<'END'
 <ir_version: 9, opset_import: ["" : 20]>
 absent (float[4] x) => (float[2] y, float[2] z)
