@@ -309,12 +309,23 @@ static pln_status check_output(const pln_patch *p, int i, char *why, size_t size
     return PLN_OK;
 }
 
+static bool is_copy(const pln_patch *p, const pln_node *n)
+{
+    for (int i = 0; i < p->n_nodes; i++)
+        if (p->node[i] == n)
+            return p->copied[i];
+    return false;
+}
+
 /* A file can't hold what its operator set lacks. */
 static bool is_too_new(const pln_patch *p, const pln_node *n)
 {
     const int64_t opset = p->ctx->opset;
-    return !p->ctx->options->session && !*n->domain && opset > 0 &&
-           pln_op_first_version(n->op_type) > opset;
+    if (p->ctx->options->session || opset <= 0)
+        return false;
+    if (!strcmp(n->domain, "planish")) /* what states it needs a version, too */
+        return !is_copy(p, n) && !pln_expansion_exists(n->op_type, opset);
+    return !*n->domain && pln_op_first_version(n->op_type) > opset;
 }
 
 /* Nor what the operators of its set can't say. */
@@ -324,14 +335,6 @@ static pln_status check_lowering(const pln_patch *p, pln_node *n, pln_error *why
     if (p->ctx->options->session || *n->domain || !pln_node_needs_lowering(n, opset))
         return PLN_OK;
     return pln_node_try_lowering(n, opset, why);
-}
-
-static bool is_copy(const pln_patch *p, const pln_node *n)
-{
-    for (int i = 0; i < p->n_nodes; i++)
-        if (p->node[i] == n)
-            return p->copied[i];
-    return false;
 }
 
 /* A rule writes what its target says, and what the file has anyway. */
