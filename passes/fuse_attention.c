@@ -131,9 +131,10 @@ pln_status pln_attention_build(pln_match *m, pln_patch *p)
         pln_value_rank(s.v) != rank)
         return pln_match_refuse(m, "queries, keys and values are not float or not of one "
                                    "rank");
-    if (pln_dim_is(s.q->type.shape.dims[rank - 2], 0) ||
-        pln_dim_is(s.kt->type.shape.dims[rank - 1], 0))
-        return pln_match_refuse(m, "no queries, or no keys");
+    for (int i = 0; i < rank; i++)
+        if (pln_dim_is(s.q->type.shape.dims[i], 0) || pln_dim_is(s.kt->type.shape.dims[i], 0) ||
+            pln_dim_is(s.v->type.shape.dims[i], 0))
+            return pln_match_refuse(m, "no queries, or no keys");
     pln_scores standard = s;
     const pln_status st = pln_scores_check(m, &standard, &e);
     if (st == PLN_OK)
