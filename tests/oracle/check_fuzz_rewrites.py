@@ -2,10 +2,11 @@
 """Rewrite random models, and random changes of what the golden tests rewrite.
 SPDX-License-Identifier: Apache-2.0
 
-usage: check_fuzz_rewrites.py [--seed N] [--count N] [--seconds S] [--only N,...] [--keep DIR]
+usage: check_fuzz_rewrites.py [--seed N] [--count N] [--rounds N] [--only NAME,...] [--keep DIR]
        check_fuzz_rewrites.py --model FILE        (exit 1 where it fails: for planish reduce)
 
-Model number K is the same on every machine. At every level and target, with every rewrite
+Models grown:K, and PASS/GOLDEN.txt:K, which is that golden test's with changes, are the same on
+every machine and whatever other tests there are. At every level and target, with every rewrite
 verified: none is refused, the results are the original's (bit by bit at -O1, within what a
 rounding elsewhere may change above), in our reference kernels and in ONNX Runtime without
 optimizations; the interface stays, onnx.checker passes, ONNX Runtime loads it, a second run gives
@@ -18,6 +19,7 @@ import multiprocessing.connection
 import os
 import sys
 import time
+import zlib
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "python"))
 
@@ -30,38 +32,37 @@ CASE_SECONDS = 120
 BLOCK = 50
 
 
-def make(number, goldens):
-    """Model number `number` and its name; None where nothing has come of it."""
-    rng = np.random.default_rng(number)
-    if number % 2:
-        name, text = goldens[int(rng.integers(len(goldens)))]
-        base = mutate.load(text)
-        return (mutate.mutate(rng, base), name) if base is not None else (None, name)
-    made = grow.model(rng, operators.ALL)
-    return (made[0] if made else None), "grown"
+def make(name, goldens):
+    """The model of that name; None where nothing has come of it."""
+    source, number = name.rsplit(":", 1)
+    rng = np.random.default_rng([zlib.crc32(source.encode()), int(number)])
+    if source == "grown":
+        return grow.model(rng, operators.ALL)
+    base = mutate.load(goldens[source])
+    return mutate.mutate(rng, base) if base is not None else None
 
 
-def examine(number, goldens, tell=lambda what: None):
-    """(name, faults, model), faults None where it can't be judged."""
-    model, name = make(number, goldens)
+def examine(name, goldens, tell=lambda what: None):
+    """(faults, model), faults None where it can't be judged."""
+    model = make(name, goldens)
     if model is None:
-        return name, None, b""
+        return None, b""
     try:
-        faults = list(judge.judge(model, np.random.default_rng(number + 1), tell=tell))
+        faults = list(judge.judge(model, np.random.default_rng(1), tell=tell))
     except judge.Refused as e:
-        return name, None, str(e).encode()
-    return name, faults, model.SerializeToString() if faults else b""
+        return None, str(e).encode()
+    return faults, model.SerializeToString() if faults else b""
 
 
-def work(pipe, numbers, goldens):
+def work(pipe, names, goldens):
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
-    for n in numbers:
+    for n in names:
         pipe.send((n, "ours"))
         try:
             result = examine(n, goldens, lambda what: pipe.send((n, what)))
         except Exception as e:
-            result = "?", [("-", "%s: %s" % (type(e).__name__, e))], b""
+            result = [("-", "%s: %s" % (type(e).__name__, e))], b""
         pipe.send((n, result))
     pipe.send((None, None))
     os._exit(0)
@@ -70,14 +71,14 @@ def work(pipe, numbers, goldens):
 class Worker:
     """A process of its own, since a crash is a result."""
 
-    def __init__(self, numbers, goldens):
-        self.numbers, self.goldens = list(numbers), goldens
+    def __init__(self, names, goldens):
+        self.names, self.goldens = list(names), goldens
         self.start()
 
     def start(self):
         self.pipe, there = multiprocessing.Pipe(duplex=False)
         self.process = multiprocessing.get_context("fork").Process(
-            target=work, args=(there, self.numbers, self.goldens))
+            target=work, args=(there, self.names, self.goldens))
         self.process.start()
         there.close()
         self.current, self.doing, self.since = None, "", time.monotonic()
@@ -86,44 +87,44 @@ class Worker:
         """The model at hand ends the process: the others go on in a new one."""
         at, doing = self.current, self.doing
         self.end()
-        self.numbers = self.numbers[self.numbers.index(at) + 1:] if at is not None else []
-        if self.numbers:
+        self.names = self.names[self.names.index(at) + 1:] if at is not None else []
+        if self.names:
             self.start()
         # where the original crashes there, it is no model that can be judged
-        return at, ("?", [("-", why)] if doing != "theirs" else None, b"crash of theirs")
+        return at, ([("-", why)] if doing != "theirs" else None, b"crash of theirs")
 
     def end(self):
         self.process.kill()
         self.process.join()
 
     def poll(self):
-        """(number, result), None for nothing yet, "done"."""
+        """(name, result), None for nothing yet, "done"."""
         if not self.pipe.poll(0):
             late = time.monotonic() - self.since > CASE_SECONDS
             return self.fail("no end after %d s" % CASE_SECONDS) if late else None
         try:
-            number, result = self.pipe.recv()
+            name, result = self.pipe.recv()
         except EOFError:
             return self.fail("crash") if self.current is not None else "done"
         self.since = time.monotonic()
-        if number is None:
+        if name is None:
             self.end()
             return "done"
         if isinstance(result, str):
-            self.current, self.doing = number, result
+            self.current, self.doing = name, result
             return None
-        return number, result
+        return name, result
 
 
-def results(numbers, goldens, jobs, seconds):
-    """(number, result) as they come, until the time is over."""
+def results(names, goldens, jobs, seconds):
+    """(name, result) as they come, until the time is over."""
     end = time.monotonic() + seconds
-    workers = [Worker(numbers[k::jobs], goldens) for k in range(min(jobs, len(numbers)))]
+    workers = [Worker(names[k::jobs], goldens) for k in range(min(jobs, len(names)))]
     while workers and time.monotonic() < end:
         multiprocessing.connection.wait([w.pipe for w in workers], 1)
         for w in list(workers):
             got = w.poll()
-            if got == "done" or (got and not w.numbers):
+            if got == "done" or (got and not w.names):
                 workers.remove(w)
             if got and got != "done":
                 yield got
@@ -131,9 +132,9 @@ def results(numbers, goldens, jobs, seconds):
         w.end()
 
 
-def keep(folder, number, result):
-    name, faults, data = result
-    base = os.path.join(folder, "%d" % number)
+def keep(folder, name, result):
+    faults, data = result
+    base = os.path.join(folder, name.replace("/", "_"))
     with open(base + ".onnx", "wb") as f:
         f.write(data)
     with open(base + ".txt", "w", encoding="utf-8") as f:
@@ -155,29 +156,32 @@ def judge_one(path):
 
 def main():
     p = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    p.add_argument("--seed", type=int, default=0, help="number of the first model")
-    p.add_argument("--count", type=int, default=1000)
+    p.add_argument("--seed", type=int, default=0, help="the first K")
+    p.add_argument("--count", type=int, default=400, help="of grown models")
+    p.add_argument("--rounds", type=int, default=1, help="changed models of each golden test")
     p.add_argument("--seconds", type=float, default=1e9, help="end after this time, done or not")
     p.add_argument("--jobs", type=int, default=os.cpu_count())
-    p.add_argument("--only", help="these models by number")
+    p.add_argument("--only", help="these models by name")
     p.add_argument("--keep", help="folder for the models that fail")
     p.add_argument("--model", help="only this file, and one line for each fault")
     o = p.parse_args()
     if o.model:
         return judge_one(o.model)
-    goldens = list(mutate.goldens(harness.ROOT))
-    numbers = [int(n) for n in o.only.split(",")] if o.only else \
-        list(range(o.seed, o.seed + o.count))
+    goldens = dict(mutate.goldens(harness.ROOT))
+    numbers = range(o.seed, o.seed + max(o.count, o.rounds))
+    names = o.only.split(",") if o.only else \
+        ["grown:%d" % k for k in numbers[:o.count]] + \
+        ["%s:%d" % (name, k) for k in numbers[:o.rounds] for name in goldens]
     tap, judged, done = harness.Tap(), 0, 0
     if o.keep:
         os.makedirs(o.keep, exist_ok=True)
-    for number, result in results(numbers, goldens, o.jobs, o.seconds):
+    for name, result in results(names, goldens, o.jobs, o.seconds):
         done += 1
-        judged += result[1] is not None
-        for way, fault in result[1] or []:
-            tap.fail("%d (%s) %s" % (number, result[0], way), fault)
-        if result[1] and o.keep:
-            keep(o.keep, number, result)
+        judged += result[0] is not None
+        for way, fault in result[0] or []:
+            tap.fail("%s %s" % (name, way), fault)
+        if result[0] and o.keep:
+            keep(o.keep, name, result)
         if done % BLOCK == 0:
             tap.ok("%d models" % done)
     tap.ok("%d models, %d of them judged" % (done, judged))

@@ -62,7 +62,6 @@ class Grower:
         self.nodes, self.values, self.constants, self.inputs = [], [], [], []
         self.functions = outer.functions if outer else []
         self.counter = outer.counter if outer else [0]
-        self.random = False
         self.depth = outer.depth + 1 if outer else 0
         self.loose = []  # values that are no tensors: (name, type)
 
@@ -179,7 +178,6 @@ class Grower:
         g = Grower(self.rng, self.opset, self)
         g.values = list(inputs)
         g.grow(n, ops)
-        self.random |= g.random
         return g
 
     def as_graph(self, name, inputs, outputs):
@@ -227,7 +225,7 @@ def some_outputs(g):
 
 
 def model(rng, ops):
-    """A model, and whether it draws numbers; None: nothing has grown."""
+    """A model; None: nothing has grown."""
     g = Grower(rng, int(rng.choice(OPSETS)))
     some_inputs(g)
     inputs = len(g.inputs)
@@ -242,7 +240,7 @@ def model(rng, ops):
         imports.append(helper.make_opsetid("local", 1))
     m = helper.make_model(graph, opset_imports=imports, functions=g.functions)
     m.ir_version = 10 if g.opset > 20 else 9
-    return m, g.random
+    return m
 
 
 def parse(data):

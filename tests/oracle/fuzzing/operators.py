@@ -516,7 +516,6 @@ def dropout(g):
 def draws(g):
     v = g.pick(lambda v: v.dtype == FLOAT)
     if v and g.chance(0.3):
-        g.random = True
         g.add(g.one_of(("RandomNormalLike", "RandomUniformLike")), [v], FLOAT, v.dims)
 
 
