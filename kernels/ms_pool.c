@@ -297,7 +297,9 @@ static pln_status mask_ref(pln_call *c, pln_error *err)
 #define MS                                                  \
     .domain = "com.microsoft", .since = 1, .out = { 1, 1 }, \
     .attrs_size = sizeof(ms_pool_attrs)
-#define OWN .domain = "planish", .since = 1, .out = { 1, 1 }, .attrs_size = sizeof(ms_pool_attrs)
+#define OWN                                           \
+    .domain = "planish", .since = 1, .out = { 1, 1 }, \
+    .attrs_size = sizeof(ms_pool_attrs)
 #define Q .types = "T:uint8,int8", .sig = "T,float,T?,float,T?->T"
 
 const pln_op_desc pln_ops_ms_pool[] = {

@@ -1,6 +1,7 @@
 /* byte-units: one operator between dequantizers and a quantizer is one on bytes.
  *
- *     QuantizeLinear(Softmax(DequantizeLinear(a, s, z)), t, u) => planish.QSoftmax(a, s, z, t, u)
+ *     QuantizeLinear(Softmax(DequantizeLinear(a, s, z)), t, u)
+ *         => planish.QSoftmax(a, s, z, t, u)
  *
  * Of a file: a session has kernels for the three that are as fast.
  * SPDX-License-Identifier: Apache-2.0 */

@@ -159,7 +159,8 @@ pln_value *ex_byte_unit(pln_expand *b)
             b->failed |= pln_node_set_attr(f, n->attrs[i]) != PLN_OK;
     if (f && pln_node_get_int(n, "opset", 13) < 13) /* of a Softmax */
         b->failed |= pln_node_set_int(f, "pln_flatten", 1) != PLN_OK;
-    return ex_done(b, ex_node(b, "QuantizeLinear", ex_done(b, f), ex_in(b, 3), ex_in(b, 4)));
+    f = ex_node(b, "QuantizeLinear", ex_done(b, f), ex_in(b, 3), ex_in(b, 4));
+    return ex_done(b, f);
 }
 
 pln_value *ex_byte_where(pln_expand *b)

@@ -308,8 +308,8 @@ static pln_status concat(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-/* The integers that the quantizer makes of a value: those that it was dequantized from, or
- * the level of a number. NULL: they are not known. */
+/* The integers that the quantizer makes of a value: those that it was dequantized from,
+ * or the level of a number. NULL: they are not known. */
 static pln_value *integers_of(pln_patch *p, const pln_node *q, pln_value *v)
 {
     double number, level;

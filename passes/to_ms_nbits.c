@@ -1,15 +1,15 @@
-/* to-ms-nbits: weights in blocks that a DequantizeLinear widens become those of operators of
- * com.microsoft, which read them as they are stored.
+/* to-ms-nbits: weights in blocks that a DequantizeLinear widens become those of operators
+ * of com.microsoft, which read them as they are stored.
  *
  *     MatMul(x, DequantizeLinear<axis = 0, block_size = 32>(w, s, z)) + b
  *         => MatMulNBits<K, N, bits, block_size>(x, w', s', z', _, b)
  *     Gather(DequantizeLinear<block_size = 32>(w, s, z), i)
  *         => GatherBlockQuantized(w, i, s, z)
  *
- * ONNX Runtime would widen a whole table in each run. MatMulNBits has the transposed weights
- * in unsigned numbers of 4 or 8 bits, and the middle of their range as zero where it is given
- * no zero points. accuracy_level 1 keeps the sums floats: at the 4 that ONNX Runtime writes
- * itself, it quantizes the input too.
+ * ONNX Runtime would widen a whole table in each run. MatMulNBits has the transposed
+ * weights in unsigned numbers of 4 or 8 bits, and the middle of their range as zero where
+ * it is given no zero points. accuracy_level 1 keeps the sums floats: at the 4 that ONNX
+ * Runtime writes itself, it quantizes the input too.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/known.h"
 #include "passes/qdq_unit.h"
@@ -32,12 +32,12 @@ typedef struct weights {
     int64_t k, n, block, blocks;
     int64_t step_k, step_n;           /* between elements of w */
     int64_t scale_step, scale_step_n; /* between those of s and z */
-    int64_t zero_row; /* bytes of zero points for each column; 0: the middle of the range */
+    int64_t zero_row; /* bytes of zero points for each column; 0: middle of the range */
     int bits, middle; /* middle: what makes an element unsigned */
 } weights;
 
-/* The dequantizer's weights, blocks along the rows of the product's second factor; `turned`:
- * this is transposed. */
+/* The dequantizer's weights, blocks along the rows of the product's second factor;
+ * `turned`: this is transposed. */
 static pln_status read_weights(pln_match *m, bool turned, weights *out)
 {
     const pln_node *d = pln_match_node(m, "d");
@@ -97,13 +97,16 @@ static pln_value *packed(pln_patch *p, const weights *w)
 
 static pln_value *scales(pln_patch *p, const weights *w)
 {
+    const pln_allocator *a = p->graph->model->alloc;
     const int64_t count = w->n * w->blocks;
     pln_tensor *t = NULL;
-    if (pln_tensor_make(p->graph->model->alloc, PLN_DT_F32, 1, &count, &t, NULL) != PLN_OK)
+    if (pln_tensor_make(a, PLN_DT_F32, 1, &count, &t, NULL) != PLN_OK)
         return NULL;
-    for (int64_t i = 0; i < count; i++)
-        PLN_DATA(float, t)[i] = PLN_DATA(const float, w->s)[i / w->blocks * w->scale_step_n +
-                                                            i % w->blocks * w->scale_step];
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t n = i / w->blocks, b = i % w->blocks;
+        const int64_t at = n * w->scale_step_n + b * w->scale_step;
+        PLN_DATA(float, t)[i] = PLN_DATA(const float, w->s)[at];
+    }
     return pln_patch_const(p, t, "scales");
 }
 
@@ -175,7 +178,8 @@ static pln_status table(pln_match *m, pln_patch *p)
     if (dt == PLN_DT_U8 && !pln_zero_point(d))
         return pln_match_refuse(m, "its zero would be in the middle of the range");
     pln_value *in[4] = { d->in[0], g->in[1], d->in[1], pln_zero_point(d) };
-    pln_node *n = pln_patch_add_in(p, PLN_MS, "GatherBlockQuantized", in, in[3] ? 4 : 3, 1);
+    pln_node *n =
+        pln_patch_add_in(p, PLN_MS, "GatherBlockQuantized", in, in[3] ? 4 : 3, 1);
     if (!n)
         return PLN_E_NOMEM;
     PLN_TRY(pln_node_set_int(n, "gather_axis", 0));
@@ -197,7 +201,8 @@ static const pln_rule rules[] = {
       .where = "type(x) == \"float\"", .build = product, RULE },
     { .name = "matmul-nbits",
       .match = "n=Gemm<transA=0, alpha=1.0>(x, " WIDENED ", c?)",
-      .where = "type(x) == \"float\" and (n.beta == 1 or not has(c))", .build = gemm, RULE },
+      .where = "type(x) == \"float\" and (n.beta == 1 or not has(c))",
+      .build = gemm, RULE },
     { .name = "matmul-nbits-bias",
       .match = "Add~(n=com.microsoft.MatMulNBits!(x, w, s, z?), c)",
       .where = "rank(c) == 1 and size(c) == n.N and fits(c, n)",

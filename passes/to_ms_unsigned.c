@@ -1,12 +1,13 @@
-/* to-ms-unsigned: where a product would saturate in ONNX Runtime, its bytes become unsigned.
+/* to-ms-unsigned: where a product would saturate in ONNX Runtime, its bytes become
+ * unsigned.
  *
  *     QuantizeLinear(x, s, z)      int8  => QuantizeLinear(x, s, z + 128)      uint8
  *     DequantizeLinear(w, s, z)    int8  => DequantizeLinear(w + 128, s, z + 128)
  *
- * On processors without VNNI its kernels of signed weights add pairs of products in 16 bits:
- * two of a byte up to 255 and a weight beyond 64 may be too large for them, and the result is
- * wrong. Those of unsigned weights are exact, and want unsigned activations. The integers
- * count the same steps from another end, so that no result changes.
+ * On processors without VNNI its kernels of signed weights add pairs of products in 16
+ * bits: two of a byte up to 255 and a weight beyond 64 may be too large for them, and the
+ * result is wrong. Those of unsigned weights are exact, and want unsigned activations.
+ * The integers count the same steps from another end, so that no result changes.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/qdq_unit.h"
 
@@ -23,8 +24,8 @@ static bool is_signed_constant(const pln_value *v)
 
 /* ---- which ------------------------------------------------------------------------- */
 
-/* The dequantizer of the second factor of a product of bytes, which would saturate: signed
- * factors that are large, or unsigned ones that signed activations would have made so. */
+/* The dequantizer of the second factor of a product of bytes, which would saturate:
+ * signed factors that are large, or unsigned ones that signed activations would make so. */
 static pln_node *saturating(const pln_node *n)
 {
     if (!pln_node_is(n, "Conv") && !pln_node_is(n, "Gemm") && !pln_node_is(n, "MatMul"))
@@ -73,8 +74,8 @@ static bool is_dequantized(const pln_value *q)
 {
     int n = 0;
     for (const pln_use *u = q->uses; u; u = u->next)
-        if (!u->node || u->slot != 0 || u->node->graph != q->graph || ++n >= PLN_PATCH_MAX / 4 ||
-            !pln_node_is(u->node, "DequantizeLinear") ||
+        if (!u->node || u->slot != 0 || u->node->graph != q->graph ||
+            ++n >= PLN_PATCH_MAX / 4 || !pln_node_is(u->node, "DequantizeLinear") ||
             !is_signed_constant(pln_zero_point(u->node)))
             return false;
     return n > 0;
@@ -87,7 +88,8 @@ static pln_status activations(pln_pass_ctx *ctx, pln_node *q, pln_error *err)
         !is_dequantized(q->out[0]))
         return PLN_OK;
     pln_patch_begin(&p, ctx, q);
-    pln_value *in[3] = { q->in[0], q->in[1], pln_patch_flip_bytes(&p, pln_zero_point(q)) };
+    pln_value *in[3] = { q->in[0], q->in[1],
+                         pln_patch_flip_bytes(&p, pln_zero_point(q)) };
     pln_node *n = in[2] ? pln_patch_copy(&p, q, in, 3) : NULL;
     if (n)
         pln_node_drop_attr(n, "output_dtype");
@@ -110,7 +112,8 @@ static pln_status weights(pln_pass_ctx *ctx, pln_node *d, pln_error *err)
 {
     pln_patch p;
     if (!pln_node_is(d, "DequantizeLinear") || !is_signed_constant(d->in[0]) ||
-        !is_signed_constant(pln_zero_point(d)) || !pln_value_is_single_use(d->in[0]) || !has_unsigned_product(d))
+        !is_signed_constant(pln_zero_point(d)) || !pln_value_is_single_use(d->in[0]) ||
+        !has_unsigned_product(d))
         return PLN_OK;
     pln_patch_begin(&p, ctx, d);
     dequantize(&p, d, pln_patch_flip_bytes(&p, d->in[0]));

@@ -209,4 +209,35 @@ CASES = MOVES + UNITS + [
          values={"w": levels(np.int8, (40, 16))}),
     Case("table_cast", """(int64[N] i) => (float[N, 16] y) <float16[200, 16] w> {
          c = Cast<to=1>(w) y = Gather(c, i) }""", most=2, tol=0),
+    Case("table_tied_half", """(int64[N] i, float[N, 64] x) => (float[N, 64] y, float[N, 256] v)
+         <float16[256, 64] w> { c = Cast<to=1>(w) y = Gather(c, i) t = Transpose<perm=[1,0]>(c)
+         v = MatMul(x, t) }""", most=3, args=P),
 ]
+
+# ---- weights that are stored narrow, in spellings of GPTQ and AWQ exporters -----------------
+
+STEPS = np.resize(np.linspace(0.01, 0.05, 9), 128)
+BLOCKS = {"w": levels(np.int64, (2, 32, 64), 0, 16), "s": STEPS.reshape(2, 1, 64),
+          "z": levels(np.int64, (2, 1, 64), 0, 16)}
+SQUARE = {"w": levels(np.int64, (64, 64), 0, 128)}
+
+
+def narrow(name, declared, nodes, values):
+    CASES.append(Case("narrow_" + name, "(float[N, 64] x) => (float[N, 64] y) <%s> { %s }" % (
+        declared, nodes), most=1, args=P, opset=21, ir=10, values=values))
+
+
+narrow("blocks", "int8[2, 32, 64] w, float[2, 1, 64] s, int64[2] t = {64, 64}",
+       "c = Cast<to=1>(w) m = Mul(c, s) r = Reshape(m, t) y = MatMul(x, r)", BLOCKS)
+narrow("blocks_zero", "uint8[2, 32, 64] w, float[2, 1, 64] s, uint8[2, 1, 64] z, "
+       "int64[2] t = {64, -1}", "c = Cast<to=1>(w) k = Cast<to=1>(z) u = Sub(c, k) "
+       "m = Mul(u, s) r = Reshape(m, t) y = MatMul(x, r)", BLOCKS)
+narrow("blocks_of_rows", "int4[64, 2, 32] w, float[64, 2, 1] s, int64[2] t = {64, 64}",
+       "c = Cast<to=1>(w) m = Mul(c, s) r = Reshape(m, t) o = Transpose<perm=[1,0]>(r) "
+       "y = MatMul(x, o)", {"w": levels(np.int64, (64, 2, 32), -8, 8),
+                            "s": STEPS.reshape(64, 2, 1)})
+narrow("affine", "uint8[64, 64] w, float s = {0.01}, float z = {-1.28}",
+       "c = Cast<to=1>(w) m = Mul(c, s) d = Add(m, z) y = MatMul(x, d)", SQUARE)
+narrow("whole", "int8[64, 64] w, int8 z = {3}, float s = {0.01}", "a = Cast<to=6>(w) "
+       "b = Cast<to=6>(z) u = Sub(a, b) c = Cast<to=1>(u) m = Mul(c, s) y = MatMul(x, m)",
+       SQUARE)
