@@ -4,6 +4,7 @@
  * them differ.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/fuse.h"
+#include "passes/known.h"
 #include "passes/qdq_unit.h"
 
 #include <string.h>
@@ -46,7 +47,8 @@ static pln_status check_unit(pln_match *m, const pln_chain *c, bool conv,
         return pln_match_refuse(m, "its weights are not constant");
     if (!conv && pln_value_rank((*b)->in[0]) != 2)
         return pln_match_refuse(m, "its weights are not one matrix");
-    if (c->alpha != 1 || c->trans_a || pln_node_get_float(m->root, "beta", 1) != 1)
+    if (c->alpha != 1 || (c->trans_a && pln_value_rank((*a)->in[0]) != 2) ||
+        pln_node_get_float(m->root, "beta", 1) != 1)
         return pln_match_refuse(m, "it scales or transposes its input");
     return PLN_OK;
 }
@@ -84,6 +86,7 @@ static bool is_worth_it(const pln_match *m, const char *op)
 
 static pln_status lower(pln_match *m, pln_patch *p)
 {
+    static const int64_t swap[2] = { 1, 0 };
     pln_chain c, q;
     const pln_node *a, *b;
     const bool conv = strstr(m->root->op_type, "Conv") != NULL;
@@ -93,12 +96,14 @@ static pln_status lower(pln_match *m, pln_patch *p)
         return pln_match_refuse(m, "not a product of floats");
     PLN_TRY(check_unit(m, &c, conv, &a, &b));
     pln_chain_start(&q, m->root, conv ? "QConv" : "QMatMul", conv ? 1 : -1, 9, 6);
-    q.base[0] = a->in[0];
+    q.base[0] = c.trans_a ? pln_patch_transpose(p, a->in[0], swap, 2) : a->in[0];
     q.base[1] = b->in[0];
     q.base[2] = a->in[1];
     q.base[3] = pln_zero_point(a);
     q.base[4] = b->in[1];
     q.base[5] = pln_zero_point(b);
+    if (!q.base[0])
+        return PLN_E_NOMEM;
     if (!take_bias(m, c.base[2], &q))
         return PLN_E_UNSUPPORTED;
     memcpy(q.post, c.post, sizeof q.post);

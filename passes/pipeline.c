@@ -106,6 +106,7 @@
     "gemm,"            \
     "fuse-skip,"       \
     "to-ms-act,"       \
+    "lower-bytes,"     \
     "to-ms-unsigned,"  \
     "to-ms-quant,"     \
     "to-ms-nbits,"     \

@@ -588,10 +588,13 @@ static pln_value *quantized(pln_patch *p, const pln_node *q, pln_value *x)
     return n ? n->out[0] : NULL;
 }
 
-/* Pass byte-table makes one node of all in a file. */
-static bool is_table(const pln_match *m, const path *t, const pln_value *from)
+/* Pass byte-table makes one node of all in a file; at target ort bytes that stand between
+ * gain nothing from another order. */
+static bool gains_nothing(const pln_match *m, const path *t, const pln_value *from)
 {
     bool clamps = !m->ctx->options->session && dequantizes_bytes(from->def);
+    if (m->ctx->options->target == PLN_TARGET_ORT)
+        return clamps;
     for (int i = 0; i < t->n; i++)
         clamps &= is_clamp(t->mv[i]);
     return clamps;
@@ -608,8 +611,8 @@ static pln_status early(pln_match *m, pln_patch *p)
         PLN_TRY(take_move(m, &t, from));
     if (!t.n)
         return pln_match_refuse(m, "nothing is between");
-    if (is_table(m, &t, from))
-        return pln_match_refuse(m, "a table does it at once");
+    if (gains_nothing(m, &t, from))
+        return pln_match_refuse(m, "it gains nothing");
     return move_along(m, p, &t, quantized(p, m->root, from));
 }
 
@@ -743,6 +746,13 @@ const pln_pass pln_pass_qdq = {
 
 /* What costs a runtime that has no kernels for bytes more than it saves. */
 static const pln_rule byte_rules[] = {
+    { .name = "weights-second",
+      .match = "n=Gemm<alpha=1.0>(v=DequantizeLinear(w#, ...), u=DequantizeLinear(a, ...))",
+      .where = "not const(a)",
+      .replace = "Transpose<perm = [1, 0]>(Gemm<transA = 1 - n.transB, transB = 1 - n.transA>"
+                 "(u, v))",
+      .contract = PLN_REASSOC,
+      .target = PLN_TARGET_ORT },
     { .name = "byte-pair",
       .match = "QuantizeLinear(op=Add|Sub|Mul!(a, b), ...)",
       .build = pair,
@@ -754,16 +764,16 @@ static const pln_rule byte_rules[] = {
     { .name = "early-quantizer",
       .match = "QuantizeLinear(x, ...)",
       .build = early,
-      .target = PLN_TARGET_PLANISH },
+      .target = PLN_TARGET_ORT },
     { .name = "early-quantizer",
       .match = "QuantizeLinear(c=Concat!(...), ...)",
       .build = early_concat,
       .target = PLN_TARGET_PLANISH },
     { .name = "late-dequantizer",
-      .match = "Reshape|Transpose|Squeeze|Unsqueeze|Flatten|MaxPool(d=DequantizeLinear!(."
-               "..), ...)",
+      .match = "Reshape|Transpose|Squeeze|Unsqueeze|Flatten|MaxPool|Slice|Gather"
+               "(d=DequantizeLinear!(...), ...)",
       .build = late,
-      .target = PLN_TARGET_PLANISH },
+      .target = PLN_TARGET_ORT },
 };
 
 const pln_pass pln_pass_lower_bytes = {

@@ -15,6 +15,7 @@
 #include "passes/to_ms.h"
 
 #include <math.h>
+#include <string.h>
 
 #define BYTES(v) "(type(" v ") == \"uint8\" or type(" v ") == \"int8\")"
 #define ONE(v)   "(size(" v ") == 1 and rank(" v ") <= 1)"
@@ -132,6 +133,29 @@ static pln_status signed_weights(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
+/* Zero points that are 0 are given, as the kernels want it. */
+static pln_status given_zeros(pln_match *m, pln_patch *p)
+{
+    pln_node *n = m->root;
+    const pln_tensor *s = pln_match_val(m, "s")->cst;
+    const bool quantizes = pln_node_is(n, "QuantizeLinear");
+    const pln_value *bytes = quantizes ? n->out[0] : n->in[0];
+    pln_tensor *t = NULL;
+    if (!pln_is_byte(bytes) || pln_node_get_int(n, "block_size", 0))
+        return pln_match_refuse(m, "it is not of bytes");
+    if (pln_tensor_make(p->graph->model->alloc, bytes->type.dtype, s->rank, s->dims, &t,
+                        NULL) != PLN_OK)
+        return PLN_E_NOMEM;
+    for (int64_t i = 0; i < pln_tensor_size(t); i++)
+        PLN_DATA(uint8_t, t)[i] = 0;
+    pln_value *in[3] = { n->in[0], n->in[1], pln_patch_const(p, t, "zero") };
+    pln_node *c = in[2] ? pln_patch_copy(p, n, in, 3) : NULL;
+    if (!c)
+        return PLN_E_NOMEM;
+    pln_patch_replace(p, n->out[0], c->out[0]);
+    return PLN_OK;
+}
+
 #define BIAS_STEPS 128 /* of the sums, at least, in a step of the result */
 
 /* A bias of floats in steps of the sums, which are fine beside those of the result. */
@@ -181,7 +205,8 @@ static pln_status with_float_bias(pln_match *m, pln_patch *p, const char *domain
         return PLN_E_NOMEM;
     const pln_node *from = pln_match_node(m, "n");
     for (uint32_t i = 0; i < from->n_attrs; i++)
-        PLN_TRY(pln_node_set_attr(n, from->attrs[i]));
+        if (strcmp(from->attrs[i]->name, "beta") != 0) /* of a Gemm: 1 */
+            PLN_TRY(pln_node_set_attr(n, from->attrs[i]));
     pln_patch_replace(p, m->root->out[0], n->out[0]);
     return PLN_OK;
 }
@@ -278,6 +303,11 @@ static const pln_rule rules[] = {
       .build = dynamic,
       .contract = PLN_REASSOC,
       .target = PLN_TARGET_ORT },
+    { .name = "given-zeros",
+      .match = "QuantizeLinear|DequantizeLinear(x, s#)",
+      .build = given_zeros,
+      .contract = PLN_EXACT,
+      .target = PLN_TARGET_ORT },
     { .name = "signed-weights",
       .match = "Conv|Gemm|MatMul(DequantizeLinear(a, as#, az#), "
                "db=DequantizeLinear!(b#, bs#, bz#), ...)",
@@ -292,6 +322,14 @@ static const pln_rule rules[] = {
       .where = PRODUCT " and " RESULT " and type(c) == \"float\"",
       .check = check_conv,
       .build = conv_with_float_bias,
+      .contract = PLN_REASSOC,
+      .target = PLN_TARGET_ORT },
+    { .name = "qgemm",
+      .match = "q=QuantizeLinear(n=Gemm!(" FACTORS ", c#), qs#, qz#)",
+      .where = PRODUCT " and " RESULT " and type(c) == \"float\" and n.alpha == 1 and "
+               "n.beta == 1",
+      .check = check_gemm,
+      .build = gemm_with_float_bias,
       .contract = PLN_REASSOC,
       .target = PLN_TARGET_ORT },
     GEMM("", "", ""),

@@ -113,7 +113,7 @@ def product(name, w, nodes, most, shape, out, tail=OUT, types=WEIGHTS, k=None, *
     """nodes: how the weights are dequantized, and the rest; types: of a and of the weights; k:
     the weights."""
     n = w.split("]")[0].split("[")[1].split(",")
-    n = int(n[0] if "conv" in name else n[-1])
+    n = int(n[0] if "conv" in name or "trans" in name else n[-1])
     values = {} if k is None else {"k": k}
     values.update({"wzs": [0] * n, "posws": [0.01 + 0.001 * i for i in range(n)]})
     for t, wt in types:
@@ -145,6 +145,9 @@ product("gemm_trans", "[6, 8] k", (ONE_SCALE, "f = Gemm<transB = 1, alpha = 0.5>
 product("gemm_columns", "[8, 6] k", (COLUMNS, "f = Gemm(d, w)"), 3, *ROWS, types=SOME)
 product("gemm_float", "[8, 6] k", (ONE_SCALE, BIAS + "f = Gemm(d, w, j)"), 2, *ROWS, END,
         types=SOME)
+product("gemm_trans_float_bias", "[6, 8] k", ("(k, ws, wz)", "f = Gemm<transB = 1>(d, w, g)"),
+        3, *ROWS, types=SOME, tol=0.1)
+product("conv_no_zero", "[6, 4, 3, 3] k", ("(k, ws)", "f = Conv(d, w)"), 3, *CONV, types=SOME)
 product("gemm_rounded_bias", "[8, 6] k", (ONE_SCALE, "f = Gemm(d, w, g)"), 3, *ROWS, types=SOME)
 product("gemm_float_bias", "[8, 6] k", (ONE_SCALE, "f = Gemm(d, w, g)"), 2, *ROWS, END, types=SOME)
 product("matmul", "[8, 6] k", (ONE_SCALE, "f = MatMul(d, w)"), 3, *ROWS)

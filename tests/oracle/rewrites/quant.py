@@ -241,3 +241,35 @@ narrow("affine", "uint8[64, 64] w, float s = {0.01}, float z = {-1.28}",
 narrow("whole", "int8[64, 64] w, int8 z = {3}, float s = {0.01}", "a = Cast<to=6>(w) "
        "b = Cast<to=6>(z) u = Sub(a, b) c = Cast<to=1>(u) m = Mul(c, s) y = MatMul(x, m)",
        SQUARE)
+
+# ---- products with moves around them --------------------------------------------------------
+
+PRODUCT = "int8[8, 6] w, float ws = {0.01}, int8 wz = {0}, float r = {0.2}"
+KERNEL = "int8[3, 2, 3, 3] w, float ws = {0.01}, int8 wz = {0}, float r = {0.2}"
+WEIGHTS = "e = DequantizeLinear(w, ws, wz) "
+ENDS = " o = QuantizeLinear(f, r, z) y = DequantizeLinear(o, r, z)"
+AROUND = {  # x, y, initializers, nodes
+    "reshape_matmul": ("N, 2, 4", "N, 6", PRODUCT + ", int64[2] t = {-1, 8}",
+                       "a = Reshape(d, t) f = MatMul(a, e)"),
+    "transpose_matmul": ("8, N", "N, 6", PRODUCT, "a = Transpose<perm=[1,0]>(d) f = MatMul(a, e)"),
+    "flatten_matmul": ("N, 2, 4", "N, 6", PRODUCT, "a = Flatten(d) f = MatMul(a, e)"),
+    "squeeze_matmul": ("N, 1, 8", "N, 6", PRODUCT + ", int64[1] t = {1}",
+                       "a = Squeeze(d, t) f = MatMul(a, e)"),
+    "slice_matmul": ("N, 9", "N, 6", PRODUCT + ", int64[1] t = {1}, int64[1] u = {9}",
+                     "a = Slice(d, t, u, t) f = MatMul(a, e)"),
+    "gather_matmul": ("N, 8", "N, 6", PRODUCT + ", int64[8] i = {7, 6, 5, 4, 3, 2, 1, 0}",
+                      "a = Gather<axis=1>(d, i) f = MatMul(a, e)"),
+    "max_pool_conv": ("N, 2, 8, 8", "N, 3, 5, 5", KERNEL,
+                      "a = MaxPool<kernel_shape=[2,2]>(d) f = Conv(a, e)"),
+    "conv_max_pool": ("N, 2, 8, 8", "N, 3, 5, 5", KERNEL,
+                      "a = Conv(d, e) f = MaxPool<kernel_shape=[2,2]>(a)"),
+    "matmul_reshape": ("N, 8", "N, 2, 3", PRODUCT + ", int64[3] t = {-1, 2, 3}",
+                       "a = MatMul(d, e) f = Reshape(a, t)"),
+    "matmul_transpose": ("N, 8", "6, N", PRODUCT, "a = MatMul(d, e) f = Transpose<perm=[1,0]>(a)"),
+}
+for name, (shape, out, declared, nodes) in AROUND.items():
+    for target in ("ort", "planish"):
+        CASES.append(Case("%s_%s" % (name, target), "(float[%s] x) => (float[%s] y) <%s, %s> { "
+                          "q = QuantizeLinear(x, s, z) d = DequantizeLinear(q, s, z) %s }" % (
+                              shape, out, S, declared, WEIGHTS + nodes + ENDS), most=4,
+                          args=["-O3", "--target", target], opset=17, tol=0.21))
