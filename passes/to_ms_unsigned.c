@@ -9,7 +9,10 @@
  * result is wrong. Those of unsigned weights are exact, and want unsigned activations.
  * The integers count the same steps from another end, so that no result changes.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "passes/known.h"
 #include "passes/qdq_unit.h"
+
+#include <string.h>
 
 static pln_node *dequantizer(const pln_value *v)
 {
@@ -69,23 +72,78 @@ static void dequantize(pln_patch *p, pln_node *d, pln_value *bytes)
         p->failed = PLN_E_NOMEM;
 }
 
-/* Nothing but dequantizers of known zero points read it. */
-static bool is_dequantized(const pln_value *q)
+#define MOST_READERS (PLN_PATCH_MAX / 4) /* of one quantizer, moves and all */
+#define PAD_VALUE    2
+
+static bool has_constants(const pln_node *n)
 {
-    int n = 0;
-    for (const pln_use *u = q->uses; u; u = u->next)
-        if (!u->node || u->slot != 0 || u->node->graph != q->graph ||
-            ++n >= PLN_PATCH_MAX / 4 || !pln_node_is(u->node, "DequantizeLinear") ||
-            !is_signed_constant(pln_zero_point(u->node)))
+    for (uint32_t i = 1; i < n->n_in; i++)
+        if (n->in[i] && !pln_value_is_const(n->in[i]))
             return false;
-    return n > 0;
+    return true;
+}
+
+/* It moves bytes, and has no others of its own but what it pads with. */
+static bool moves(const pln_node *n)
+{
+    static const char *const ops[] = {
+        "Reshape", "Transpose", "Squeeze", "Unsqueeze",    "Flatten",      "Slice",
+        "Gather",  "Expand",    "Tile",    "DepthToSpace", "SpaceToDepth", "MaxPool",
+        "Pad",
+    };
+    for (size_t i = 0; i < sizeof ops / sizeof ops[0]; i++)
+        if (pln_node_is(n, ops[i]))
+            return n->n_in <= 8 && has_constants(n) && !pln_node_has_other_outputs(n) &&
+                   (!pln_node_is(n, "Pad") || n->n_in <= PAD_VALUE || !n->in[PAD_VALUE] ||
+                    is_signed_constant(n->in[PAD_VALUE]));
+    return false;
+}
+
+/* Nothing but dequantizers of known zero points read it, some of them behind moves. */
+static bool is_dequantized(const pln_value *q, int *n)
+{
+    for (const pln_use *u = q->uses; u; u = u->next) {
+        if (!u->node || u->slot != 0 || u->node->graph != q->graph || ++*n > MOST_READERS)
+            return false;
+        if (pln_node_is(u->node, "DequantizeLinear")
+                ? !is_signed_constant(pln_zero_point(u->node))
+                : !moves(u->node) || !is_dequantized(u->node->out[0], n))
+            return false;
+    }
+    return q->n_uses > 0;
+}
+
+/* What reads the bytes reads others. */
+static void follow(pln_patch *p, const pln_value *q, pln_value *bytes)
+{
+    for (const pln_use *u = q->uses; u && bytes; u = u->next) {
+        pln_node *n = u->node;
+        if (pln_node_is(n, "DequantizeLinear")) {
+            dequantize(p, n, bytes);
+            continue;
+        }
+        pln_value *in[8] = { NULL };
+        uint32_t n_in = n->n_in;
+        memcpy(in, n->in, n_in * sizeof in[0]);
+        in[0] = bytes;
+        if (pln_node_is(n, "Pad")) {
+            n_in = n_in <= PAD_VALUE ? PAD_VALUE + 1 : n_in;
+            in[PAD_VALUE] = in[PAD_VALUE] ? pln_patch_flip_bytes(p, in[PAD_VALUE])
+                                          : pln_patch_scalar(p, PLN_DT_U8, 128, "pad");
+        }
+        pln_node *c = pln_patch_copy(p, n, in, n_in);
+        follow(p, n->out[0], c ? c->out[0] : NULL);
+    }
+    if (!bytes)
+        p->failed = PLN_E_NOMEM;
 }
 
 static pln_status activations(pln_pass_ctx *ctx, pln_node *q, pln_error *err)
 {
     pln_patch p;
+    int readers = 0;
     if (!pln_node_is(q, "QuantizeLinear") || !is_signed_constant(pln_zero_point(q)) ||
-        !is_dequantized(q->out[0]))
+        !is_dequantized(q->out[0], &readers))
         return PLN_OK;
     pln_patch_begin(&p, ctx, q);
     pln_value *in[3] = { q->in[0], q->in[1],
@@ -93,8 +151,7 @@ static pln_status activations(pln_pass_ctx *ctx, pln_node *q, pln_error *err)
     pln_node *n = in[2] ? pln_patch_copy(&p, q, in, 3) : NULL;
     if (n)
         pln_node_drop_attr(n, "output_dtype");
-    for (const pln_use *u = q->out[0]->uses; u && n; u = u->next)
-        dequantize(&p, u->node, n->out[0]);
+    follow(&p, q->out[0], n ? n->out[0] : NULL);
     return commit(ctx, &p, q, err);
 }
 
