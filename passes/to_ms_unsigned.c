@@ -155,22 +155,31 @@ static pln_status activations(pln_pass_ctx *ctx, pln_node *q, pln_error *err)
     return commit(ctx, &p, q, err);
 }
 
-/* A product of unsigned activations reads it, and would saturate. */
-static bool has_unsigned_product(const pln_node *d)
+/* A product of unsigned activations would saturate by it, or unsigned bytes stand beside it,
+ * as kernels want them to be alike. */
+static bool has_unsigned_partner(const pln_node *d)
 {
-    for (const pln_use *u = d->out[0]->uses; u; u = u->next)
-        if (u->node && saturating(u->node) == d &&
-            u->node->in[0]->def->in[0]->type.dtype == PLN_DT_U8)
-            return true;
+    static const char *const ops[] = { "Add", "Mul", "Where", "Concat" };
+    for (const pln_use *u = d->out[0]->uses; u; u = u->next) {
+        const pln_node *n = u->node;
+        bool pairs = n && saturating(n) == d;
+        for (size_t i = 0; n && i < sizeof ops / sizeof ops[0]; i++)
+            pairs |= pln_node_is(n, ops[i]);
+        for (uint32_t i = 0; pairs && i < n->n_in; i++) {
+            const pln_node *other = dequantizer(n->in[i]);
+            if (other && other->in[0]->type.dtype == PLN_DT_U8)
+                return true;
+        }
+    }
     return false;
 }
 
-static pln_status weights(pln_pass_ctx *ctx, pln_node *d, pln_error *err)
+static pln_status constants(pln_pass_ctx *ctx, pln_node *d, pln_error *err)
 {
     pln_patch p;
     if (!pln_node_is(d, "DequantizeLinear") || !is_signed_constant(d->in[0]) ||
         !is_signed_constant(pln_zero_point(d)) || !pln_value_is_single_use(d->in[0]) ||
-        !has_unsigned_product(d))
+        !has_unsigned_partner(d))
         return PLN_OK;
     pln_patch_begin(&p, ctx, d);
     dequantize(&p, d, pln_patch_flip_bytes(&p, d->in[0]));
@@ -188,7 +197,7 @@ static pln_status run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)
     }
     for (pln_node *n = g->last, *prev; n; n = prev) {
         prev = n->prev;
-        PLN_TRY(weights(ctx, n, err));
+        PLN_TRY(constants(ctx, n, err));
     }
     return PLN_OK;
 }
