@@ -32,6 +32,7 @@
     X(between)        \
     X(channels)       \
     X(conv_sum)       \
+    X(join_products)  \
     X(fold_pad)       \
     X(reassoc)        \
     X(algebra)        \

@@ -72,6 +72,7 @@
     "between,"     \
     "channels,"    \
     "conv-sum,"    \
+    "join-products," \
     "gemm)*"
 /* Into operators of our own. */
 #define FUSE       \
