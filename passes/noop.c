@@ -290,21 +290,65 @@ static pln_status is_block_of_one(pln_match *m)
 }
 
 /* Rows 0, 1, .. of the data, all of them, are overwritten. */
-static pln_status overwrites_all(pln_match *m)
+/* 0, 1, 2 ... n - 1 as indices of rows, computed or constant. */
+static bool are_all_rows(const pln_value *i, pln_dim n)
 {
-    const pln_value *i = pln_match_val(m, "i"), *data = pln_match_val(m, "data");
-    const char *how = pln_node_get_string(m->root, "reduction", "none");
-    const pln_tensor *t = i->cst;
-    if (strcmp(how, "none"))
-        return pln_match_refuse(m, "combines");
-    if (!pln_value_same_type(data, pln_match_val(m, "x")) || t->rank < 1 ||
-        t->dims[t->rank - 1] != 1 || pln_value_rank(data) < 1 ||
-        !pln_dim_is(data->type.shape.dims[0], pln_tensor_size(t)) ||
-        pln_tensor_materialize(i->cst, NULL) != PLN_OK)
-        return pln_match_refuse(m, "not all rows");
+    double from, step;
+    const pln_node *u = i->def, *r = u ? u->in[0]->def : NULL;
+    const pln_tensor *t = pln_value_contents(i);
+    if (!t)
+        return u && (pln_node_is(u, "Unsqueeze") || pln_node_is(u, "Reshape")) && r &&
+               pln_node_is(r, "Range") && pln_value_is_splat(r->in[0], &from) && from == 0 &&
+               pln_value_is_splat(r->in[2], &step) && step == 1 && pln_value_rank(i) == 2 &&
+               pln_dim_is(i->type.shape.dims[1], 1) &&
+               !pln_dim_is_unknown(n) && pln_dim_equal(i->type.shape.dims[0], n);
+    if (t->rank < 1 || t->dims[t->rank - 1] != 1 || !pln_dim_is(n, pln_tensor_size(t)))
+        return false;
     for (int64_t k = 0; k < pln_tensor_size(t); k++)
         if (pln_tensor_get_i64(t, k) != k)
-            return pln_match_refuse(m, "not the rows in order");
+            return false;
+    return true;
+}
+
+static pln_status overwrites_all(pln_match *m)
+{
+    const pln_value *data = pln_match_val(m, "data");
+    if (strcmp(pln_node_get_string(m->root, "reduction", "none"), "none"))
+        return pln_match_refuse(m, "combines");
+    if (pln_value_rank(data) < 1 || !pln_value_same_type(data, pln_match_val(m, "x")) ||
+        !are_all_rows(pln_match_val(m, "i"), data->type.shape.dims[0]))
+        return pln_match_refuse(m, "not all rows in order");
+    return PLN_OK;
+}
+
+/* Each element goes to its own place. */
+static pln_status overwrites_each(pln_match *m)
+{
+    const pln_value *data = pln_match_val(m, "data");
+    const pln_tensor *t = pln_value_contents(pln_match_val(m, "i"));
+    const int rank = pln_value_rank(data);
+    int64_t axis = pln_node_get_int(m->root, "axis", 0), below = 1;
+    if (strcmp(pln_node_get_string(m->root, "reduction", "none"), "none"))
+        return pln_match_refuse(m, "combines");
+    if (!t || rank < 1 || !pln_value_same_type(data, pln_match_val(m, "x")) ||
+        t->rank != rank || axis < -rank || axis >= rank)
+        return pln_match_refuse(m, "not all elements");
+    axis += axis < 0 ? rank : 0;
+    for (int k = 0; k < rank; k++) {
+        below *= k > axis ? t->dims[k] : 1;
+        if (!pln_dim_is(data->type.shape.dims[k], t->dims[k]))
+            return pln_match_refuse(m, "not all elements");
+    }
+    for (int64_t k = 0; k < pln_tensor_size(t); k++)
+        if (pln_tensor_get_i64(t, k) != k / below % t->dims[axis])
+            return pln_match_refuse(m, "elements change their places");
+    return PLN_OK;
+}
+
+static pln_status writes_nothing(pln_match *m)
+{
+    if (pln_value_count(pln_match_val(m, "u")) != 0)
+        return pln_match_refuse(m, "there is something to write");
     return PLN_OK;
 }
 
@@ -389,6 +433,18 @@ static bool sums_over_more(const pln_node *product, const pln_node *e)
     return x.rank < 2 || y.rank < 2 ||
            !pln_dim_equal(x.dims[x.rank - back], y.dims[y.rank - back]) ||
            product->in[0] == product->in[1];
+}
+
+/* x times ones of a larger shape. */
+static pln_status expand_by_ones(pln_match *m, pln_patch *p)
+{
+    const pln_tensor *c = pln_match_val(m, "c")->cst;
+    if (pln_value_rank(pln_match_val(m, "x")) < 0 || pln_tensor_size(c) < 2)
+        return pln_match_refuse(m, "not certain to make it larger");
+    pln_value *to = pln_patch_ints(p, c->dims, (size_t)c->rank, "shape");
+    pln_value *y = to ? pln_patch_op2(p, "Expand", pln_match_val(m, "x"), to) : NULL;
+    pln_patch_replace(p, out_of(m), y);
+    return PLN_OK;
 }
 
 static pln_status without_expand(pln_match *m, pln_patch *p)
@@ -541,8 +597,16 @@ static const pln_rule rules[] = {
       .check = is_block_of_one,
       .build = give_x },
     { .name = "scatter-all",
-      .match = "ScatterND(data, i#, x)",
+      .match = "ScatterND(data, i, x)",
       .check = overwrites_all,
+      .build = give_x },
+    { .name = "scatter-all",
+      .match = "ScatterElements(data, i#, x)",
+      .check = overwrites_each,
+      .build = give_x },
+    { .name = "scatter-nothing",
+      .match = "ScatterND|ScatterElements(x, _, u)",
+      .check = writes_nothing,
       .build = give_x },
     { .name = "relu-relu", .match = "Relu(x=Relu(_))", .build = give_x },
     { .name = "positive",
@@ -567,6 +631,7 @@ static const pln_rule rules[] = {
     { .name = "clip-none", .match = "Clip(x)", .build = give_x },
     { .name = "twice", .match = "Neg(Neg(x))", .build = give_x },
     { .name = "not-not", .match = "Not(Not(x))", .build = give_x },
+    { .name = "mul-ones", .match = "Mul~(x, c=1)", .build = expand_by_ones, .opset = 8 },
     { .name = "expand-binary",
       .match = BROADCASTS "(e=Expand|Tile(x, s), y)",
       .build = without_expand },
