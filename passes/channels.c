@@ -1,7 +1,8 @@
 /* channels: a product along axis 1, spelled with Transposes around a MatMul, is a Conv
- * whose kernel is one point; a product of two transposed values is that of the other two.
+ * whose kernel is one point, and the other way around; a product of two transposed values is that of the other two.
  *
  *     Transpose<0,3,1,2>(Add(MatMul(Transpose<0,2,3,1>(x), w), b)) => Conv(x, w', b)
+ *     Transpose<0,2,3,1>(Conv(Transpose<0,3,1,2>(x), w, b)) => Add(MatMul(x, w'), b)
  *     Transpose<0,2,1>(MatMul(Transpose<0,2,1>(a), Transpose<0,2,1>(b))) => MatMul(b, a)
  *     Squeeze(Conv(Unsqueeze(x, 2), w), 2) => Conv(x, w')       w has one row there
  *     Reshape(Conv(Reshape(x, [0, 4, -1]), w), [0, 8, 6, 6]) => Conv(x, w')
@@ -41,6 +42,15 @@ static bool is_float(const pln_value *v)
     return v->type.dtype == PLN_DT_F32;
 }
 
+static bool has_unit_steps(const pln_node *n)
+{
+    const pln_attr *a = pln_node_find_attr(n, "strides");
+    for (size_t i = 0; a && i < a->n; i++)
+        if (a->ints[i] != 1)
+            return false;
+    return true;
+}
+
 /* One number for each channel of the result. */
 static bool is_bias(const pln_value *b, const pln_value *w)
 {
@@ -70,6 +80,30 @@ static pln_status as_conv(pln_match *m, pln_patch *p)
     in[1] = turned && to ? pln_patch_op2(p, "Reshape", turned, to) : NULL;
     pln_node *n = in[1] ? pln_patch_add(p, "Conv", in, b ? 3 : 2, 1) : NULL;
     pln_patch_replace(p, out_of(m), n ? n->out[0] : NULL);
+    return PLN_OK;
+}
+
+/* The way back, where the channels are last anyway. */
+static pln_status as_matmul(pln_match *m, pln_patch *p)
+{
+    static const int64_t swap[2] = { 1, 0 };
+    pln_product pr;
+    pln_value *x = pln_match_val(m, "x");
+    pln_node *c = pln_match_node(m, "c");
+    if (!moves_channels(pln_match_node(m, "t"), true) || !moves_channels(m->root, false) ||
+        !is_float(x))
+        return pln_match_refuse(m, "channels do not come to the front and go back");
+    if (!pln_product_read(c, &pr) || pr.taps != 1 || pr.groups != 1 ||
+        !pln_product_is_unpadded(&pr) || !has_unit_steps(c))
+        return pln_match_refuse(m, "not a Conv of each point with weights of its own");
+    const int64_t dims[2] = { pr.n_out, pr.n_in };
+    pln_value *to = pln_patch_ints(p, dims, 2, "shape");
+    pln_value *w = to ? pln_patch_op2(p, "Reshape", pr.w, to) : NULL;
+    w = w ? pln_patch_transpose(p, w, swap, 2) : NULL;
+    pln_value *y = w ? pln_patch_op2(p, "MatMul", x, w) : NULL;
+    if (y && pr.b)
+        y = pln_patch_op2(p, "Add", y, pr.b);
+    pln_patch_replace(p, out_of(m), y);
     return PLN_OK;
 }
 
@@ -224,6 +258,10 @@ static const pln_rule rules[] = {
     { .name = "conv-of-point",
       .match = "Transpose(Add~?!(MatMul!(t=Transpose!(x), w#), b#))",
       .build = as_conv,
+      .contract = PLN_REASSOC },
+    { .name = "point-of-channels",
+      .match = "Transpose(c=Conv!(t=Transpose(x), w#, ...))",
+      .build = as_matmul,
       .contract = PLN_REASSOC },
     { .name = "transposed-product",
       .match = "Transpose(MatMul!(s=Transpose(a), t=Transpose(b)))",
