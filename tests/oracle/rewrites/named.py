@@ -57,4 +57,47 @@ CASES = [
          v = Transpose<perm = [0, 2, 1, 3]>(v2) s = MatMul(q, k) z = Mul(s, half)
          p = Softmax<axis = -1>(z) o = MatMul(p, v) o1 = Transpose<perm = [0, 2, 1, 3]>(o)
          y = Reshape(o1, to) }""", args=ORT),
+    # products side by side, as OpenVINO makes groups of them
+    Case("convs_of_parts", "(float[N, 4, 8, 8] x) => (float[N, 6, 6, 6] y) <float[3, 2, 3, 3] w, "
+         "float[3, 2, 3, 3] v, float[3] b, float[3] c> { p, q = Split<axis = 1, num_outputs = 2>(x) "
+         "r = Conv(p, w, b) s = Conv(q, v, c) y = Concat<axis = 1>(r, s) }", 1),
+    Case("convs_of_slices", "(float[N, 4, 8] x) => (float[N, 6, 6] y) <float[3, 2, 3] w, "
+         "float[3, 2, 3] v, int64[1] i = {0}, int64[1] m = {2}, int64[1] e = {4}, int64[1] ax = {1}> "
+         "{ p = Slice(x, i, m, ax) q = Slice(x, m, e, ax) r = Conv(p, w) s = Conv(q, v) "
+         "y = Concat<axis = 1>(r, s) }", 1),
+    Case("trap_convs_of_parts_swapped", "(float[N, 4, 8, 8] x) => (float[N, 6, 6, 6] y) "
+         "<float[3, 2, 3, 3] w, float[3, 2, 3, 3] v> { p, q = Split<axis = 1, num_outputs = 2>(x) "
+         "r = Conv(q, w) s = Conv(p, v) y = Concat<axis = 1>(r, s) }"),
+    Case("convs_of_one", "(float[N, 4, 8, 8] x) => (float[N, 5, 6, 6] y) <float[3, 4, 3, 3] w, "
+         "float[2, 4, 3, 3] v> { r = Conv(x, w) s = Conv(x, v) y = Concat<axis = 1>(r, s) }", 1),
+    Case("matmuls_of_one", "(float[N, 4, 8] x) => (float[N, 4, 6] y) <float[8, 4] w, float[8, 2] v> "
+         "{ r = MatMul(x, w) s = MatMul(x, v) y = Concat<axis = 2>(r, s) }", 1),
+    Case("gemms_of_one", "(float[N, 8] x) => (float[N, 6] y) <float[8, 4] w, float[8, 2] v, "
+         "float[4] b, float[2] c> { r = Gemm(x, w, b) s = Gemm(x, v, c) y = Concat<axis = 1>(r, s) }", 1),
+    Case("point_conv_of_last_channels", "(float[N, 8, 8, 16] x) => (float[N, 8, 8, 4] y) "
+         "<float[4, 16, 1, 1] w> { t = Transpose<perm = [0, 3, 1, 2]>(x) c = Conv(t, w) "
+         "y = Transpose<perm = [0, 2, 3, 1]>(c) }", 1),
+    Case("point_conv_bias_of_last_channels", "(float[N, 8, 8, 16] x) => (float[N, 8, 8, 4] y) "
+         "<float[4, 16, 1, 1] w, float[4] b> { t = Transpose<perm = [0, 3, 1, 2]>(x) "
+         "c = Conv(t, w, b) y = Transpose<perm = [0, 2, 3, 1]>(c) }", 2),
+    # scatters and ones
+    Case("scatter_all_rows", """(float[N, 4] x, float[N, 4] u) => (float[N, 4] y) <int64 z = {0},
+         int64 one = {1}, int64[1] ax = {-1}> { s = Shape(x) n = Gather(s, z) r = Range(z, n, one)
+         i = Unsqueeze(r, ax) a = ScatterND(x, i, u) y = Relu(a) }""", 1),
+    Case("scatter_turned_rows", """(float[4, N] x, float[4, N] u) => (float[4, N] y) <int64 z = {0},
+         int64 one = {1}, int64[1] ax = {-1}> { s = Shape(x) n = Gather(s, one) r = Range(z, n, one)
+         i = Unsqueeze(r, ax) t = Transpose<perm = [1, 0]>(x) v = Transpose<perm = [1, 0]>(u)
+         a = ScatterND(t, i, v) b = Transpose<perm = [1, 0]>(a) y = Relu(b) }""", 1),
+    Case("scatter_each", "(float[3, 2] x, float[3, 2] u) => (float[3, 2] y) "
+         "<int64[3, 2] i = {0, 0, 1, 1, 2, 2}> { a = ScatterElements(x, i, u) y = Relu(a) }", 1),
+    Case("trap_scatter_swaps", "(float[3, 2] x, float[3, 2] u) => (float[3, 2] y) "
+         "<int64[3, 2] i = {1, 0, 0, 1, 2, 2}> { a = ScatterElements(x, i, u) y = Relu(a) }", 2),
+    Case("scatter_nothing", "(float[3, 4] x, float[0, 4] u) => (float[3, 4] y) "
+         "<int64[0, 1] i = {}> { a = ScatterND(x, i, u) y = Relu(a) }", 1),
+    Case("nearest_by_ones", "(float[1, 2, 3, 3] x) => (float[1, 2, 6, 6] y) <int64[6] s = {1, 2, 3, 1, 3, 1}, "
+         "float[1, 1, 1, 2, 1, 2] one = {1, 1, 1, 1}, int64[4] t = {1, 2, 6, 6}> "
+         "{ r = Reshape(x, s) m = Mul(r, one) y = Reshape(m, t) }", 1),
+    Case("trap_add_tiny", "(float[N, 4] x) => (float[N, 4] y) <float e = {1e-9}, int64[1] ax = {1}> "
+         "{ m = ReduceMean(x, ax) d = Sub(x, m) s = Mul(d, d) v = ReduceMean(s, ax) r = Sqrt(v) "
+         "q = Add(r, e) y = Div(d, q) }", feeds={"x": np.ones((3, 4), np.float32)}, sizes=(3,)),
 ]
