@@ -9,6 +9,7 @@
     X(reshape)        \
     X(pieces)         \
     X(picks)          \
+    X(counts)         \
     X(labels)         \
     X(depth)          \
     X(upsample)       \

@@ -21,6 +21,7 @@
     "reshape,"  \
     "pieces,"   \
     "picks,"    \
+    "counts,"   \
     "depth,"    \
     "upsample," \
     "labels,"   \
