@@ -105,11 +105,21 @@ static bool target_of(const pln_node *n, int64_t *out)
     return true;
 }
 
+static bool has_zero(const pln_symval *s)
+{
+    for (int64_t i = 0; i < s->n; i++)
+        if (pln_dim_is_known(s->v[i]) && s->v[i].value == 0)
+            return true;
+    return false;
+}
+
+/* What says that a 0 is a size may go where there is none. */
 static bool is_reshape_with_sizes(const pln_node *n)
 {
     return pln_node_is(n, "Reshape") && n->n_in == 2 && n->in[0] && n->in[1] &&
            !pln_value_is_const(n->in[1]) && n->in[1]->sym &&
-           n->in[1]->sym->n <= PLN_MAX_RANK && !pln_node_get_int(n, "allowzero", 0) &&
+           n->in[1]->sym->n <= PLN_MAX_RANK &&
+           !(pln_node_get_int(n, "allowzero", 0) && has_zero(n->in[1]->sym)) &&
            n->in[0]->type.kind == PLN_KIND_TENSOR;
 }
 
@@ -125,8 +135,10 @@ static pln_status fix_reshape(pln_pass_ctx *ctx, pln_node *n, pln_error *err)
     pln_value *in[2] = { n->in[0], pln_patch_ints(&p, target, (size_t)n->in[1]->sym->n,
                                                   n->in[1]->name) };
     pln_node *copy = in[1] ? pln_patch_copy(&p, n, in, 2) : NULL;
-    if (copy)
+    if (copy) {
+        pln_node_drop_attr(copy, "allowzero");
         pln_patch_replace(&p, n->out[0], copy->out[0]);
+    }
     return finish(ctx, &p, n, err);
 }
 
