@@ -24,6 +24,16 @@ static bool is_movement(const pln_node *n)
     return false;
 }
 
+static bool is_uniform(const pln_value *v, double *out, int depth);
+
+/* A Where that takes all from one side, which is one number. */
+static bool is_uniform_choice(const pln_node *n, double *out, int depth)
+{
+    double c;
+    return pln_node_is(n, "Where") && is_uniform(n->in[0], &c, depth + 1) &&
+           is_uniform(n->in[c != 0 ? 1 : 2], out, depth + 1);
+}
+
 /* All elements of v, which is computed from constants, are the same number. */
 static bool is_uniform(const pln_value *v, double *out, int depth)
 {
@@ -36,7 +46,7 @@ static bool is_uniform(const pln_value *v, double *out, int depth)
     if (is_movement(v->def))
         return is_uniform(v->def->in[0], out, depth + 1);
     if (!pln_node_is(v->def, "ConstantOfShape"))
-        return false;
+        return is_uniform_choice(v->def, out, depth);
     const pln_attr *a = pln_node_find_attr(v->def, "value");
     *out = 0;
     if (!a)
