@@ -42,6 +42,8 @@ typedef struct pln_extent {
 bool pln_scores_of(pln_node *n, pln_scores *s, const char **why);
 /* Probabilities or scores that somebody else reads are there anyway. */
 bool pln_scores_are_read(const pln_scores *s);
+/* What makes 0 of NaN behind the softmax never has to. */
+bool pln_scores_guard_is_idle(const pln_scores *s);
 /* Do queries, keys, values and masks certainly fit each other as Attention wants it? */
 pln_status pln_scores_check(pln_match *m, pln_scores *s, pln_extent *e);
 pln_status pln_scores_check_masks(pln_match *m, const pln_scores *s, const pln_extent *e);

@@ -163,6 +163,53 @@ static bool find_softmax(pln_value *v, pln_scores *s)
     return true;
 }
 
+/* The value whose rows are multiplied by constant weights to give v, as heads or not; NULL. */
+static const pln_value *projected_from(const pln_value *v)
+{
+    static const char *const moves[] = { "Transpose", "Reshape", "Split", "Slice", "Gather",
+                                         "Squeeze", "Unsqueeze", "Add", "Mul", "Div" };
+    for (int i = 0; i < MAX_STEPS && v->def && !pln_value_is_const(v); i++) {
+        const pln_node *n = v->def;
+        const bool both = n->n_in > 1 && n->in[1];
+        if (pln_node_is(n, "MatMul") || pln_node_is(n, "Gemm"))
+            return pln_value_is_const(n->in[1]) ? n->in[0] : NULL;
+        size_t k = 0;
+        while (k < sizeof moves / sizeof moves[0] && !pln_node_is(n, moves[k]))
+            k++;
+        const uint32_t at = both && pln_value_is_const(n->in[0]) ? 1 : 0;
+        if (k == sizeof moves / sizeof moves[0] || (both && !pln_value_is_const(n->in[1 - at])))
+            return NULL;
+        v = n->in[at];
+    }
+    return NULL;
+}
+
+/* Finite numbers, or one of two such. */
+static bool is_finite_mask(const pln_value *v, int steps)
+{
+    const pln_tensor *t = pln_value_contents(v);
+    const pln_node *n = v->def;
+    if (!t)
+        return n && steps > 0 && pln_node_is(n, "Where") &&
+               is_finite_mask(n->in[1], steps - 1) && is_finite_mask(n->in[2], steps - 1);
+    for (int64_t i = 0; i < pln_tensor_size(t); i++)
+        if (!isfinite(pln_tensor_get_f64(t, i)))
+            return false;
+    return pln_dtype_is_float((pln_dtype)t->dtype);
+}
+
+/* No row of scores is NaN unless an input is, which then is in the values, too: of one input,
+ * and nothing hides all of a row. */
+bool pln_scores_guard_is_idle(const pln_scores *s)
+{
+    const pln_value *x = projected_from(s->q);
+    for (int i = 0; i < s->n_masks; i++)
+        if (s->mask[i].kind == PLN_MASK_ADD ? !is_finite_mask(s->mask[i].v, 2)
+                                            : !isfinite(s->mask[i].fill))
+            return false;
+    return x && projected_from(s->kt) == x && projected_from(s->v) == x;
+}
+
 /* What the softmax reads, in the type of the queries. */
 static pln_value *softmax_input(const pln_scores *s)
 {

@@ -67,6 +67,7 @@ static pln_status read(pln_match *m, pln_patch *p, pln_ms_attention *a)
         return pln_match_refuse(m, "queries, keys and values are not floats of rank 4");
     if (a->s.cap || a->s.soft != PLN_DT_NONE)
         return pln_match_refuse(m, "scores are capped, or of another type");
+    a->s.guarded &= !pln_scores_guard_is_idle(&a->s);
     pln_ms_find_key_mask(a);
     pln_ms_find_fill(a);
     PLN_TRY(pln_scores_check(m, &a->s, &a->e));
