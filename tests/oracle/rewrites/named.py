@@ -100,4 +100,46 @@ CASES = [
     Case("trap_add_tiny", "(float[N, 4] x) => (float[N, 4] y) <float e = {1e-9}, int64[1] ax = {1}> "
          "{ m = ReduceMean(x, ax) d = Sub(x, m) s = Mul(d, d) v = ReduceMean(s, ax) r = Sqrt(v) "
          "q = Add(r, e) y = Div(d, q) }", feeds={"x": np.ones((3, 4), np.float32)}, sizes=(3,)),
+    # masks as transformers makes them, by counts of rows and columns
+    Case("mask_by_counts", """(bool[b, k] mask, float[b, 2, k, k] s) => (float[b, 2, k, k] y)
+         <int64 zero = {0}, int64 one = {1}, int64[1] last = {-1}, int64[3] front = {1, 2, 3},
+         int64[3] rows = {0, 1, 3}, int64[3] columns = {0, 1, 2}, float none = {0}, float low = {-1e30}> {
+         d = Shape(mask) nb = Gather(d, zero) nk = Gather(d, one) rb = Range(zero, nb, one)
+         rk = Range(zero, nk, one) ub = Unsqueeze(rb, front) uq = Unsqueeze(rk, rows)
+         uk = Unsqueeze(rk, columns) ge = GreaterOrEqual(uq, zero) mx = Max(ub, uk) ms = Shape(mx)
+         eb = Expand(ub, ms) ek = Expand(uk, ms) cb = Unsqueeze(eb, last) ck = Unsqueeze(ek, last)
+         i = Concat<axis = -1>(cb, ck) g = GatherND(mask, i) c = And(ge, g) w = Where(c, none, low)
+         y = Add(s, w) }""", 3, sizes=({"b": 2, "k": 3}, {"b": 1, "k": 4})),
+    Case("mask_by_one_index", """(bool[b, k] mask) => (bool[b, 1, k] y) <int64 zero = {0}, int64 one = {1},
+         int64[1] ub = {1}, int64[1] uk = {0}, int64[1] flat = {-1}, int64[2] to = {1, 2}> { d = Shape(mask)
+         nb = Gather(d, zero) nk = Gather(d, one) rb = Range(zero, nb, one) rk = Range(zero, nk, one)
+         i = Unsqueeze(rb, ub) j = Unsqueeze(rk, uk) p = Mul(i, nk) q = Add(p, j) f = Reshape(mask, flat)
+         g = Gather(f, q) y = Unsqueeze(g, ub) }""", 1, sizes=({"b": 2, "k": 3}, {"b": 1, "k": 4})),
+    Case("trap_mask_turned", """(bool[b, k] mask) => (bool[k, b] y) <int64 zero = {0}, int64 one = {1},
+         int64[1] ub = {0}, int64[1] uk = {1}, int64[1] flat = {-1}> { d = Shape(mask)
+         nb = Gather(d, zero) nk = Gather(d, one) rb = Range(zero, nb, one) rk = Range(zero, nk, one)
+         i = Unsqueeze(rb, ub) j = Unsqueeze(rk, uk) p = Mul(i, nk) q = Add(p, j) f = Reshape(mask, flat)
+         y = Gather(f, q) }""", sizes=({"b": 2, "k": 3}, {"b": 1, "k": 4})),
+    Case("mask_all_true", """(float[b, 2, 4, 4] s) => (float[b, 2, 4, 4] y) <bool[1, 1, 4, 1] true = {1, 1, 1, 1},
+         float none = {0}, float low = {-1e30}, int64[1] four = {4}, int64[1] one = {1}> {
+         n = Shape<start = 0, end = 1>(s) to = Concat<axis = 0>(n, one, four, four) e = Expand(true, to)
+         w = Where(e, none, low) z = Add(s, w) y = Softmax<axis = -1>(z) }""", 1),
+    Case("reshape_allowzero", "(float[N, S, 24] x) => (float[N, S, 4, 6] y) <int64[1] h = {4}, "
+         "int64[1] m = {-1}> { a = Shape<start = 0, end = 2>(x) c = Concat<axis = 0>(a, h, m) "
+         "y = Reshape<allowzero = 1>(x, c) }", 1),
+    Case("guarded_attention", """(float[b, n, 8] x) => (float[b, n, 8] y) <float[8, 8] wq, float[8, 8] wk,
+         float[8, 8] wv, int64[4] t = {0, 0, 2, 4}, int64[3] to = {0, 0, 8}, float half = {0.5}, float zero = {0}>
+         { q1 = MatMul(x, wq) k1 = MatMul(x, wk) v1 = MatMul(x, wv) q2 = Reshape(q1, t) k2 = Reshape(k1, t)
+         v2 = Reshape(v1, t) q = Transpose<perm = [0, 2, 1, 3]>(q2) k = Transpose<perm = [0, 2, 3, 1]>(k2)
+         v = Transpose<perm = [0, 2, 1, 3]>(v2) s = MatMul(q, k) z = Mul(s, half) p = Softmax<axis = -1>(z)
+         nan = IsNaN(p) g = Where(nan, zero, p) o = MatMul(g, v) o1 = Transpose<perm = [0, 2, 1, 3]>(o)
+         y = Reshape(o1, to) }""", 1, ORT),
+    Case("trap_guarded_hidden_row", """(float[b, 3, 8] x) => (float[b, 3, 8] y) <float[8, 8] wq, float[8, 8] wk,
+         float[8, 8] wv, int64[4] t = {0, 0, 2, 4}, int64[3] to = {0, 0, 8}, float half = {0.5}, float zero = {0},
+         float[1, 1, 3, 3] mask> { q1 = MatMul(x, wq) k1 = MatMul(x, wk) v1 = MatMul(x, wv)
+         q2 = Reshape(q1, t) k2 = Reshape(k1, t) v2 = Reshape(v1, t) q = Transpose<perm = [0, 2, 1, 3]>(q2)
+         k = Transpose<perm = [0, 2, 3, 1]>(k2) v = Transpose<perm = [0, 2, 1, 3]>(v2) s0 = MatMul(q, k)
+         s = Mul(s0, half) z = Add(s, mask) p = Softmax<axis = -1>(z) nan = IsNaN(p) g = Where(nan, zero, p)
+         o = MatMul(g, v) o1 = Transpose<perm = [0, 2, 1, 3]>(o) y = Reshape(o1, to) }""", args=ORT,
+         values={"mask": np.where(np.tril(np.ones((3, 3)), -1), 0, -np.inf)}),
 ]
