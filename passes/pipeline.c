@@ -124,7 +124,7 @@ const char *pln_pipeline_of_level(int level, pln_target target, bool session)
     static const char *const fused[] = {
         [PLN_TARGET_ONNX] = PLAIN,
         [PLN_TARGET_ORT] = REWRITE "," TO_MS "," SIDE_BY_SIDE ",unstate,"
-                                   "(" CLEAN ",transpose)*",
+                                   "(" CLEAN ",transpose,fuse-skip)*",
         [PLN_TARGET_PLANISH] = REWRITE ",split-product,fold," FUSE "," BYTES ","
                                        "lower-narrow,qdq," SIDE_BY_SIDE ",fuse-attention,"
                                        "cse,dce,state-fused,absorb-made",
