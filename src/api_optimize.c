@@ -155,9 +155,11 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
     };
     const char *pipeline =
         o->passes ? o->passes : pln_pipeline_of_level(o->level, o->target, false);
+    const size_t functions = m->n_functions;
     PLN_TRY(report_facts(report, "before", m, err));
     if (*pipeline)
         PLN_TRY(pln_model_free_makers(m, err));
+    const bool freed = m->n_functions < functions;
     if (o->target != PLN_TARGET_PLANISH && *pipeline) {
         PLN_TRY(pln_model_unfuse(m, err));
         forget_ours(m);
@@ -172,9 +174,11 @@ static pln_status rewrite(pln_model *m, const pln_optimize_options *o, pln_text 
     }
     if (!with_rules.failed && was_done_before(m, o, pipeline))
         p.fold_growth = 1;
-    pln_status st = with_rules.failed
-                        ? pln_oom(err)
-                        : pln_model_run_passes(m, pipeline, &p, &passes, err);
+    pln_status st = with_rules.failed ? pln_oom(err) : PLN_OK;
+    if (st == PLN_OK && freed) /* each had its own of what it shared with others */
+        st = pln_model_run_passes(m, "cse", &p, NULL, err);
+    if (st == PLN_OK)
+        st = pln_model_run_passes(m, pipeline, &p, &passes, err);
     if (st == PLN_OK)
         st = import_domains(m, err);
     if (st == PLN_OK && o->target != PLN_TARGET_PLANISH && *pipeline)
