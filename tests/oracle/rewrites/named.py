@@ -142,4 +142,14 @@ CASES = [
          s = Mul(s0, half) z = Add(s, mask) p = Softmax<axis = -1>(z) nan = IsNaN(p) g = Where(nan, zero, p)
          o = MatMul(g, v) o1 = Transpose<perm = [0, 2, 1, 3]>(o) y = Reshape(o1, to) }""", args=ORT,
          values={"mask": np.where(np.tril(np.ones((3, 3)), -1), 0, -np.inf)}),
+    # what a second run found more to do in
+    Case("norm_of_conv_branch", """(float[N, 12, 8] x) => (float[N, 12, 8] y) <float[8, 8, 3] w, float[8] b,
+         float[8] g, float[8] c> { t = Transpose<perm = [0, 2, 1]>(x) v = Conv<pads = [1, 1]>(t, w, b)
+         r = Relu(v) u = Transpose<perm = [0, 2, 1]>(r) a = Add(x, u) y = LayerNormalization(a, g, c) }""",
+         args=ORT),
+    Case("made_mask_of_pairs", """(float[N, 32, 64, 64] x) => (float[N, 32, 64, 64] y) <float[64, 1] k,
+         int64[2] to = {64, 32}, int64[2] s = {32, 64}, int64[1] one = {1}, int64[1] two = {2}, float zero = {0},
+         float low = {-100}> { e = Expand(k, to) r = Reshape(e, s) a = Unsqueeze(r, one)
+         b = Unsqueeze(r, two) d = Sub(a, b) q = Equal(d, zero) m = Where(q, zero, low) y = Add(x, m) }""",
+         args=PLANISH),
 ]
