@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define MAX_EXTREMA 16
+#define MAX_ITEMS   64
 
 static pln_value *out_of(const pln_match *m)
 {
@@ -323,6 +324,49 @@ static pln_status item_of_sequence(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
+/* Where item i of a SplitToSequence begins and ends; a size for each or one for all. */
+static bool bounds_of_item(const pln_node *s, int64_t axis, int64_t i, int64_t *bounds)
+{
+    int64_t size[MAX_ITEMS], n_items;
+    size_t n;
+    const pln_dim all = s->in[0]->type.shape.dims[axis];
+    const bool even = pln_value_rank(s->in[1]) == 0;
+    if (!pln_dim_is_known(all) || !pln_value_get_ints(s->in[1], size, MAX_ITEMS, &n) || !n ||
+        (even && size[0] < 1))
+        return false;
+    n_items = even ? (all.value + size[0] - 1) / size[0] : (int64_t)n;
+    i += i < 0 ? n_items : 0;
+    if (i < 0 || i >= n_items)
+        return false;
+    bounds[0] = even ? i * size[0] : 0;
+    for (int64_t k = 0; k < i && !even; k++)
+        bounds[0] += size[k];
+    bounds[1] = bounds[0] + size[even ? 0 : i];
+    bounds[1] = bounds[1] < all.value ? bounds[1] : all.value;
+    return true;
+}
+
+/* Slices of a value that a SplitToSequence cuts: pass pieces finds the Split in them. */
+static pln_status slice_of_sequence(pln_match *m, pln_patch *p)
+{
+    int64_t i, bounds[2], axis;
+    size_t n;
+    const pln_node *s = pln_match_node(m, "s");
+    const int rank = pln_value_rank(s->in[0]);
+    axis = pln_node_get_int(s, "axis", 0);
+    axis += axis < 0 ? rank : 0;
+    if (rank < 1 || axis < 0 || axis >= rank ||
+        !pln_value_get_ints(pln_match_val(m, "i"), &i, 1, &n) || n != 1 ||
+        !bounds_of_item(s, axis, i, bounds))
+        return pln_match_refuse(m, "its place is not known");
+    pln_value *in[4] = { s->in[0], pln_patch_ints(p, &bounds[0], 1, "start"),
+                         pln_patch_ints(p, &bounds[1], 1, "end"),
+                         pln_patch_ints(p, &axis, 1, "axis") };
+    pln_node *c = in[1] && in[2] && in[3] ? pln_patch_add(p, "Slice", in, 4, 1) : NULL;
+    pln_patch_replace_proven(p, out_of(m), c ? c->out[0] : NULL);
+    return PLN_OK;
+}
+
 static pln_status concat_items(pln_match *m, pln_patch *p)
 {
     const pln_node *s = pln_match_node(m, "s");
@@ -425,6 +469,9 @@ static const pln_rule rules[] = {
     { .name = "item-of-sequence",
       .match = "SequenceAt(s=SequenceConstruct(...), i#)",
       .build = item_of_sequence },
+    { .name = "item-of-sequence",
+      .match = "SequenceAt(s=SplitToSequence(x, sizes#), i#)",
+      .build = slice_of_sequence },
     { .name = "concat-of-sequence",
       .match = "ConcatFromSequence(s=SequenceConstruct(...))",
       .build = concat_items },
