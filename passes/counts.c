@@ -189,6 +189,7 @@ static bool shrink_use(shrinking *s, pln_node *n, const pln_value *old, pln_valu
                 pln_value_broadcasts_into(n->out[0], n->in[i]);
         alone &= n->in[i] == old || is_scalar(n->in[i]);
     }
+    s->p->before = n; /* what it reads is computed there */
     pln_node *copy = fits || alone ? pln_patch_copy(s->p, n, in, n->n_in) : NULL;
     if (!copy)
         return false;
