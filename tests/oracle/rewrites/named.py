@@ -152,4 +152,12 @@ CASES = [
          float low = {-100}> { e = Expand(k, to) r = Reshape(e, s) a = Unsqueeze(r, one)
          b = Unsqueeze(r, two) d = Sub(a, b) q = Equal(d, zero) m = Where(q, zero, low) y = Add(x, m) }""",
          args=PLANISH),
+    Case("chunks_as_sequence", """(float[N, 8, 4] x) => (float[N, 8, 4] y) <int64 four = {4}, int64 i0 = {0},
+         int64 i1 = {1}> { s = SplitToSequence<axis = 1>(x, four) a = SequenceAt(s, i0)
+         b = SequenceAt(s, i1) r = Relu(b) y = Concat<axis = 1>(r, a) }""", 3),
+    Case("mask_read_late", """(bool[b, k] mask, float[b, 2, k, k] s) => (float[b, 2, k, k] y) <int64 zero = {0},
+         int64 one = {1}, int64[3] rows = {0, 1, 3}, int64[2] ax = {1, 2}, float none = {0}, float low = {-1e30}> {
+         nk = Shape<start = 1, end = 2>(mask) n = Squeeze(nk) r = Range(zero, n, one) u = Unsqueeze(r, rows)
+         ge = GreaterOrEqual(u, zero) m = Unsqueeze(mask, ax) c = And(ge, m) w = Where(c, none, low)
+         e = Softmax(s) z = Add(e, w) y = Exp(z) }""", 5, sizes=({"b": 2, "k": 3}, {"b": 1, "k": 4})),
 ]
