@@ -5,9 +5,12 @@
  *     BatchNormalization(x, such tensors)                => Add(Mul(x, k), c)
  *     Mul(Add(Mul(x, k), c), m)                          => Add(Mul(x, k m), c m)
  *     Add(Add(x, b), c)                                  => Add(x, b + c)
+ *     Add(x, Gather(w, such a tensor))                   => Add(x, a row of w)
+ *     Add(Gather(w, i), row)                             => Gather(w + row, i)
  *
  * SPDX-License-Identifier: Apache-2.0 */
-#include "passes/pass.h"
+#include "passes/affine.h"
+#include "passes/known.h"
 
 #include <math.h>
 
@@ -83,6 +86,40 @@ static pln_status operand(pln_match *m, pln_patch *p)
         return PLN_OK;
     }
     return pln_match_refuse(m, "no operand is made of one number");
+}
+
+/* ---- rows of tables -------------------------------------------------------------- */
+
+/* One row for all: the kinds of tokens that nobody tells apart. */
+static pln_status one_row(pln_match *m, pln_patch *p)
+{
+    double v;
+    pln_value *x = pln_match_val(m, "x"), *w = pln_match_val(m, "w"), *i = pln_match_val(m, "i");
+    if (w->cst->rank != 2 || pln_value_is_const(i) || !pln_value_is_uniform(i, &v))
+        return pln_match_refuse(m, "'%s' is not one number", i->name);
+    if (!pln_value_same_type(x, m->root->out[0]) || v < -(double)w->cst->dims[0] ||
+        v >= (double)w->cst->dims[0])
+        return pln_match_refuse(m, "it makes the result larger, or there is no such row");
+    pln_value *at = pln_patch_scalar(p, PLN_DT_S64, v, "row");
+    pln_value *row = at ? pln_patch_op2(p, "Gather", w, at) : NULL;
+    pln_patch_replace(p, m->root->out[0], row ? pln_patch_op2(p, "Add", x, row) : NULL);
+    return PLN_OK;
+}
+
+static pln_status into_table(pln_match *m, pln_patch *p)
+{
+    pln_value *w = pln_match_val(m, "w"), *c = pln_match_val(m, "c");
+    const pln_node *g = pln_match_node(m, "g");
+    if (!pln_value_is_own_weights(w) || w->cst->rank != 2 || c->cst->rank > 1 ||
+        (c->cst->rank == 1 && c->cst->dims[0] != 1 && c->cst->dims[0] != w->cst->dims[1]) ||
+        pln_value_rank(g->in[1]) < 0)
+        return pln_match_refuse(m, "not a table of its own and one row for it");
+    pln_value *in[2] = { pln_patch_combine(p, w, '+', c), g->in[1] };
+    if (!in[0])
+        return pln_match_refuse(m, "not finite");
+    pln_node *n = pln_patch_copy(p, g, in, 2);
+    pln_patch_replace(p, m->root->out[0], n ? n->out[0] : NULL);
+    return PLN_OK;
 }
 
 /* ---- batch normalization -------------------------------------------------------- */
@@ -173,6 +210,14 @@ static const pln_rule rules[] = {
     { .name = "uniform-operand",
       .match = "Add|Sub|Mul|Div(a, b)",
       .build = operand,
+      .contract = PLN_EXACT },
+    { .name = "uniform-row",
+      .match = "Add~(x, Gather!<axis=0>(w#, i))",
+      .build = one_row,
+      .contract = PLN_EXACT },
+    { .name = "row-into-table",
+      .match = "Add~(g=Gather!<axis=0>(w#, _), c#)",
+      .build = into_table,
       .contract = PLN_EXACT },
     { .name = "uniform-batch-norm",
       .match = "BatchNormalization(x, s, b, m, v)",
