@@ -160,4 +160,15 @@ CASES = [
          nk = Shape<start = 1, end = 2>(mask) n = Squeeze(nk) r = Range(zero, n, one) u = Unsqueeze(r, rows)
          ge = GreaterOrEqual(u, zero) m = Unsqueeze(mask, ax) c = And(ge, m) w = Where(c, none, low)
          e = Softmax(s) z = Add(e, w) y = Exp(z) }""", 5, sizes=({"b": 2, "k": 3}, {"b": 1, "k": 4})),
+    # the kinds of tokens that transformers makes where none are given
+    Case("one_kind_of_tokens", """(int64[b, s] ids) => (float[b, s, 4] y) <float[9, 4] words, float[2, 4] kinds,
+         int64[1, 16] none, int64[1] i = {0}, int64[1] one = {1}> { n = Shape<start = 1, end = 2>(ids)
+         at = Slice(count, i, n, one) k = GatherElements<axis = 1>(none, at) d = Shape(ids) e = Expand(k, d)
+         w = Gather(words, ids) t = Gather(kinds, e) a = Add(w, t) y = Relu(a) }""".replace(
+             "int64[1] i =", "int64[1, 16] count, int64[1] i ="), 2,
+         values={"none": np.zeros((1, 16)), "count": np.arange(16)[None]},
+         sizes=({"b": 2, "s": 3}, {"b": 1, "s": 5})),
+    Case("trap_table_read_twice", """(int64[b, s] ids, float[b, s, 4] h) => (float[b, s, 4] y, float[b, s, 9] z)
+         <float[9, 4] words, float[4] c> { w = Gather(words, ids) y = Add(w, c)
+         t = Transpose<perm = [1, 0]>(words) z = MatMul(h, t) }"""),
 ]
