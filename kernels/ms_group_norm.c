@@ -130,7 +130,7 @@ static pln_status group_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- BiasSoftmax: softmax(data + bias) over the dimensions from `axis` on ------------ */
+/* ---- BiasSoftmax: softmax(data + bias) over the dimensions from `axis` on ---------- */
 
 /* Rows of the bias repeat for blocks of rows (inner broadcast) or in turn (outer). */
 

@@ -219,7 +219,7 @@ static pln_status global_ref(pln_call *c, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- MaxpoolWithMask ------------------------------------------------------------------ */
+/* ---- MaxpoolWithMask --------------------------------------------------------------- */
 
 /* A row of a window ends at the first pixel whose mask is 0; pixel 0 of a plane is always
  * looked at. The mask's planes repeat. */

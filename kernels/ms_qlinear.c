@@ -319,7 +319,8 @@ static pln_status concat_part(pln_call *c, uint32_t i, pln_qparam to, int64_t in
     pln_qparam from;
     uint8_t table[256], *y = c->out[0]->data;
     PLN_TRY(pln_qparam_get(c, i + 1, i + 2, &from, err));
-    pln_q_table(table, (pln_dtype)x->dtype, from, (pln_dtype)c->out[0]->dtype, to, NULL, 0);
+    pln_q_table(table, (pln_dtype)x->dtype, from, (pln_dtype)c->out[0]->dtype, to, NULL,
+                0);
     const bool same = changes_nothing(table);
     const int64_t size = pln_tensor_size(x), len = row ? inner : 0;
     for (int64_t r = 0; len && r < size / len; r++) {

@@ -4,7 +4,7 @@
 
 #include <math.h>
 
-/* ---- UnfoldTensor: slices of `size` along a dimension, in one of their own ----------- */
+/* ---- UnfoldTensor: slices of `size` along a dimension, in one of their own --------- */
 
 typedef struct unfold_attrs {
     int64_t dim, size, step;

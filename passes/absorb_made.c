@@ -1,13 +1,13 @@
 /* absorb-made: an operator carries the nodes that make its constants, where these are too
- * large to be folded. The two become a function of domain `planish` and the operator's name,
- * whose body has the makers and then the operator; pln_model_free_makers (src/ir/inline.h)
- * takes it apart again.
+ * large to be folded. The two become a function of domain `planish` and the operator's
+ * name, whose body has the makers and then the operator; pln_model_free_makers
+ * (src/ir/inline.h) takes it apart again.
  *
  *     Conv(x, ConstantOfShape<value=[2]>(s), b)
  *       => planish.Conv_w0 <value0=[2]> (x, s, b)
  *
- * Constants stay inputs, and the numbers of ConstantOfShape are attributes of the call, so
- * that operators which differ in these alone share a function.
+ * Constants stay inputs, and the numbers of ConstantOfShape are attributes of the call,
+ * so that operators which differ in these alone share a function.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/pass.h"
 
@@ -27,7 +27,8 @@
 
 typedef struct absorber {
     pln_pass_ctx *ctx;
-    uint32_t *makers; /* by node id: nodes that it takes to compute it from constants, 0: no */
+    /* by node id: nodes that it takes to compute it from constants; 0: it can't be */
+    uint32_t *makers;
     bool *goes;       /* by node id: every user carries it */
     pln_map functions; /* what it does (interned) to the function's name */
     uint32_t n_functions;

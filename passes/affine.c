@@ -103,8 +103,8 @@ static bool has_few(const pln_value *c, int64_t n)
     return !pln_value_is_const(c) || pln_value_count(c) == 1 || pln_value_count(c) == n;
 }
 
-static pln_status read_binary(pln_match *m, const pln_node *n, const pln_value *x, int axis,
-                              pln_affine *a)
+static pln_status read_binary(pln_match *m, const pln_node *n, const pln_value *x,
+                              int axis, pln_affine *a)
 {
     const bool first = n->in[1] == x;
     const pln_value *c = n->in[first ? 0 : 1];
@@ -131,8 +131,8 @@ static pln_status read_binary(pln_match *m, const pln_node *n, const pln_value *
     return PLN_OK;
 }
 
-pln_status pln_affine_read_of(pln_match *m, const pln_node *n, const pln_value *x, int axis,
-                              int64_t channels, pln_affine *a)
+pln_status pln_affine_read_of(pln_match *m, const pln_node *n, const pln_value *x,
+                              int axis, int64_t channels, pln_affine *a)
 {
     if (!pln_dtype_is_float(n->out[0]->type.dtype) ||
         !pln_value_same_type(n->out[0], x) || pln_value_rank(x) < 0)
@@ -223,7 +223,8 @@ static bool holds(const pln_tensor *t, int64_t i, char op, double want)
     return op == '+' || op == '-' || want == 0 || fabs(got) > tiny;
 }
 
-/* n elements of t from `at`; those of a and b lie one after the other, or are one (step 0). */
+/* n elements of t from `at`; those of a and b lie one after the other, or are one (step
+ * 0). */
 typedef struct stretch {
     int64_t n, at, at_a, at_b, step_a, step_b;
 } stretch;
@@ -244,10 +245,11 @@ static bool combine_any(pln_tensor *t, const pln_tensor *a, char op, const pln_t
 }
 
 /* The same for floats, which large weights are. */
-static bool combine_floats(pln_tensor *t, const pln_tensor *a, char op, const pln_tensor *b,
-                           const stretch *s)
+static bool combine_floats(pln_tensor *t, const pln_tensor *a, char op,
+                           const pln_tensor *b, const stretch *s)
 {
-    const float *x = (const float *)a->data + s->at_a, *y = (const float *)b->data + s->at_b;
+    const float *x = (const float *)a->data + s->at_a,
+                *y = (const float *)b->data + s->at_b;
     float *z = (float *)t->data + s->at;
     const bool sum = op == '+' || op == '-';
     bool ok = true;
@@ -274,7 +276,10 @@ pln_tensor *pln_tensor_combine(const pln_allocator *alloc, pln_tensor *a, char o
     const bool floats = a->dtype == PLN_DT_F32 && b->dtype == PLN_DT_F32;
     bool ok = true;
     for (int64_t i = 0; ok && i < n; i += row) {
-        const stretch s = { row, i, place_in(a, dims, rank, i), place_in(b, dims, rank, i),
+        const stretch s = { row,
+                            i,
+                            place_in(a, dims, rank, i),
+                            place_in(b, dims, rank, i),
                             a->rank && a->dims[a->rank - 1] != 1,
                             b->rank && b->dims[b->rank - 1] != 1 };
         ok = (floats ? combine_floats : combine_any)(t, a, op, b, &s);
@@ -305,8 +310,8 @@ pln_value *pln_patch_channels(pln_patch *p, pln_dtype dt, const double *v, int64
         dims[i] = 1;
     for (int64_t i = 1; i < n; i++)
         same &= v[i] == v[0];
-    if (pln_tensor_make(p->graph->model->alloc, dt, same ? 0 : 1 + ones, dims, &t, NULL) !=
-        PLN_OK)
+    if (pln_tensor_make(p->graph->model->alloc, dt, same ? 0 : 1 + ones, dims, &t,
+                        NULL) != PLN_OK)
         return NULL;
     for (int64_t i = 0; i < pln_tensor_size(t); i++)
         pln_tensor_set_f64(t, i, v[i]);

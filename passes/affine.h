@@ -23,14 +23,15 @@ pln_value *pln_affine_input(const pln_node *n);
  * elements; a->n stays); the result has the type of its input. */
 pln_status pln_affine_read(pln_match *m, const pln_node *n, int axis, int64_t channels,
                            pln_affine *a);
-/* The same for input x, where the others may be made of constants, too (passes/made.h). */
-pln_status pln_affine_read_of(pln_match *m, const pln_node *n, const pln_value *x, int axis,
-                              int64_t channels, pln_affine *a);
+/* The same for input x, where the others may be made of constants, too
+ * (passes/made.h). */
+pln_status pln_affine_read_of(pln_match *m, const pln_node *n, const pln_value *x,
+                              int axis, int64_t channels, pln_affine *a);
 
 /* ---- constants --------------------------------------------------------------------- */
 
-/* `a op b` (+ - * /) with broadcasting, of a's element type. NULL: it would be larger than
- * both, or some number would not be finite, or a factor lost to underflow. */
+/* `a op b` (+ - * /) with broadcasting, of a's element type. NULL: it would be larger
+ * than both, or some number would not be finite, or a factor lost to underflow. */
 pln_tensor *pln_tensor_combine(const pln_allocator *alloc, pln_tensor *a, char op,
                                pln_tensor *b);
 /* The same of constants, as a new one. */

@@ -46,7 +46,8 @@ static pln_status mean(pln_match *m, pln_patch *p)
         return pln_match_refuse(m, "not the number of addends");
     pln_value *in[2] = { s->in[0], s->n_in > 1 ? s->in[1] : NULL };
     pln_node *r = pln_patch_add(p, "ReduceMean", in, in[1] ? 2 : 1, 1);
-    if (!r || pln_node_set_int(r, "keepdims", pln_node_get_int(s, "keepdims", 1)) != PLN_OK)
+    if (!r ||
+        pln_node_set_int(r, "keepdims", pln_node_get_int(s, "keepdims", 1)) != PLN_OK)
         return PLN_E_NOMEM;
     pln_patch_replace(p, m->root->out[0], r->out[0]);
     return PLN_OK;
@@ -64,7 +65,8 @@ static pln_status reduce(pln_match *m, pln_patch *p, const char *op)
     if (!pln_dtype_is_float(in[0]->type.dtype))
         return pln_match_refuse(m, "not floats");
     pln_node *n = pln_patch_add(p, op, in, in[1] ? 2 : 1, 1);
-    if (!n || pln_node_set_int(n, "keepdims", pln_node_get_int(s, "keepdims", 1)) != PLN_OK)
+    if (!n ||
+        pln_node_set_int(n, "keepdims", pln_node_get_int(s, "keepdims", 1)) != PLN_OK)
         return PLN_E_NOMEM;
     pln_patch_replace(p, m->root->out[0], n->out[0]);
     return PLN_OK;
@@ -108,14 +110,14 @@ static pln_status log_sum_exp_of_max(pln_match *m, pln_patch *p)
     return reduce(m, p, "ReduceLogSumExp");
 }
 
-#define TEXT(rule, from, to)                                                               \
+#define TEXT(rule, from, to) \
     { .name = rule, .match = from, .replace = to, .contract = PLN_REASSOC }
-#define WHERE(rule, from, condition, to)                                                   \
-    {                                                                                      \
-        .name = rule, .match = from, .where = condition, .replace = to,                    \
-        .contract = PLN_REASSOC                                                            \
+#define WHERE(rule, from, condition, to)                                \
+    {                                                                   \
+        .name = rule, .match = from, .where = condition, .replace = to, \
+        .contract = PLN_REASSOC                                         \
     }
-#define REDUCE(from, fn)                                                                   \
+#define REDUCE(from, fn) \
     { .name = "reduction", .match = from, .build = fn, .contract = PLN_REASSOC }
 
 /* Two matrices that become one. */

@@ -7,7 +7,7 @@
 
 #include "src/util/near.h"
 
-/* ---- all names ----------------------------------------------------------------------- */
+/* ---- all names --------------------------------------------------------------------- */
 
 /* Goes on until it says true. */
 typedef bool (*visitor)(void *user, const pln_pass *p, const pln_rule *r);
@@ -89,7 +89,7 @@ static pln_status unknown(const char *what, const pln_near *near, pln_error *err
     return pln_fail(err, PLN_E_USAGE, "%s is called '%s'", what, near->word);
 }
 
-/* ---- before the first pass ------------------------------------------------------------ */
+/* ---- before the first pass --------------------------------------------------------- */
 
 static pln_status check_disabled(const pln_pass_ctx *ctx, pln_error *err)
 {
@@ -122,7 +122,7 @@ pln_status pln_asked_start(pln_pass_ctx *ctx, pln_error *err)
     return PLN_OK;
 }
 
-/* ---- why nothing was seen ------------------------------------------------------------- */
+/* ---- why nothing was seen ---------------------------------------------------------- */
 
 typedef struct silence {
     const pln_pass_ctx *ctx;
@@ -171,7 +171,8 @@ static int what_stops(const pln_pass_ctx *ctx, const pln_pass *p, const pln_rule
         return 4;
     }
     if (!has_run(ctx, p)) {
-        snprintf(text, size, "pass %s is not in this level's and target's pipeline", p->name);
+        snprintf(text, size, "pass %s is not in this level's and target's pipeline",
+                 p->name);
         return 1;
     }
     const uint64_t n = tried(ctx, p, r ? name : NULL);

@@ -4,8 +4,8 @@
  *
  * They may be any that depend on one tensor of bytes and on numbers, as x Sigmoid(x)
  * does. The reference kernels fill the table, so the bytes are those that they would
- * give. Vectors do a few sums and products sooner than the look-ups: those stay in a session,
- * while a file has the fewer nodes.
+ * give. Vectors do a few sums and products sooner than the look-ups: those stay in a
+ * session, while a file has the fewer nodes.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/qdq_unit.h"
 

@@ -1,5 +1,6 @@
 /* channels: a product along axis 1, spelled with Transposes around a MatMul, is a Conv
- * whose kernel is one point, and the other way around; a product of two transposed values is that of the other two.
+ * whose kernel is one point, and the other way around; a product of two transposed values
+ * is that of the other two.
  *
  *     Transpose<0,3,1,2>(Add(MatMul(Transpose<0,2,3,1>(x), w), b)) => Conv(x, w', b)
  *     Transpose<0,2,3,1>(Conv(Transpose<0,3,1,2>(x), w, b)) => Add(MatMul(x, w'), b)

@@ -127,8 +127,8 @@ static bool same_value(const pln_map *m, pln_value *a, pln_value *b)
         return a == b;
     if (a == b || pln_map_get(m, a) == b)
         return true;
-    return a->kind == PLN_VALUE_INITIALIZER && b->kind == PLN_VALUE_INITIALIZER && a->cst &&
-           b->cst && pln_tensor_same_as(a->cst, b->cst);
+    return a->kind == PLN_VALUE_INITIALIZER && b->kind == PLN_VALUE_INITIALIZER &&
+           a->cst && b->cst && pln_tensor_same_as(a->cst, b->cst);
 }
 
 static bool same_node(pln_map *m, const pln_node *a, const pln_node *b)

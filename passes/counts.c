@@ -1,6 +1,6 @@
-/* counts: what is known of 0, 1, 2 ... n - 1 along an axis, as exporters write masks. Picked by
- * the counts of all its axes, a value is itself; counts are never negative, so that a condition
- * on them may be true everywhere.
+/* counts: what is known of 0, 1, 2 ... n - 1 along an axis, as exporters write masks.
+ * Picked by the counts of all its axes, a value is itself; counts are never negative, so
+ * that a condition on them may be true everywhere.
  *
  *     GatherND(x, [rows, columns])             =>  Reshape(x, ..)
  *     Gather(Flatten(x), rows n + columns)     =>  Reshape(x, ..)     x has n columns
@@ -122,7 +122,8 @@ static bool is_flat(const pln_node *f)
     size_t n;
     if (pln_node_is(f, "Flatten"))
         return pln_node_get_int(f, "axis", 1) == 2;
-    return pln_value_get_ints(f->in[1], to, 2, &n) && to[0] == -1 && (n == 1 || to[1] == 1);
+    return pln_value_get_ints(f->in[1], to, 2, &n) && to[0] == -1 &&
+           (n == 1 || to[1] == 1);
 }
 
 static pln_status gather_of_flat(pln_match *m, pln_patch *p)
@@ -141,7 +142,7 @@ static pln_status gather_of_flat(pln_match *m, pln_patch *p)
     return as_view(m, p, x, (const int[]){ a + rank - ru, b + rank - rv });
 }
 
-/* ---- conditions that hold ------------------------------------------------------------ */
+/* ---- conditions that hold ---------------------------------------------------------- */
 
 static bool is_count_of_any_shape(const pln_value *v)
 {
@@ -172,8 +173,10 @@ typedef struct shrinking {
 
 static bool shrink(shrinking *s, pln_value *old, pln_value *with, int steps);
 
-/* Use of `old`: a copy of its node on `with` takes its place, or what uses that, in turn. */
-static bool shrink_use(shrinking *s, pln_node *n, const pln_value *old, pln_value *with, int steps)
+/* Use of `old`: a copy of its node on `with` takes its place, or what uses that, in
+ * turn. */
+static bool shrink_use(shrinking *s, pln_node *n, const pln_value *old, pln_value *with,
+                       int steps)
 {
     static const char *const ops[] = { "Add", "Sub", "Mul", "Where", "Cast", "Not" };
     pln_value *in[3];
@@ -181,11 +184,13 @@ static bool shrink_use(shrinking *s, pln_node *n, const pln_value *old, pln_valu
     size_t k = 0;
     while (k < sizeof ops / sizeof ops[0] && !pln_node_is(n, ops[k]))
         k++;
-    if (k == sizeof ops / sizeof ops[0] || n->graph != s->p->graph || ++s->uses > MAX_USES)
+    if (k == sizeof ops / sizeof ops[0] || n->graph != s->p->graph ||
+        ++s->uses > MAX_USES)
         return false;
     for (uint32_t i = 0; i < n->n_in; i++) {
         in[i] = n->in[i] == old ? with : n->in[i];
-        fits |= n->in[i] != old && pln_value_rank(n->in[i]) == pln_value_rank(n->out[0]) &&
+        fits |= n->in[i] != old &&
+                pln_value_rank(n->in[i]) == pln_value_rank(n->out[0]) &&
                 pln_value_broadcasts_into(n->out[0], n->in[i]);
         alone &= n->in[i] == old || is_scalar(n->in[i]);
     }
@@ -220,7 +225,8 @@ static pln_status without_condition(pln_match *m, pln_patch *p)
         }
         if (pln_value_rank(x) != pln_value_rank(out_of(m)) ||
             !shrink(&s, out_of(m), x, MAX_STEPS))
-            return pln_match_refuse(m, "'%s' makes the result larger", m->root->in[i]->name);
+            return pln_match_refuse(m, "'%s' makes the result larger",
+                                    m->root->in[i]->name);
         return PLN_OK;
     }
     return pln_match_refuse(m, "neither side always holds");

@@ -63,12 +63,12 @@ static bool is_default(const pln_node *n, const pln_attr *a)
     return a->type == PLN_ATTR_STRING && s->s && !strcmp(a->s, s->s);
 }
 
-/* Two inputs in an order of our own, where theirs says nothing. Of more, and of extrema, a zero's
- * sign may hang on the order. */
+/* Two inputs in an order of our own, where theirs says nothing. Of more, and of extrema,
+ * a zero's sign may hang on the order. */
 static void ordered_pair(const pln_node *n, const pln_value *pair[2])
 {
-    const bool any = n->op && (n->op->traits & PLN_OP_COMMUTATIVE) && n->op->in.max == 2 &&
-                     n->n_in == 2 && n->in[0] && n->in[1];
+    const bool any = n->op && (n->op->traits & PLN_OP_COMMUTATIVE) &&
+                     n->op->in.max == 2 && n->n_in == 2 && n->in[0] && n->in[1];
     const bool swap = any && n->in[0]->id > n->in[1]->id;
     for (uint32_t i = 0; i < 2; i++)
         pair[i] = n->n_in > i ? n->in[swap ? 1 - i : i] : NULL;
@@ -239,7 +239,8 @@ static pln_status visit_node(table *t, pln_node *n, pln_error *err)
             pln_status st = PLN_OK;
             if (!e->node || !same_node(e->node, n))
                 continue;
-            if (at == t ? merge(t->ctx, e->node, n, err, &st) : merge_outwards(t, e->node, n))
+            if (at == t ? merge(t->ctx, e->node, n, err, &st)
+                        : merge_outwards(t, e->node, n))
                 return st;
             PLN_TRY(st);
         }
@@ -315,7 +316,8 @@ static pln_status visit_graph(pln_pass_ctx *ctx, pln_graph *g, const table *arou
 
 static pln_status run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)
 {
-    return g->owner ? PLN_OK : visit_graph(ctx, g, NULL, err); /* bodies with their owners */
+    /* bodies with their owners */
+    return g->owner ? PLN_OK : visit_graph(ctx, g, NULL, err);
 }
 
 const pln_pass pln_pass_cse = {

@@ -45,7 +45,8 @@ bool pln_slice_read(const pln_node *n, pln_cut *cuts)
         axis += axis < 0 ? rank : 0;
         if (axis < 0 || axis >= rank || cuts[axis].step || (has_steps && t[i] < 1))
             return false;
-        const int64_t size = pln_value_size_at(n->in[0], axis), step = has_steps ? t[i] : 1;
+        const int64_t size = pln_value_size_at(n->in[0], axis),
+                      step = has_steps ? t[i] : 1;
         const bool whole = !s[i] && step == 1 && e[i] >= (size < 0 ? INT32_MAX : size);
         cuts[axis] = (pln_cut){ !whole, s[i], e[i], step };
     }

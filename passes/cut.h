@@ -15,8 +15,8 @@ typedef struct pln_cut {
 int64_t pln_value_size_at(const pln_value *v, int64_t axis);
 /* Attribute `axis`, counted from the front of v's dimensions; false: not known. */
 bool pln_node_axis(const pln_node *n, const pln_value *v, int64_t *axis);
-/* The cuts of a Slice, by axis (PLN_MAX_RANK of them); false: bounds not known, or it goes
- * backwards. */
+/* The cuts of a Slice, by axis (PLN_MAX_RANK of them); false: bounds not known, or it
+ * goes backwards. */
 bool pln_slice_read(const pln_node *n, pln_cut *cuts);
 /* Positions counted from the front, within the axis; false: its size is needed and not
  * known. */

@@ -70,7 +70,8 @@ static pln_status run_on_graph(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)
     }
     for (pln_value *v = g->values, *next; v; v = next) {
         next = v->next;
-        if (v->kind == PLN_VALUE_INITIALIZER && !v->n_uses && pln_pass_begin_sure(ctx, NULL))
+        if (v->kind == PLN_VALUE_INITIALIZER && !v->n_uses &&
+            pln_pass_begin_sure(ctx, NULL))
             pln_graph_remove_value(v);
     }
     return PLN_OK;

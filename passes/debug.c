@@ -15,7 +15,7 @@
     X("roundtrip", PLN_DEBUG_ROUNDTRIP,                                                  \
       "roundtrip     print and parse the graph after every pass")                        \
     X("numeric", PLN_DEBUG_NUMERIC,                                                      \
-      "numeric       run the graph before and after every pass, fail where it differs")            \
+      "numeric       run the graph before and after every pass, fail where it differs")  \
     X("limit", PLN_DEBUG_LIMIT, "limit=N       stop after the N-th rewrite")             \
     X("explain", PLN_DEBUG_EXPLAIN,                                                      \
       "explain       rewrites, near misses and refusals of rules")                       \

@@ -9,10 +9,11 @@
  * The scale is one number, or one for each index of one dimension, or in the last form
  * one for each block along a dimension, which the Reshape joins from blocks and their
  * elements.
- * ONNX Runtime folds the left sides when it loads a model, and not a DequantizeLinear: that
- * it computes in each run, and behind it a MatMul in 8 bits (of minilm-l6-int8: twice the
- * time, and results off by 1%). So files for other runtimes get it for tables only, a few
- * rows of which are wanted, and where it goes behind the Gather that picks them (pass qdq).
+ * ONNX Runtime folds the left sides when it loads a model, and not a DequantizeLinear:
+ * that it computes in each run, and behind it a MatMul in 8 bits (of minilm-l6-int8:
+ * twice the time, and results off by 1%). So files for other runtimes get it for tables
+ * only, a few rows of which are wanted, and where it goes behind the Gather that picks
+ * them (pass qdq).
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/known.h"
 
@@ -82,7 +83,8 @@ static bool are_whole(const pln_tensor *z, pln_dtype dt)
     return true;
 }
 
-/* A Gather alone reads it, along a dimension (of `rank`) that is not that of the scales. */
+/* A Gather alone reads it, along a dimension (of `rank`) that is not that of the
+ * scales. */
 static bool is_table(const pln_value *v, int rank, int scales)
 {
     const pln_node *n = pln_value_only_user(v);

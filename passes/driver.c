@@ -32,8 +32,8 @@ static bool has_references(const pln_node *n)
     return false;
 }
 
-/* Passes read attributes as numbers. Nodes that refer to attributes of the function's callers
- * are operators that nobody knows for as long as a pass runs: "@Softmax". */
+/* Passes read attributes as numbers. Nodes that refer to attributes of the function's
+ * callers are operators that nobody knows for as long as a pass runs: "@Softmax". */
 static pln_status hide_references(pln_graph *g, void *user)
 {
     char name[128];
@@ -69,7 +69,8 @@ static pln_status run_on_body(pln_graph *g, void *user)
                              : pln_rules_run(w->ctx, g, w->err);
 }
 
-/* By the function's own operator set. Those that state our fused operators are left alone. */
+/* By the function's own operator set. Those that state our fused operators are left
+ * alone. */
 static pln_status run_on_function(pass_walk *w, const pln_function *f)
 {
     int64_t opset = 0;

@@ -178,7 +178,8 @@ static bool meets_softmax(const pln_node *n)
     for (int i = 0; i < REACH && (behind || before); i++) {
         const pln_node *next = behind ? pln_value_only_user(behind) : NULL;
         const pln_node *last = before ? before->def : NULL;
-        if ((next && pln_node_is(next, "Softmax")) || (last && pln_node_is(last, "Softmax")))
+        if ((next && pln_node_is(next, "Softmax")) ||
+            (last && pln_node_is(last, "Softmax")))
             return true;
         behind = next && next->n_out ? next->out[0] : NULL;
         before = last && last->n_in ? last->in[0] : NULL;

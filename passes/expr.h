@@ -1,5 +1,5 @@
-/* Expressions in rules: conditions behind `where`, attributes and constants of what a rule
- * writes. docs/rules.md has the language.
+/* Expressions in rules: conditions behind `where`, attributes and constants of what a
+ * rule writes. docs/rules.md has the language.
  *
  *     rank(x) == 4 and dim(x, -1) == dim(y, 0)
  *     sm.axis    value(c) * 2    [0, -1, dim(x, 2)]    "text"

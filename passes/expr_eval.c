@@ -196,7 +196,10 @@ static pln_ex_value arithmetic(pln_ex_op op, const pln_ex_value *a, const pln_ex
                                       : pln_dim_div)(syms, a->i, b->i));
     if (!number(a, &x) || !number(b, &y))
         return unknown;
-    return of_float(op == EX_ADD ? x + y : op == EX_SUB ? x - y : op == EX_MUL ? x * y : x / y);
+    return of_float(op == EX_ADD   ? x + y
+                    : op == EX_SUB ? x - y
+                    : op == EX_MUL ? x * y
+                                   : x / y);
 }
 
 static bool equal(const pln_ex_value *a, const pln_ex_value *b)
@@ -270,7 +273,8 @@ pln_ex_value pln_ex_eval(const pln_ex *e, const pln_match *m, pln_arena *arena)
     case EX_SUB:
     case EX_MUL:
     case EX_DIV: {
-        const pln_ex_value a = pln_ex_eval(e->a, m, arena), b = pln_ex_eval(e->b, m, arena);
+        const pln_ex_value a = pln_ex_eval(e->a, m, arena),
+                           b = pln_ex_eval(e->b, m, arena);
         return arithmetic(e->op, &a, &b, m->root->graph->model->syms);
     }
     default:

@@ -74,7 +74,8 @@ static pln_value *with_factor(pln_patch *p, const factor *f, double by)
     return x;
 }
 
-/* Neither lost nor too large. Floats of 16 bits have too few digits to round elsewhere. */
+/* Neither lost nor too large. Floats of 16 bits have too few digits to round
+ * elsewhere. */
 static bool is_fit(pln_dtype dt, double by)
 {
     return (dt == PLN_DT_F32 || dt == PLN_DT_F64) && fabs(by) > 1e-30 && fabs(by) < 1e30;

@@ -18,8 +18,8 @@ static int64_t first_axis(const pln_node *n, int rank)
     return axis < 0 ? axis + rank : axis;
 }
 
-/* The constant, of the scale's own rank, as it lies on the axes of the scale. NULL: it varies
- * along others. */
+/* The constant, of the scale's own rank, as it lies on the axes of the scale. NULL: it
+ * varies along others. */
 static pln_value *on_scale_axes(pln_patch *p, const pln_node *norm, pln_value *c)
 {
     const int rank = pln_value_rank(norm->out[0]);
@@ -96,7 +96,8 @@ static pln_status into_norm(pln_match *m, pln_patch *p)
 
 /* ---- batch normalization ----------------------------------------------------------- */
 
-/* first, then second; what comes out is a batch normalization with the second's variance. */
+/* first, then second; what comes out is a batch normalization with the second's
+ * variance. */
 static pln_status emit_both(pln_match *m, pln_patch *p, pln_value *x, const pln_node *bn,
                             const pln_affine *all)
 {
@@ -146,8 +147,8 @@ static pln_status with_batch_norm(pln_match *m, pln_patch *p)
     return emit_both(m, p, pln_affine_input(first), bn, &a);
 }
 
-#define NORM                                                                               \
-    "norm=LayerNormalization|RMSNormalization|InstanceNormalization|"                      \
+#define NORM                                                          \
+    "norm=LayerNormalization|RMSNormalization|InstanceNormalization|" \
     "GroupNormalization!(x, s#, b?)"
 
 static const pln_rule rules[] = {

@@ -1,5 +1,6 @@
 /* fold-conv-bn: a batch normalization, or a scale and offset for each channel, goes into
- * the weights and the bias of the product before it, also through what only moves elements.
+ * the weights and the bias of the product before it, also through what only moves
+ * elements.
  *
  *     BatchNormalization(Conv(x, w))        => Conv(x, w', b')
  *     Mul(Reshape(Add(MatMul(x, w), b)), 2) => Reshape(Add(MatMul(x, w'), b'))

@@ -1,12 +1,13 @@
-/* fold-input: a batch normalization, or a scale and offset for each channel, goes into the
- * weights and the bias of the product behind it, also through what only moves elements.
+/* fold-input: a batch normalization, or a scale and offset for each channel, goes into
+ * the weights and the bias of the product behind it, also through what only moves
+ * elements.
  *
  *     Conv(Div(Sub(x, mean), std), w, b)            => Conv(x, w', b')
  *     Gemm(Flatten(BatchNormalization(x)), w, b)    => Gemm(Flatten(x), w', b')
  *     Add(MatMul(Add(x, c), w), b)                  => Add(MatMul(x, w), b')
  *
- * An offset goes into a Conv only where nothing is padded: beyond the border there is none.
- * Where something is, the factor goes past the offset:
+ * An offset goes into a Conv only where nothing is padded: beyond the border there is
+ * none. Where something is, the factor goes past the offset:
  *
  *     Conv(Sub(Div(x, 127.5), 1), w)                => Conv(Sub(x, 127.5), w')
  *

@@ -1,6 +1,6 @@
 /* fold-made: as fold-conv-bn does, where the weights, or what is folded into them, are
- * no constants yet: ConstantOfShape, Expand and the like make them, and they are too large
- * to be folded. The weights stay such a node, with other numbers.
+ * no constants yet: ConstantOfShape, Expand and the like make them, and they are too
+ * large to be folded. The weights stay such a node, with other numbers.
  *
  *     Mul(Conv(x, ConstantOfShape<value=[2]>(s)), 3) => Conv(x, ConstantOfShape<value=[6]>(s))
  *     BatchNormalization(Conv(x, ConstantOfShape(s)), ...)

@@ -144,7 +144,8 @@ static const pln_rule rules[] = {
       .replace = "y",
       .contract = PLN_REASSOC },
     { .name = "softplus",
-      .match = "Where(Greater(u=Mul~(x, b#), t#), x, y={Div(Softplus(u), b) | Mul~(Softplus(u), c#)})",
+      .match = "Where(Greater(u=Mul~(x, b#), t#), x, y={Div(Softplus(u), b) | "
+               "Mul~(Softplus(u), c#)})",
       .check = inverse_slopes,
       .where = "value(t) >= 17 and type(x) != \"double\"",
       .replace = "y",

@@ -1,7 +1,8 @@
-/* fuse-attention: softmax(scale Q K^T + mask) V in every spelling becomes Attention, and what
- * stands around that goes into it.
+/* fuse-attention: softmax(scale Q K^T + mask) V in every spelling becomes Attention, and
+ * what stands around that goes into it.
  *
- * A row whose keys are all hidden by -inf gives NaN when spelled out and zeros in Attention;
+ * A row whose keys are all hidden by -inf gives NaN when spelled out and zeros in
+ * Attention;
  * where a row of finite scores is hidden by a finite number, the standard has no form.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/fuse_attention.h"
@@ -36,8 +37,8 @@ pln_status pln_scores_check(pln_match *m, pln_scores *s, pln_extent *e)
         return pln_match_refuse(m, "queries, keys and values not of rank 3 or 4");
     for (int i = 0; i < rank - 2; i++)
         if (!pln_dim_equal(q.dims[i], k.dims[i]) || !pln_dim_equal(q.dims[i], v.dims[i]))
-            return pln_match_refuse(m, "dimension %d of '%s', '%s' and '%s' may differ", i,
-                                    s->q->name, s->kt->name, s->v->name);
+            return pln_match_refuse(m, "dimension %d of '%s', '%s' and '%s' may differ",
+                                    i, s->q->name, s->kt->name, s->v->name);
     e->rank = rank;
     for (int i = 0; i < rank - 1; i++)
         e->d[i] = q.dims[i];
@@ -83,8 +84,8 @@ static pln_value *with_head(pln_patch *p, pln_value *v, const pln_scores *s,
                          pln_patch_ints(p, (int64_t[]){ 1 }, 1, "axes"));
 }
 
-/* To-ms-attention finds in plain nodes what it has a form for, unless the heads are in the
- * batch. */
+/* To-ms-attention finds in plain nodes what it has a form for, unless the heads are in
+ * the batch. */
 static bool is_for_ms(const pln_match *m, const pln_scores *s, pln_value *const *in)
 {
     const pln_pass_ctx *ctx = m->ctx;
@@ -132,7 +133,8 @@ pln_status pln_attention_build(pln_match *m, pln_patch *p)
         return pln_match_refuse(m, "queries, keys and values are not float or not of one "
                                    "rank");
     for (int i = 0; i < rank; i++)
-        if (pln_dim_is(s.q->type.shape.dims[i], 0) || pln_dim_is(s.kt->type.shape.dims[i], 0) ||
+        if (pln_dim_is(s.q->type.shape.dims[i], 0) ||
+            pln_dim_is(s.kt->type.shape.dims[i], 0) ||
             pln_dim_is(s.v->type.shape.dims[i], 0))
             return pln_match_refuse(m, "no queries, or no keys");
     pln_scores standard = s;

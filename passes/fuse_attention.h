@@ -38,7 +38,8 @@ typedef struct pln_extent {
     int rank;
 } pln_extent;
 
-/* Takes apart the product `n` of probabilities and values. false: it is none, *why says. */
+/* Takes apart the product `n` of probabilities and values. false: it is none, *why
+ * says. */
 bool pln_scores_of(pln_node *n, pln_scores *s, const char **why);
 /* Probabilities or scores that somebody else reads are there anyway. */
 bool pln_scores_are_read(const pln_scores *s);
@@ -49,9 +50,11 @@ pln_status pln_scores_check(pln_match *m, pln_scores *s, pln_extent *e);
 pln_status pln_scores_check_masks(pln_match *m, const pln_scores *s, const pln_extent *e);
 /* A constant mask of causal order becomes s->causal. */
 void pln_scores_find_order(const pln_pass_ctx *ctx, pln_scores *s, const pln_extent *e);
-/* All masks in one: what is added, or what is kept, or -inf where it is not. NULL: none. */
+/* All masks in one: what is added, or what is kept, or -inf where it is not. NULL:
+ * none. */
 pln_value *pln_scores_mask(pln_patch *p, const pln_scores *s, const pln_extent *e);
-/* What the keys are a transposition of: dimension i of [.., keys, dim] is perm[i] of it. */
+/* What the keys are a transposition of: dimension i of [.., keys, dim] is perm[i] of
+ * it. */
 pln_value *pln_scores_keys_base(pln_scores *s, int64_t *perm);
 /* Keys before dimensions, [.., keys, dim], in a patch. NULL: no memory. */
 pln_value *pln_scores_keys(pln_patch *p, pln_scores *s);
@@ -63,8 +66,9 @@ void pln_scores_unscale(pln_value **v, double *scale);
 /* x is c times something, c one number. */
 bool pln_value_is_scaled(pln_value *v, pln_value **x, double *c);
 
-/* planish.FusedAttention, for what Attention can't say: sizes that broadcast or are not known
- * to be equal, scores replaced by a finite number, NaN that becomes 0, any mix of layouts. */
+/* planish.FusedAttention, for what Attention can't say: sizes that broadcast or are not
+ * known to be equal, scores replaced by a finite number, NaN that becomes 0, any mix of
+ * layouts. */
 bool pln_attention_may_be_own(const pln_patch *p);
 pln_status pln_attention_build_own(pln_match *m, pln_patch *p, pln_scores *s);
 
@@ -85,7 +89,8 @@ pln_value *pln_joined_value(pln_patch *p, const pln_joined *j);
 bool pln_joined_together(const pln_joined *j);
 /* Their x, or the parts of a new Split. */
 bool pln_joined_unpack(pln_patch *p, const pln_joined *j, pln_value **in);
-/* The Reshape that joins the heads of y behind a Transpose, if y may come joined; NULL. */
+/* The Reshape that joins the heads of y behind a Transpose, if y may come joined;
+ * NULL. */
 pln_node *pln_join_of(const pln_value *y);
 /* Output 0 of new node n takes the place of what `join` gives. */
 bool pln_join_replace(pln_patch *p, pln_node *join, pln_node *n);
@@ -98,8 +103,8 @@ pln_node *pln_cache_of(const pln_value *v);
 /* Of keys and of values: do both parts have the same sizes but for the last? */
 bool pln_caches_fit(const pln_node *k, const pln_node *v);
 
-/* Queries, keys and values are [batch x heads, len, dim] of [len, batch, heads x dim], and what
- * the product n ends becomes that again. */
+/* Queries, keys and values are [batch x heads, len, dim] of [len, batch, heads x dim],
+ * and what the product n ends becomes that again. */
 bool pln_attention_is_in_batch(pln_value *const *qkv, const pln_node *n);
 
 /* The rules of the passes, by file. */

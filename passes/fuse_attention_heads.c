@@ -1,5 +1,5 @@
-/* What stands around an Attention of rank 4 goes into it: heads that were split and joined,
- * keys and values that were repeated, and caches.
+/* What stands around an Attention of rank 4 goes into it: heads that were split and
+ * joined, keys and values that were repeated, and caches.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/fuse_attention.h"
 
@@ -136,13 +136,16 @@ static bool joined_by_batch(const pln_value *v, pln_joined *j)
 {
     const pln_node *r = v->def;
     return r && pln_node_is(r, "Reshape") && pln_value_rank(v) == 4 &&
-           joined_in_batch(r->in[0], j) && known(v, 1) == j->heads && known(v, 3) == j->dim &&
+           joined_in_batch(r->in[0], j) && known(v, 1) == j->heads &&
+           known(v, 3) == j->dim &&
            pln_dim_equal(v->type.shape.dims[2], r->in[0]->type.shape.dims[1]) &&
            !pln_dim_is(v->type.shape.dims[2], 0);
 }
 
-/* Between [batch, 1, heads x dim] and [batch, heads, 1, dim], which needs no Transpose. */
-static bool moves_one_row(const pln_node *n, const pln_value *joined, const pln_value *apart)
+/* Between [batch, 1, heads x dim] and [batch, heads, 1, dim], which needs no
+ * Transpose. */
+static bool moves_one_row(const pln_node *n, const pln_value *joined,
+                          const pln_value *apart)
 {
     if (!n || !pln_node_is(n, "Reshape") || pln_value_rank(joined) != 3 ||
         pln_value_rank(apart) != 4)
@@ -164,7 +167,9 @@ bool pln_joined_of(pln_value *v, pln_joined *j)
     if (joined_by_batch(v, j))
         return true;
     if (n && n->n_in && moves_one_row(n, n->in[0], v)) {
-        *j = (pln_joined){ .x = n->in[0], .heads = known(v, 1), .dim = known(v, 3), .parts = 1 };
+        *j = (pln_joined){
+            .x = n->in[0], .heads = known(v, 1), .dim = known(v, 3), .parts = 1
+        };
         return true;
     }
     const pln_value *t = picked_from(v, 0, &part);
@@ -346,7 +351,8 @@ pln_status pln_attention_sequence_build(pln_match *m, pln_patch *p)
         return pln_match_refuse(m, "more than one head, or a cache");
     for (int i = 0; i < 3; i++)
         if (!joined_in_batch(old->in[i], &j[i]) || j[i].heads != j[0].heads)
-            return pln_match_refuse(m, "'%s' has no heads in its batch", old->in[i]->name);
+            return pln_match_refuse(m, "'%s' has no heads in its batch",
+                                    old->in[i]->name);
     pln_value *mask = old->n_in > 3 ? old->in[3] : NULL;
     if (mask && pln_value_rank(mask) == 3 && !pln_dim_is(mask->type.shape.dims[0], 1))
         return pln_match_refuse(m, "mask '%s' by batch", mask->name);
@@ -434,7 +440,8 @@ pln_value *pln_unrepeated(pln_patch *p, const pln_value *v, int64_t *heads)
         !are_repeated(n->in[0], v, 4))
         return NULL;
     *heads = known(n->in[0], 1);
-    return (gathers ? is_repeating_index(n->in[1], *heads) : *heads == 1) ? n->in[0] : NULL;
+    return (gathers ? is_repeating_index(n->in[1], *heads) : *heads == 1) ? n->in[0]
+                                                                          : NULL;
 }
 
 pln_status pln_attention_repeat_build(pln_match *m, pln_patch *p)
@@ -498,8 +505,9 @@ pln_status pln_attention_cache_build(pln_match *m, pln_patch *p)
                                 v->in[0]->name);
     if (pln_node_get_int(old, "is_causal", 0))
         return pln_match_refuse(m, "causal order counts from the cache on");
-    pln_value *in[6] = { old->in[0], k->in[1], v->in[1], old->n_in > 3 ? old->in[3] : NULL,
-                         k->in[0], v->in[0] };
+    pln_value *in[6] = { old->in[0], k->in[1],
+                         v->in[1],   old->n_in > 3 ? old->in[3] : NULL,
+                         k->in[0],   v->in[0] };
     pln_node *n = pln_patch_add_in(p, old->domain, old->op_type, in, 6, 3);
     for (uint32_t i = 0; n && i < old->n_attrs; i++)
         if (pln_node_set_attr(n, old->attrs[i]) != PLN_OK)

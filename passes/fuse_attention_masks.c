@@ -51,8 +51,8 @@ static pln_value *rows_before(pln_value *v)
     return v;
 }
 
-/* A value and the axis of it that is as long as there are queries: rather of a mask, which
- * many layers share. */
+/* A value and the axis of it that is as long as there are queries: rather of a mask,
+ * which many layers share. */
 static pln_value *find_rows(const pln_scores *s, const pln_extent *e, int *axis)
 {
     pln_joined j;
@@ -79,7 +79,8 @@ static pln_value *row_shape(pln_patch *p, const pln_scores *s, const pln_extent 
     if (!shape || pln_node_set_int(shape, "start", axis) != PLN_OK ||
         pln_node_set_int(shape, "end", axis + 1) != PLN_OK)
         return NULL;
-    pln_node *both = pln_patch_add(p, "Concat", (pln_value *[]){ shape->out[0], one }, 2, 1);
+    pln_node *both =
+        pln_patch_add(p, "Concat", (pln_value *[]){ shape->out[0], one }, 2, 1);
     return both && pln_node_set_int(both, "axis", 0) == PLN_OK ? both->out[0] : NULL;
 }
 
@@ -154,7 +155,8 @@ pln_value *pln_scores_mask(pln_patch *p, const pln_scores *s, const pln_extent *
 static bool hides_at(const pln_mask *k, const pln_tensor *t, int64_t at)
 {
     const double v = pln_tensor_get_f64(t, at);
-    return k->kind == PLN_MASK_ADD ? v == -INFINITY : (v != 0) == (k->kind == PLN_MASK_HIDE);
+    return k->kind == PLN_MASK_ADD ? v == -INFINITY
+                                   : (v != 0) == (k->kind == PLN_MASK_HIDE);
 }
 
 static bool keeps_at(const pln_mask *k, const pln_tensor *t, int64_t at)
@@ -166,8 +168,8 @@ static bool is_order(const pln_mask *k, int64_t len)
 {
     pln_tensor *t = pln_value_is_const(k->v) ? k->v->cst : NULL;
     pln_error local = { .code = PLN_OK };
-    if (!t || t->kind != PLN_KIND_TENSOR || pln_tensor_size(t) != len * len || t->rank < 2 ||
-        t->dims[t->rank - 1] != len || t->dims[t->rank - 2] != len ||
+    if (!t || t->kind != PLN_KIND_TENSOR || pln_tensor_size(t) != len * len ||
+        t->rank < 2 || t->dims[t->rank - 1] != len || t->dims[t->rank - 2] != len ||
         (k->kind != PLN_MASK_ADD && k->fill != -INFINITY) ||
         pln_tensor_materialize(t, &local) != PLN_OK)
         return false;

@@ -19,8 +19,8 @@ static pln_status check_order(pln_match *m, const pln_scores *s, int rank)
         const pln_mask *k = &s->mask[i];
         const int r = pln_value_rank(k->v);
         if (r < 0 || r > rank)
-            return pln_match_refuse(m, "mask '%s' may have more dimensions than the scores",
-                                    k->v->name);
+            return pln_match_refuse(
+                m, "mask '%s' may have more dimensions than the scores", k->v->name);
         if (k->kind == PLN_MASK_ADD && k->v->type.dtype != PLN_DT_F32)
             return pln_match_refuse(m, "mask '%s' has another type", k->v->name);
         if (k->kind == PLN_MASK_ADD)
@@ -152,8 +152,8 @@ pln_status pln_attention_layout_build(pln_match *m, pln_patch *p)
     int64_t heads = pln_node_get_int(old, "q_num_heads", 0);
     int64_t kv_heads = pln_node_get_int(old, "kv_num_heads", 0);
     const bool headless = !heads && pln_value_rank(old->in[0]) < 4;
-    pln_node *join = headless || pln_node_get_int(old, "merge", 0) ? NULL
-                                                                    : pln_join_of(old->out[0]);
+    pln_node *join =
+        headless || pln_node_get_int(old, "merge", 0) ? NULL : pln_join_of(old->out[0]);
     if (join)
         p->before = join;
     const bool joined = !headless && join_operands(p, in, &heads, &kv_heads);
@@ -193,7 +193,8 @@ static pln_value *packed_in(pln_value *const *in, int64_t heads, int64_t kv_head
         const int64_t n = i ? kv_heads : heads;
         const pln_dim d = in[i]->type.shape.dims[2];
         if (in[i]->def != split || !pln_value_is_single_use(in[i]) ||
-            !pln_dim_is_known(d) || d.value < 1 || d.value % n || (i && d.value / n != dim))
+            !pln_dim_is_known(d) || d.value < 1 || d.value % n ||
+            (i && d.value / n != dim))
             return NULL;
         dim = d.value / n;
         order[in[i]->slot] = "qkv"[i];

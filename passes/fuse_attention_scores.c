@@ -1,5 +1,5 @@
-/* The scores of an attention: from the product with the values back to queries, keys, scales
- * and masks.
+/* The scores of an attention: from the product with the values back to queries, keys,
+ * scales and masks.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/fuse_attention.h"
 
@@ -61,8 +61,8 @@ static bool through_add(chain *c, const pln_node *n, int steps)
     for (int i = 0; i < 2; i++) {
         const chain before = *c;
         const pln_scores were = *c->s;
-        if (!pln_value_is_const(n->in[i]) &&
-            add_mask(c, n->in[1 - i], PLN_MASK_ADD, 0) && find_product(c, n->in[i], steps))
+        if (!pln_value_is_const(n->in[i]) && add_mask(c, n->in[1 - i], PLN_MASK_ADD, 0) &&
+            find_product(c, n->in[i], steps))
             return true;
         const char *why = c->why;
         *c = before;
@@ -163,7 +163,8 @@ static bool find_softmax(pln_value *v, pln_scores *s)
     return true;
 }
 
-/* The value whose rows are multiplied by constant weights to give v, as heads or not; NULL. */
+/* The value whose rows are multiplied by constant weights to give v, as heads or not;
+ * NULL. */
 static const pln_value *projected_from(const pln_value *v)
 {
     static const char *const moves[] = { "Transpose", "Reshape", "Split", "Slice", "Gather",
@@ -177,7 +178,8 @@ static const pln_value *projected_from(const pln_value *v)
         while (k < sizeof moves / sizeof moves[0] && !pln_node_is(n, moves[k]))
             k++;
         const uint32_t at = both && pln_value_is_const(n->in[0]) ? 1 : 0;
-        if (k == sizeof moves / sizeof moves[0] || (both && !pln_value_is_const(n->in[1 - at])))
+        if (k == sizeof moves / sizeof moves[0] ||
+            (both && !pln_value_is_const(n->in[1 - at])))
             return NULL;
         v = n->in[at];
     }
@@ -198,8 +200,8 @@ static bool is_finite_mask(const pln_value *v, int steps)
     return pln_dtype_is_float((pln_dtype)t->dtype);
 }
 
-/* No row of scores is NaN unless an input is, which then is in the values, too: of one input,
- * and nothing hides all of a row. */
+/* No row of scores is NaN unless an input is, which then is in the values, too: of one
+ * input, and nothing hides all of a row. */
 bool pln_scores_guard_is_idle(const pln_scores *s)
 {
     const pln_value *x = projected_from(s->q);
@@ -254,7 +256,8 @@ static bool has_dims(const pln_value *v, const pln_dim *d, int rank)
     return true;
 }
 
-/* A Transpose between two Reshapes that join the first dimensions and split them again. */
+/* A Transpose between two Reshapes that join the first dimensions and split them
+ * again. */
 static pln_value *joined_transpose(pln_value *v)
 {
     int64_t perm[PLN_MAX_RANK];
@@ -267,8 +270,8 @@ static pln_value *joined_transpose(pln_value *v)
         return NULL;
     pln_value *x = t->in[0]->def->in[0];
     const pln_shape xs = x->type.shape, js = t->in[0]->type.shape;
-    if (pln_value_rank(x) != 4 || js.rank != 3 || !pln_dim_equal(xs.dims[2], js.dims[1]) ||
-        !pln_dim_equal(xs.dims[3], js.dims[2]))
+    if (pln_value_rank(x) != 4 || js.rank != 3 ||
+        !pln_dim_equal(xs.dims[2], js.dims[1]) || !pln_dim_equal(xs.dims[3], js.dims[2]))
         return NULL;
     const pln_dim want[4] = { xs.dims[0], xs.dims[1], xs.dims[3], xs.dims[2] };
     return has_dims(v, want, 4) ? x : NULL;

@@ -1,5 +1,5 @@
-/* fuse-glu: a gate, Swish(a) b, becomes SwiGLU. Behind the products, which rather take both
- * steps into themselves.
+/* fuse-glu: a gate, Swish(a) b, becomes SwiGLU. Behind the products, which rather take
+ * both steps into themselves.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/pass.h"
 

@@ -1,8 +1,8 @@
 /* fuse-group-norm: norms of images, one channel, one group of channels or all at a time.
  *
- * A norm over all that lies behind the channels is an InstanceNormalization. One of [batch,
- * groups, the rest], between two Reshapes, with a scale for each channel behind it, is a
- * GroupNormalization.
+ * A norm over all that lies behind the channels is an InstanceNormalization. One of
+ * [batch, groups, the rest], between two Reshapes, with a scale for each channel behind
+ * it, is a GroupNormalization.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/known.h"
 #include "passes/norm.h"
@@ -15,7 +15,8 @@ static pln_value *as_vector(pln_patch *p, pln_value *v)
 {
     return pln_value_rank(v) == 1
                ? v
-               : pln_patch_op2(p, "Reshape", v, pln_patch_ints(p, (int64_t[]){ -1 }, 1, "to"));
+               : pln_patch_op2(p, "Reshape", v,
+                               pln_patch_ints(p, (int64_t[]){ -1 }, 1, "to"));
 }
 
 static pln_status is_by_channel(pln_match *m, const pln_norm *o, const char *name)
@@ -118,7 +119,8 @@ static pln_status check_group(pln_match *m)
     if (!is_splat_of(pln_match_val(m, "one"), 1) || !is_splat_of(pln_match_val(m, "nil"), 0))
         return pln_match_refuse(m, "the groups have scales of their own");
     if (!pln_value_same_type(pln_match_val(m, "q"), x))
-        return pln_match_refuse(m, "not certain to have the shape of '%s' again", x->name);
+        return pln_match_refuse(m, "not certain to have the shape of '%s' again",
+                                x->name);
     if (!pln_value_is_by_channel(g, x) || !pln_value_is_by_channel(c, x) ||
         g->type.dtype != x->type.dtype || c->type.dtype != x->type.dtype)
         return pln_match_refuse(m, "scale or bias not by channels");
@@ -142,7 +144,8 @@ static pln_status group_norm(pln_match *m, pln_patch *p)
 
 /* ---- any axes ---------------------------------------------------------------------- */
 
-/* The standard's own body of MeanVarianceNormalization: its epsilon stands behind the root. */
+/* The standard's own body of MeanVarianceNormalization: its epsilon stands behind the
+ * root. */
 static pln_status mean_variance_norm(pln_match *m, pln_patch *p)
 {
     int64_t a[PLN_MAX_RANK], b[PLN_MAX_RANK];
@@ -150,8 +153,8 @@ static pln_status mean_variance_norm(pln_match *m, pln_patch *p)
     pln_value *x = pln_match_val(m, "x");
     const pln_value *bv = pln_match_val(m, "b"), *av = pln_match_val(m, "a");
     const int rank = pln_value_rank(x);
-    if (rank < 0 || !pln_axes_of(av, rank, a, &na) || !pln_axes_of(bv, rank, b, &nb) || !na ||
-        na != nb || memcmp(a, b, na * sizeof *a) != 0)
+    if (rank < 0 || !pln_axes_of(av, rank, a, &na) || !pln_axes_of(bv, rank, b, &nb) ||
+        !na || na != nb || memcmp(a, b, na * sizeof *a) != 0)
         return pln_match_refuse(m, "mean and variance over different axes");
     if (!pln_dtype_is_float(x->type.dtype))
         return pln_match_refuse(m, "not a float");
@@ -162,10 +165,10 @@ static pln_status mean_variance_norm(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
-#define INSTANCE(pattern, check_it)                                                          \
-    {                                                                                        \
+#define INSTANCE(pattern, check_it)                                                      \
+    {                                                                                    \
         .name = "instance-norm", .match = pattern, .check = check_it, .build = instance_norm, \
-        .contract = PLN_REASSOC, .opset = 6                                                  \
+        .contract = PLN_REASSOC, .opset = 6                                              \
     }
 
 static const pln_rule rules[] = {

@@ -1,4 +1,5 @@
-/* fuse-norm: LayerNormalization, RMSNormalization and LpNormalization that were spelled out.
+/* fuse-norm: LayerNormalization, RMSNormalization and LpNormalization that were spelled
+ * out.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/known.h"
 #include "passes/norm.h"
@@ -63,8 +64,8 @@ static pln_status check_norm(pln_match *m, bool centred)
     return PLN_OK;
 }
 
-/* Whether `op` follows (behind a Cast, too) with an operand that could be scale or bias: then
- * this is the inner part of the norm. */
+/* Whether `op` follows (behind a Cast, too) with an operand that could be scale or bias:
+ * then this is the inner part of the norm. */
 static bool is_followed_by(pln_match *m, const char *op)
 {
     int64_t axis;
@@ -222,7 +223,8 @@ static const pln_rule rules[] = {
     RMS(PLN_NORM_SCALE, check_rms),
     RMS(PLN_NORM_BARE, check_rms_bare),
     { .name = "narrow-norm",
-      .match = "Cast(o=LayerNormalization|RMSNormalization!<stash_type=1>(w=Cast(x), g#, c?#))",
+      .match = "Cast(o=LayerNormalization|RMSNormalization!<stash_type=1>(w=Cast(x), g#, "
+               "c?#))",
       .build = narrow,
       .contract = PLN_REASSOC },
     { .name = "lp-norm",
@@ -234,6 +236,7 @@ static const pln_rule rules[] = {
 
 const pln_pass pln_pass_fuse_norm = {
     .name = "fuse-norm",
-    .brief = "turns spelled-out layer norms, RMS norms and norms of length 1 into one node",
+    .brief = "turns spelled-out layer norms, RMS norms and norms of length 1 into one "
+             "node",
     PLN_RULES(rules),
 };

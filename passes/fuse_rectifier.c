@@ -1,5 +1,5 @@
-/* fuse-rectifier: Relu and its kin, spelled out by comparisons, bounds and absolute values,
- * become one operator again.
+/* fuse-rectifier: Relu and its kin, spelled out by comparisons, bounds and absolute
+ * values, become one operator again.
  *
  *     Where(x > 0, x, 0.1 x)           => LeakyRelu(x)
  *     Relu(x) + min(e^x - 1, 0)        => Elu(x)
@@ -135,10 +135,11 @@ static pln_status clip(pln_match *m, pln_patch *p)
         .name = id, .match = pattern, .check = is_float_above, .build = make, \
         .contract = PLN_REASSOC, .opset = since                               \
     }
-#define TEXT(id, since, pattern, condition, text)                            \
-    {                                                                        \
-        .name = id, .match = pattern, .check = pln_match_keeps_float, .where = condition, \
-        .replace = text, .contract = PLN_REASSOC, .opset = since             \
+#define TEXT(id, since, pattern, condition, text)                     \
+    {                                                                 \
+        .name = id, .match = pattern, .check = pln_match_keeps_float, \
+        .where = condition,                                           \
+        .replace = text, .contract = PLN_REASSOC, .opset = since      \
     }
 
 /* Where x is above or below zero; at zero both sides are the same. */
@@ -222,6 +223,7 @@ static const pln_rule rules[] = {
 
 const pln_pass pln_pass_fuse_rectifier = {
     .name = "fuse-rectifier",
-    .brief = "turns spelled-out rectifiers (LeakyRelu, PRelu, Elu, Celu, ...) into one node",
+    .brief = "turns spelled-out rectifiers (LeakyRelu, PRelu, Elu, Celu, ...) into one "
+             "node",
     PLN_RULES(rules),
 };

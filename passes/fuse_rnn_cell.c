@@ -349,7 +349,8 @@ static bool settle_new(pln_cell *c, bool *has_x)
     const pln_value *state = NULL;
     for (int k = 0; k < c->gate[2].n && !c->resets_behind; k++) {
         const pln_node *mul = def_is(c->gate[2].x[k].value, "Mul");
-        if (mul && (same_state(mul->in[0], c->h_prev) || same_state(mul->in[1], c->h_prev)))
+        if (mul &&
+            (same_state(mul->in[0], c->h_prev) || same_state(mul->in[1], c->h_prev)))
             state = c->gate[2].x[k].value;
     }
     if (!settle_gate(c, 2, state, has_x) || !pln_linear_fits(&c->behind, c->hidden))
@@ -357,7 +358,8 @@ static bool settle_new(pln_cell *c, bool *has_x)
     if (!c->resets_behind || !c->behind.n)
         return true;
     c->r[2] = c->behind.m[0];
-    return same_state(c->behind.x[0].value, c->h_prev) && fits(&c->r[2], c->hidden, c->hidden);
+    return same_state(c->behind.x[0].value, c->h_prev) &&
+           fits(&c->r[2], c->hidden, c->hidden);
 }
 
 bool pln_cell_settle(pln_cell *c, pln_value *h_prev)

@@ -26,7 +26,8 @@ static bool act_of_clip(const pln_node *n, pln_cell_act *act, pln_value **x)
         const pln_node *clip = n->in[i]->def;
         if (!clip || !pln_node_is(clip, "Clip") || clip->n_in != 3 || !clip->in[1] ||
             !clip->in[2] || !pln_value_is_splat(n->in[1 - i], &scale) ||
-            pln_value_count(n->in[1 - i]) != 1 || !pln_value_is_splat(clip->in[1], &low) ||
+            pln_value_count(n->in[1 - i]) != 1 ||
+            !pln_value_is_splat(clip->in[1], &low) ||
             !pln_value_is_splat(clip->in[2], &high) || low != 0 ||
             !(fabs(scale * high - 1) < 1e-6))
             continue;
@@ -231,9 +232,10 @@ pln_pick pln_pick_of(pln_value *v)
 {
     pln_pick p = { .value = v, .of = v, .axis = -1 };
     const pln_node *n = v->def;
-    const bool found = !n                         ? pick_scanned(v, &p)
-                       : pln_node_is(n, "Gather") ? pick_gathered(n, &p)
-                                                  : pick_last(v, &p) || pick_squeezed(v, &p) || pick_cut(v, &p);
+    const bool found = !n ? pick_scanned(v, &p)
+                       : pln_node_is(n, "Gather")
+                           ? pick_gathered(n, &p)
+                           : pick_last(v, &p) || pick_squeezed(v, &p) || pick_cut(v, &p);
     return found ? p : (pln_pick){ .value = v, .of = v, .axis = -1 };
 }
 

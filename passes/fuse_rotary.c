@@ -278,7 +278,8 @@ static pln_value *swapped(pln_patch *p, pln_value *v)
     return v ? pln_patch_transpose(p, v, perm, 4) : NULL;
 }
 
-/* [rotated first elements, the others as they are]: the operator can do that by itself. */
+/* [rotated first elements, the others as they are]: the operator can do that by
+ * itself. */
 static pln_status partial(pln_match *m, pln_patch *p)
 {
     pln_piece a, b;

@@ -1,7 +1,7 @@
 /* fuse-skip: norms of sums become SkipLayerNormalization and
- * SkipSimplifiedLayerNormalization, which give the sum as well: of com.microsoft, where that is
- * the fourth output, or of our own, where it is the second. At target planish products come
- * first, which take sums as well.
+ * SkipSimplifiedLayerNormalization, which give the sum as well: of com.microsoft, where
+ * that is the fourth output, or of our own, where it is the second. At target planish
+ * products come first, which take sums as well.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/to_ms.h"
 

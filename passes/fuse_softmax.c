@@ -3,8 +3,8 @@
  *     Div(e = Exp(x - ReduceMax(x)), ReduceSum(e))    => Softmax(x)
  *     Sub(x, ReduceLogSumExp(x))                      => LogSoftmax(x)
  *
- * A softmax without the maximum is another function: where one element is infinite, it gives
- * 0 for the others, and a Softmax NaN.
+ * A softmax without the maximum is another function: where one element is infinite, it
+ * gives 0 for the others, and a Softmax NaN.
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/pass.h"
@@ -45,7 +45,8 @@ static pln_status softmax_of(pln_match *m, pln_patch *p, const char *op)
     PLN_TRY(read_axis(m, "b", &axis, &has));
     if (!pln_dtype_is_float(x->type.dtype))
         return pln_match_refuse(m, "not a float");
-    if (!pln_pass_allows_opset(m->ctx, 13) && (rank < 0 || (axis != -1 && axis != rank - 1)))
+    if (!pln_pass_allows_opset(m->ctx, 13) &&
+        (rank < 0 || (axis != -1 && axis != rank - 1)))
         return pln_match_refuse(m, "before version 13 only along the last axis");
     pln_node *n = pln_patch_add(p, op, &x, 1, 1);
     if (!n || pln_node_set_int(n, "axis", axis) != PLN_OK)

@@ -89,8 +89,8 @@ static pln_status with_transpose(pln_match *m, pln_patch *p)
     return emit(m, p, &g);
 }
 
-/* The addend of a transposed product: none, one number, or a constant of its own that can be
- * turned, too. */
+/* The addend of a transposed product: none, one number, or a constant of its own that can
+ * be turned, too. */
 static bool turn_addend(pln_patch *p, pln_value **c)
 {
     static const int64_t swap[2] = { 1, 0 };
@@ -101,7 +101,8 @@ static bool turn_addend(pln_patch *p, pln_value **c)
         return false;
     *c = v->cst->rank == 2
              ? pln_patch_transpose(p, v, swap, 2)
-             : pln_patch_op2(p, "Reshape", v, pln_patch_ints(p, (int64_t[]){ -1, 1 }, 2, "column"));
+             : pln_patch_op2(p, "Reshape", v,
+                             pln_patch_ints(p, (int64_t[]){ -1, 1 }, 2, "column"));
     return *c;
 }
 
@@ -187,10 +188,11 @@ static pln_status one_product(pln_match *m, pln_patch *p)
         (first.in[2] && first.beta != 1) || (last.in[2] && last.beta != 1))
         return pln_match_refuse(m, "more than products with matrices of their own");
     const pln_tensor *v = first.in[1]->cst, *w = last.in[1]->cst;
-    const int64_t k = v->dims[first.trans_b ? 1 : 0], mid = v->dims[first.trans_b ? 0 : 1],
-                  n = w->dims[last.trans_b ? 0 : 1];
-    if (k > INT32_MAX || n > INT32_MAX || k * n > pln_tensor_size(v) + pln_tensor_size(w) ||
-        !is_row(first.in[2], mid) || !is_row(last.in[2], n))
+    const int64_t k = v->dims[first.trans_b ? 1 : 0],
+                  mid = v->dims[first.trans_b ? 0 : 1], n = w->dims[last.trans_b ? 0 : 1];
+    if (k > INT32_MAX || n > INT32_MAX ||
+        k * n > pln_tensor_size(v) + pln_tensor_size(w) || !is_row(first.in[2], mid) ||
+        !is_row(last.in[2], n))
         return pln_match_refuse(m, "their product is larger, or an addend is no row");
     pln_value *right = turned(p, last.in[1], last.trans_b != 0);
     pln_value *left = turned(p, first.in[1], first.trans_b != 0);

@@ -1,5 +1,6 @@
-/* inline: calls of model-local functions whose body is one node become that node. Larger ones
- * stay calls: they say what a part of the model is. SPDX-License-Identifier: Apache-2.0 */
+/* inline: calls of model-local functions whose body is one node become that node. Larger
+ * ones stay calls: they say what a part of the model is.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/pass.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* join-products: products whose results are put side by side are one product, where they are
- * of one value, or of the parts that a Split gives, in order.
+/* join-products: products whose results are put side by side are one product, where they
+ * are of one value, or of the parts that a Split gives, in order.
  *
  *     Concat<axis=1>(Conv(x, v), Conv(x, w))           =>  Conv(x, Concat<axis=0>(v, w))
  *     Concat<axis=-1>(MatMul(x, v), MatMul(x, w))      =>  MatMul(x, Concat<axis=1>(v, w))
@@ -79,8 +79,8 @@ static pln_value *are_of_parts(const products *s)
 {
     int64_t axis;
     pln_node *split = s->of[0].node->in[0]->def;
-    if (!split || !pln_node_is(split, "Split") || split->n_out != s->n || !s->of[0].conv ||
-        !pln_node_axis(split, split->in[0], &axis) || axis != 1)
+    if (!split || !pln_node_is(split, "Split") || split->n_out != s->n ||
+        !s->of[0].conv || !pln_node_axis(split, split->in[0], &axis) || axis != 1)
         return NULL;
     for (uint32_t i = 0; i < s->n; i++)
         if (s->of[i].node->in[0] != split->out[i] || s->of[i].n_in != s->of[0].n_in ||

@@ -16,8 +16,8 @@ bool pln_value_is_not_negative(const pln_value *v);
 bool pln_value_is_integral(const pln_value *v);
 /* Could a change of -0 to 0 in v make more than a zero's sign different in a result? */
 bool pln_value_shows_zero_sign(const pln_value *v);
-/* The tensor of a constant, its data in memory. NULL: no constant, no tensor, or it can't be
- * read. */
+/* The tensor of a constant, its data in memory. NULL: no constant, no tensor, or it can't
+ * be read. */
 const pln_tensor *pln_value_contents(const pln_value *v);
 /* A check: `x` is a float, and the result of its type and shape. */
 pln_status pln_match_keeps_float(pln_match *m);
@@ -29,8 +29,8 @@ bool pln_perm_of(const pln_node *n, int64_t *perm, int *rank);
 bool pln_perm_is_identity(const int64_t *perm, int rank);
 /* A Transpose of v. NULL: no memory. */
 pln_value *pln_patch_transpose(pln_patch *p, pln_value *v, const int64_t *perm, int rank);
-/* A Reshape of v to these sizes, told 0 where one is that of v and -1 at most once. NULL: they
- * can't be told so. */
+/* A Reshape of v to these sizes, told 0 where one is that of v and -1 at most once. NULL:
+ * they can't be told so. */
 pln_value *pln_patch_view(pln_patch *p, pln_value *v, pln_shape to);
 
 /* Axes from a constant, an attribute `axes` or, where both are absent, nothing; counted

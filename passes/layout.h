@@ -1,7 +1,8 @@
 /* Layouts: how operators work on a transposed value, and which of them should.
  *
- * A Transpose joins two tensors of the same elements: side 0 is its input, side 1 its output.
- * An operator on one side that only cares for axes could as well work on the other.
+ * A Transpose joins two tensors of the same elements: side 0 is its input, side 1 its
+ * output. An operator on one side that only cares for axes could as well work on the
+ * other.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLN_PASSES_LAYOUT_H
 #define PLN_PASSES_LAYOUT_H

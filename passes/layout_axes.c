@@ -21,7 +21,8 @@ static pln_axmap without(const pln_axmap *m, const bool *gone)
     return out;
 }
 
-/* The other way: `m` with further axes at the places `come`, which stay where they are. */
+/* The other way: `m` with further axes at the places `come`, which stay where they
+ * are. */
 static pln_axmap with_axes(const pln_axmap *m, const bool *come, int rank)
 {
     pln_axmap out = { .rank = rank };
@@ -90,10 +91,12 @@ bool pln_trace_reduce(pln_follow *f)
     if (rank < 0 || (!axes && pln_node_get_int(r, "noop_with_empty_axes", 0)) ||
         !read_axes(axes, rank, is, &n) || (axes && !n))
         return false;
-    return pln_node_get_int(r, "keepdims", 1) ? pln_follow_alike(f, 0) : trace_removal(f, is, n);
+    return pln_node_get_int(r, "keepdims", 1) ? pln_follow_alike(f, 0)
+                                              : trace_removal(f, is, n);
 }
 
-pln_status pln_emit_axes(pln_patch *p, const pln_follow *f, pln_value **in, pln_node *copy)
+pln_status pln_emit_axes(pln_patch *p, const pln_follow *f, pln_value **in,
+                         pln_node *copy)
 {
     (void)copy;
     bool is[PLN_MAX_RANK];
@@ -114,7 +117,8 @@ bool pln_trace_arg(pln_follow *f)
     if (rank < 0 || !pln_follow_axis_of(f->n, 0, rank, &axis))
         return false;
     is[axis] = true;
-    return pln_node_get_int(f->n, "keepdims", 1) ? pln_follow_alike(f, 0) : trace_removal(f, is, 1);
+    return pln_node_get_int(f->n, "keepdims", 1) ? pln_follow_alike(f, 0)
+                                                 : trace_removal(f, is, 1);
 }
 
 pln_status pln_emit_arg(pln_patch *p, const pln_follow *f, pln_value **in,
@@ -271,7 +275,8 @@ static pln_status move_row(pln_patch *p, const pln_follow *f, uint32_t slot, siz
         return PLN_E_UNSUPPORTED;
     for (size_t k = 0; k < parts; k++)
         for (int i = 0; i < m->rank; i++)
-            to[k * (size_t)m->rank + (size_t)m->to[i]] = v[k * (size_t)m->rank + (size_t)i];
+            to[k * (size_t)m->rank + (size_t)m->to[i]] =
+                v[k * (size_t)m->rank + (size_t)i];
     in[slot] = pln_patch_ints(p, to, n, f->n->in[slot]->name);
     return in[slot] ? PLN_OK : PLN_E_NOMEM;
 }

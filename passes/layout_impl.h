@@ -16,7 +16,8 @@ pln_status pln_follow_put_axis(const pln_follow *f, pln_node *copy, int64_t othe
 
 bool pln_trace_reduce(pln_follow *f);
 /* Input 1, where it is there, names axes of input 0. */
-pln_status pln_emit_axes(pln_patch *p, const pln_follow *f, pln_value **in, pln_node *copy);
+pln_status pln_emit_axes(pln_patch *p, const pln_follow *f, pln_value **in,
+                         pln_node *copy);
 bool pln_trace_arg(pln_follow *f);
 pln_status pln_emit_arg(pln_patch *p, const pln_follow *f, pln_value **in,
                         pln_node *copy);

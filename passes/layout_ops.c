@@ -83,7 +83,8 @@ static bool is_one_number(const pln_value *v)
     return pln_value_count(v) == 1 && pln_value_rank(v) <= 1;
 }
 
-/* A value of lower rank: its axes keep their order there, so that no Transpose is needed. */
+/* A value of lower rank: its axes keep their order there, so that no Transpose is
+ * needed. */
 static bool keeps_order(const pln_axmap *m, int rank)
 {
     for (int i = m->rank - rank; i + 1 < m->rank; i++)
@@ -284,7 +285,8 @@ static pln_status emit_quant(pln_patch *p, const pln_follow *f, pln_value **in,
 {
     (void)p;
     (void)in;
-    return is_one_number(f->n->in[1]) ? PLN_OK : pln_follow_put_axis(f, copy, 1, &f->in[0]);
+    return is_one_number(f->n->in[1]) ? PLN_OK
+                                      : pln_follow_put_axis(f, copy, 1, &f->in[0]);
 }
 
 static bool scalar_axis(const pln_follow *f, int64_t *axis)
@@ -309,8 +311,9 @@ static pln_status emit_cumsum(pln_patch *p, const pln_follow *f, pln_value **in,
     int64_t axis;
     pln_tensor *t = NULL;
     const pln_tensor *old = f->n->in[1]->cst;
-    if (!scalar_axis(f, &axis) || pln_tensor_make(p->graph->model->alloc, (pln_dtype)old->dtype,
-                                                  old->rank, old->dims, &t, NULL) != PLN_OK)
+    if (!scalar_axis(f, &axis) ||
+        pln_tensor_make(p->graph->model->alloc, (pln_dtype)old->dtype, old->rank,
+                        old->dims, &t, NULL) != PLN_OK)
         return PLN_E_NOMEM;
     pln_tensor_set_i64(t, 0, f->in[0].to[axis]);
     in[1] = pln_patch_const(p, t, "axis");

@@ -44,7 +44,8 @@ pln_value *pln_loop_constant(pln_graph *g, pln_dtype dt, int rank, int64_t v);
 pln_status pln_loop_count(pln_pass_ctx *ctx, pln_loop *l, pln_error *err);
 /* What is carried, scanned or collected twice, is once. */
 void pln_loop_merge(pln_pass_ctx *ctx, pln_loop *l);
-/* Sequences that a Loop fills and that are stacked behind it are collected by the Loop. */
+/* Sequences that a Loop fills and that are stacked behind it are collected by the
+ * Loop. */
 pln_status pln_loop_collect(pln_pass_ctx *ctx, pln_loop *l, pln_error *err);
 
 #endif

@@ -41,7 +41,8 @@ static const pln_value *bare(const pln_value *v)
 }
 
 /* v = of * sign + more, where one input of its node is a constant. */
-static bool read_sum(const pln_value *v, const pln_value **of, int64_t *sign, int64_t *more)
+static bool read_sum(const pln_value *v, const pln_value **of, int64_t *sign,
+                     int64_t *more)
 {
     const pln_node *n = v->def;
     const bool sub = n && pln_node_is(n, "Sub");
@@ -280,7 +281,8 @@ static pln_status end_with(const pln_loop *l, pln_value *v, pln_error *err)
 {
     pln_value *end = l->g->outputs[0];
     const char *name = end->name, *aside = v ? pln_graph_fresh_name(l->g, name) : NULL;
-    if (!aside || (end->def && (!pln_value_rename(end, aside) || !pln_value_rename(v, name))))
+    if (!aside ||
+        (end->def && (!pln_value_rename(end, aside) || !pln_value_rename(v, name))))
         return pln_oom(err);
     pln_graph_set_output(l->g, 0, v);
     return PLN_OK;
@@ -325,8 +327,8 @@ static pln_status replace_uses_but(pln_value *old, pln_value *with, const pln_no
 }
 
 /* The number of the iteration times `by`, and `from`: at most one node more. */
-static pln_value *emit_count(const pln_loop *l, const pln_count *c, const pln_value *inner,
-                             const pln_node *but)
+static pln_value *emit_count(const pln_loop *l, const pln_count *c,
+                             const pln_value *inner, const pln_node *but)
 {
     pln_value *v = l->g->inputs[0];
     const pln_dtype dt = inner->type.dtype;

@@ -28,7 +28,8 @@ static bool merge(pln_pass_ctx *ctx, const pln_loop *l, pln_value *a, pln_value 
 static bool same_states(const pln_loop *l, uint32_t a, uint32_t b)
 {
     pln_count c, d;
-    const pln_value *x = l->g->inputs[l->inner_at + a], *y = l->g->inputs[l->inner_at + b];
+    const pln_value *x = l->g->inputs[l->inner_at + a],
+                    *y = l->g->inputs[l->inner_at + b];
     if (x->type.dtype != y->type.dtype || pln_value_rank(x) != pln_value_rank(y))
         return false;
     if (l->n->in[l->in_at + a] == l->n->in[l->in_at + b] &&

@@ -1,7 +1,7 @@
-/* loops: what Loop and Scan carry from one iteration to the next and nobody needs goes, and
- * what is the same in all of them is computed before. One whose number of iterations is known
- * becomes the nodes of its iterations: if it is one, or all that it reads is constant, or (for
- * running) if there are few.
+/* loops: what Loop and Scan carry from one iteration to the next and nobody needs goes,
+ * and what is the same in all of them is computed before. One whose number of iterations
+ * is known becomes the nodes of its iterations: if it is one, or all that it reads is
+ * constant, or (for running) if there are few.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/loop.h"
 
@@ -47,7 +47,8 @@ static void spread(const need *w)
 /* The state that anything outside depends on: by itself, or by other state. */
 static bool find_needed(pln_pass_ctx *ctx, const pln_loop *l, bool *state)
 {
-    need w = { l->g, PLN_NEW_ARRAY(ctx->scratch, bool, (size_t)ctx->model->n_values + 1) };
+    need w = { l->g,
+               PLN_NEW_ARRAY(ctx->scratch, bool, (size_t)ctx->model->n_values + 1) };
     if (!w.value)
         return false;
     for (uint32_t i = 0; i < l->out_at; i++)
@@ -192,7 +193,8 @@ static bool hand_on(pln_node *n, uint32_t i, pln_value *v)
 static bool only_passes(const pln_loop *l, uint32_t i)
 {
     const pln_value *v = l->g->outputs[l->out_at + i];
-    while (v->def && v->def->graph == l->g && pln_node_is(v->def, "Identity") && v->def->in[0])
+    while (v->def && v->def->graph == l->g && pln_node_is(v->def, "Identity") &&
+           v->def->in[0])
         v = v->def->in[0];
     return v == l->g->inputs[l->inner_at + i];
 }
@@ -320,13 +322,14 @@ static pln_value *slice_of(const pln_loop *l, uint32_t i, int64_t k, int64_t tri
     pln_value *v = l->n->in[l->n_state + i];
     const int64_t axis = pln_loop_axis(l, i, pln_value_rank(v));
     const bool back = pln_loop_listed(l->n, "scan_input_directions", i) == 1;
-    pln_value *at = pln_loop_constant(l->n->graph, PLN_DT_S64, 0, back ? trips - 1 - k : k);
+    pln_value *at =
+        pln_loop_constant(l->n->graph, PLN_DT_S64, 0, back ? trips - 1 - k : k);
     pln_node *n = at ? pln_loop_add(l->n, "Gather", v, at) : NULL;
     return n && pln_node_set_int(n, "axis", axis) == PLN_OK ? n->out[0] : NULL;
 }
 
-static bool give_inputs(const pln_loop *l, int64_t k, int64_t trips, pln_value *const *state,
-                        pln_value **in)
+static bool give_inputs(const pln_loop *l, int64_t k, int64_t trips,
+                        pln_value *const *state, pln_value **in)
 {
     if (!l->scan) {
         in[0] = pln_loop_constant(l->n->graph, PLN_DT_S64, 0, k);
@@ -341,7 +344,8 @@ static bool give_inputs(const pln_loop *l, int64_t k, int64_t trips, pln_value *
 }
 
 /* The results of all iterations, one behind the other. */
-static pln_value *collected(const pln_loop *l, uint32_t i, pln_value **parts, int64_t trips)
+static pln_value *collected(const pln_loop *l, uint32_t i, pln_value **parts,
+                            int64_t trips)
 {
     const int64_t axis = pln_loop_listed(l->n, "scan_output_axes", i);
     pln_value *at = pln_loop_constant(l->n->graph, PLN_DT_S64, 1, axis);
@@ -374,7 +378,8 @@ static pln_status unroll(pln_pass_ctx *ctx, pln_loop *l, int64_t trips, pln_erro
     pln_value **in = PLN_NEW_ARRAY(a, pln_value *, l->g->n_inputs + 1);
     pln_value **out = PLN_NEW_ARRAY(a, pln_value *, l->g->n_outputs + 1);
     pln_value **state = PLN_NEW_ARRAY(a, pln_value *, l->n_state + 1);
-    pln_value **parts = PLN_NEW_ARRAY(a, pln_value *, (size_t)l->n_results * (size_t)trips + 1);
+    pln_value **parts =
+        PLN_NEW_ARRAY(a, pln_value *, (size_t)l->n_results * (size_t)trips + 1);
     if (!in || !out || !state || !parts)
         return pln_oom(err);
     memcpy(state, l->n->in + l->in_at, l->n_state * sizeof state[0]);
@@ -406,7 +411,8 @@ static bool can_slice(const pln_loop *l)
     for (uint32_t i = 0; i < l->n_scanned; i++) {
         const pln_value *v = l->n->in[l->n_state + i];
         const int rank = v ? pln_value_rank(v) : -1;
-        if (rank < 1 || pln_loop_axis(l, i, rank) < 0 || pln_loop_axis(l, i, rank) >= rank)
+        if (rank < 1 || pln_loop_axis(l, i, rank) < 0 ||
+            pln_loop_axis(l, i, rank) >= rank)
             return false;
     }
     return true;

@@ -1,15 +1,15 @@
-/* lower-narrow: products with constant weights that a Cast or a DequantizeLinear widens become
- * planish.DequantMatMul, whose kernel widens a block at a time: the weights stay as small in
- * memory as they are in the file.
+/* lower-narrow: products with constant weights that a Cast or a DequantizeLinear widens
+ * become planish.DequantMatMul, whose kernel widens a block at a time: the weights stay
+ * as small in memory as they are in the file.
  *
  *     MatMul(x, DequantizeLinear(w, s, z)) + b => DequantMatMul(x, w, s, z, b)
  *     MatMul(x, Cast(w))                       => DequantMatMul(x, w)
  *
- * The values are those of the widened weights. For few rows the kernel is up to three times
- * as fast as one that reads wide weights, since memory is the limit there; for many it was
- * measured 3 to 15% slower, and for small matrices at 8 rows 17%, for a fraction of the
- * memory. So it takes all sizes, and a session leaves only weights alone that are too small
- * for memory to matter.
+ * The values are those of the widened weights. For few rows the kernel is up to three
+ * times as fast as one that reads wide weights, since memory is the limit there; for many
+ * it was measured 3 to 15% slower, and for small matrices at 8 rows 17%, for a fraction
+ * of the memory. So it takes all sizes, and a session leaves only weights alone that are
+ * too small for memory to matter.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/fuse.h"
 #include "passes/pass.h"
@@ -26,7 +26,8 @@ static bool has_place(const pln_value *v, int64_t n, bool blocked)
     return pln_value_count(v) == 1 || (pln_value_rank(v) == 1 && pln_value_count(v) == n);
 }
 
-static pln_status check_scales(pln_match *m, const pln_node *d, bool trans_b, bool blocked)
+static pln_status check_scales(pln_match *m, const pln_node *d, bool trans_b,
+                               bool blocked)
 {
     const pln_value *w = d->in[0], *s = d->in[1], *z = pln_match_val(m, "z");
     const int columns = trans_b ? 0 : 1;

@@ -58,8 +58,9 @@ static void take_quantizer(pln_chain *q)
 {
     pln_node *n = pln_value_only_user(q->out);
     if (!n || !pln_node_is(n, "QuantizeLinear") || n->in[0] != q->out ||
-        n->graph != q->product->graph || !pln_is_one_number(n->in[1]) || !pln_is_byte(n->out[0]) ||
-        n->in[1]->type.dtype != PLN_DT_F32 || pln_node_get_int(n, "block_size", 0))
+        n->graph != q->product->graph || !pln_is_one_number(n->in[1]) ||
+        !pln_is_byte(n->out[0]) || n->in[1]->type.dtype != PLN_DT_F32 ||
+        pln_node_get_int(n, "block_size", 0))
         return;
     if (n->out[0]->type.dtype == PLN_DT_S8 && !pln_zero_point(n))
         return;

@@ -118,7 +118,8 @@ static bool read_node(const pln_value *v, pln_arena *arena, int depth, pln_made 
         return read_dims(v, out) && pln_value_is_uniform(v, &number) &&
                fill(out, number, arena);
     if (pln_node_is(n, "Expand"))
-        return read_any(n->in[0], arena, depth + 1, &from) && read_expanded(v, &from, out);
+        return read_any(n->in[0], arena, depth + 1, &from) &&
+               read_expanded(v, &from, out);
     for (size_t i = 0; i < sizeof reshaping / sizeof reshaping[0]; i++)
         if (pln_node_is(n, reshaping[i]))
             return read_any(n->in[0], arena, depth + 1, &from) &&

@@ -2,7 +2,8 @@
  *
  *     act=Relu|Gelu(Add~!(mm=MatMul!(x, w#), b#))
  *
- * A pattern names operators (upper case, `domain.Op` for other domains, which may have dots) with their inputs:
+ * A pattern names operators (upper case, `domain.Op` for other domains, which may have
+ * dots) with their inputs:
  *     x          any value; the same name twice must be the same value
  *     x#         a constant            x?       may be absent
  *     0.5        a constant whose every element is 0.5; numbers that float can't hold

@@ -407,7 +407,8 @@ static bool add_op(roots *r, const char *at, size_t len)
     const char *word = at + len;
     while (word > at && word[-1] != '.')
         word--;
-    const char *op = len ? pln_name_intern(r->names, word, (size_t)(at + len - word)) : NULL;
+    const char *op =
+        len ? pln_name_intern(r->names, word, (size_t)(at + len - word)) : NULL;
     for (int i = 0; op && i < r->n; i++)
         if (r->op[i] == op)
             return true;
@@ -520,8 +521,9 @@ static pln_status parse_all(parser *p)
     PLN_TRY(parse_pattern(p, &p->out->root, 0));
     skip_blanks(p);
     if (*p->at)
-        return fail(p, *p->at == '(' ? "inputs of what is no operator: those begin with a capital"
-                                     : "the end of the pattern is expected");
+        return fail(p, *p->at == '('
+                           ? "inputs of what is no operator: those begin with a capital"
+                           : "the end of the pattern is expected");
     if (!is_operator(p->out, p->out->root))
         return fail(p, "the root must be an operator");
     return PLN_OK;

@@ -75,7 +75,8 @@ static pln_status cast_before_made(pln_match *m, pln_patch *p)
     if (dt == PLN_DT_STRING ||
         !pln_pass_allows_opset(m->ctx, pln_type_since("ConstantOfShape", dt)))
         return pln_match_refuse(m, "ConstantOfShape makes no such type");
-    if (!a && pln_tensor_make(m->ctx->model->alloc, PLN_DT_F32, 1, &one, &zero, NULL) != PLN_OK)
+    if (!a &&
+        pln_tensor_make(m->ctx->model->alloc, PLN_DT_F32, 1, &one, &zero, NULL) != PLN_OK)
         return PLN_E_NOMEM;
     if (zero)
         pln_tensor_set_f64(zero, 0, 0);
@@ -295,7 +296,8 @@ static pln_dtype before_cast(const pln_value *v)
 static pln_status compare_integers(pln_match *m, pln_patch *p)
 {
     pln_value *a = pln_match_val(m, "a"), *b = pln_match_val(m, "b"), *in[2];
-    if ((!is_cast(a) && !is_cast(b)) || (a->type.dtype != PLN_DT_F32 && a->type.dtype != PLN_DT_F64))
+    if ((!is_cast(a) && !is_cast(b)) ||
+        (a->type.dtype != PLN_DT_F32 && a->type.dtype != PLN_DT_F64))
         return pln_match_refuse(m, "no integer was cast");
     const bool both = before_cast(a) == before_cast(b) || !is_cast(a) || !is_cast(b);
     const pln_dtype dt = both ? before_cast(is_cast(a) ? a : b) : PLN_DT_S64;
@@ -331,8 +333,8 @@ static bool bounds_of_item(const pln_node *s, int64_t axis, int64_t i, int64_t *
     size_t n;
     const pln_dim all = s->in[0]->type.shape.dims[axis];
     const bool even = pln_value_rank(s->in[1]) == 0;
-    if (!pln_dim_is_known(all) || !pln_value_get_ints(s->in[1], size, MAX_ITEMS, &n) || !n ||
-        (even && size[0] < 1))
+    if (!pln_dim_is_known(all) || !pln_value_get_ints(s->in[1], size, MAX_ITEMS, &n) ||
+        !n || (even && size[0] < 1))
         return false;
     n_items = even ? (all.value + size[0] - 1) / size[0] : (int64_t)n;
     i += i < 0 ? n_items : 0;

@@ -298,9 +298,9 @@ static bool are_all_rows(const pln_value *i, pln_dim n)
     const pln_tensor *t = pln_value_contents(i);
     if (!t)
         return u && (pln_node_is(u, "Unsqueeze") || pln_node_is(u, "Reshape")) && r &&
-               pln_node_is(r, "Range") && pln_value_is_splat(r->in[0], &from) && from == 0 &&
-               pln_value_is_splat(r->in[2], &step) && step == 1 && pln_value_rank(i) == 2 &&
-               pln_dim_is(i->type.shape.dims[1], 1) &&
+               pln_node_is(r, "Range") && pln_value_is_splat(r->in[0], &from) &&
+               from == 0 && pln_value_is_splat(r->in[2], &step) && step == 1 &&
+               pln_value_rank(i) == 2 && pln_dim_is(i->type.shape.dims[1], 1) &&
                !pln_dim_is_unknown(n) && pln_dim_equal(i->type.shape.dims[0], n);
     if (t->rank < 1 || t->dims[t->rank - 1] != 1 || !pln_dim_is(n, pln_tensor_size(t)))
         return false;

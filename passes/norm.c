@@ -26,8 +26,8 @@ static bool is_mean(const pln_norm *o, const pln_value *v, const pln_value *x)
     int64_t axes[PLN_MAX_RANK];
     int n;
     const pln_node *mean = v->def;
-    return mean && pln_node_is(mean, "ReduceMean") && mean->in[0] == x && mean->n_in > 1 &&
-           pln_node_get_int(mean, "keepdims", 1) == 1 &&
+    return mean && pln_node_is(mean, "ReduceMean") && mean->in[0] == x &&
+           mean->n_in > 1 && pln_node_get_int(mean, "keepdims", 1) == 1 &&
            read_axes(mean->in[1], o->rank, axes, &n) && n == o->n_axes &&
            !memcmp(axes, o->axes, (size_t)n * sizeof *axes);
 }
@@ -98,8 +98,8 @@ static pln_status see_through_cast(pln_match *m, pln_norm *o)
     const pln_node *cast = o->x->def;
     if (o->x->type.dtype == dt)
         return PLN_OK;
-    if (o->x->type.dtype != PLN_DT_F32 || (dt != PLN_DT_F16 && dt != PLN_DT_BF16) || !cast ||
-        !pln_node_is(cast, "Cast") || cast->in[0]->type.dtype != dt)
+    if (o->x->type.dtype != PLN_DT_F32 || (dt != PLN_DT_F16 && dt != PLN_DT_BF16) ||
+        !cast || !pln_node_is(cast, "Cast") || cast->in[0]->type.dtype != dt)
         return pln_match_refuse(m, "'%s' is of another type", o->x->name);
     o->x = cast->in[0];
     return PLN_OK;
@@ -173,15 +173,17 @@ static pln_value *all(pln_patch *p, pln_dtype dt, double v, const int64_t *dims,
     return pln_patch_const(p, t, hint);
 }
 
-pln_value *pln_norm_operand(pln_match *m, pln_patch *p, const pln_norm *o, const char *name,
-                            double factor, double otherwise, const int64_t *dims, int rank)
+pln_value *pln_norm_operand(pln_match *m, pln_patch *p, const pln_norm *o,
+                            const char *name, double factor, double otherwise,
+                            const int64_t *dims, int rank)
 {
     const pln_dtype dt = o->x->type.dtype;
     pln_value *v = pln_match_val(m, name);
     if (!v)
         return all(p, dt, factor * otherwise, dims, rank, otherwise ? "ones" : "zeros");
     if (factor != 1)
-        v = pln_patch_op2(p, "Mul", v, pln_patch_scalar(p, v->type.dtype, factor, "factor"));
+        v = pln_patch_op2(p, "Mul", v,
+                          pln_patch_scalar(p, v->type.dtype, factor, "factor"));
     if (v && v->type.dtype != dt) {
         pln_node *cast = pln_patch_add(p, "Cast", &v, 1, 1);
         if (!cast || pln_node_set_int(cast, "to", dt) != PLN_OK)

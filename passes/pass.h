@@ -121,9 +121,9 @@ struct pln_pass_ctx {
 /* Asks leave for a change to node n (may be NULL) and counts it: false when the limit is
  * reached. */
 bool pln_pass_begin(pln_pass_ctx *ctx, const pln_node *n);
-/* The same for a change that can't touch a result: what is removed is read by nobody, what
- * is merged is equal bit by bit. Others that go through no patch are verified by running
- * the whole graph. */
+/* The same for a change that can't touch a result: what is removed is read by nobody,
+ * what is merged is equal bit by bit. Others that go through no patch are verified by
+ * running the whole graph. */
 bool pln_pass_begin_sure(pln_pass_ctx *ctx, const pln_node *n);
 /* Is this pass or rule switched off by name? */
 bool pln_pass_is_disabled(const pln_pass_ctx *ctx, const char *name);

@@ -207,7 +207,8 @@ static bool is_plain(pln_dim d)
 static bool is_other_size(pln_shape a, pln_shape b)
 {
     for (int i = 0; i < a.rank && i < b.rank; i++)
-        if (is_plain(a.dims[i]) && is_plain(b.dims[i]) && !pln_dim_equal(a.dims[i], b.dims[i]))
+        if (is_plain(a.dims[i]) && is_plain(b.dims[i]) &&
+            !pln_dim_equal(a.dims[i], b.dims[i]))
             return true;
     return false;
 }
@@ -343,7 +344,9 @@ static bool is_beyond_target(const pln_patch *p, const pln_node *n)
     const pln_pass_ctx *ctx = p->ctx;
     const pln_rule *r = ctx->rule;
     const bool states = r && r->stated && ctx->options->target != PLN_TARGET_ONNX;
-    const pln_target target = states ? PLN_TARGET_PLANISH : r ? r->target : ctx->pass->target;
+    const pln_target target = states ? PLN_TARGET_PLANISH
+                              : r    ? r->target
+                                     : ctx->pass->target;
     const pln_target wants = !strcmp(n->domain, "planish")         ? PLN_TARGET_PLANISH
                              : !strcmp(n->domain, "com.microsoft") ? PLN_TARGET_ORT
                                                                    : PLN_TARGET_ONNX;
@@ -514,8 +517,8 @@ static void take_node_name(pln_patch *p)
     p->node[0]->name = p->old[0]->def->name;
 }
 
-/* A rule may write operators of a domain that the file knows nothing of. Our own is imported
- * at the end, where any is left. */
+/* A rule may write operators of a domain that the file knows nothing of. Our own is
+ * imported at the end, where any is left. */
 static pln_status import_domains(const pln_patch *p, pln_error *err)
 {
     pln_model *m = p->graph->model;

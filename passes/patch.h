@@ -55,9 +55,9 @@ void pln_patch_replace_proven(pln_patch *p, pln_value *old, pln_value *with);
 /* Checks. PLN_OK: may be applied; PLN_E_UNSUPPORTED: no, for the reason in `why`. */
 pln_status pln_patch_check(pln_patch *p, char *why, size_t why_size, pln_error *err);
 typedef struct pln_match pln_match;
-/* Checks, verifies where that is asked for, counts and applies: what passes call. `m` (may
- * be NULL) is the match, n the node that reports name. PLN_E_UNSUPPORTED: it was not done,
- * `why` says (empty: the limit), and nothing is left of it. */
+/* Checks, verifies where that is asked for, counts and applies: what passes call. `m`
+ * (may be NULL) is the match, n the node that reports name. PLN_E_UNSUPPORTED: it was not
+ * done, `why` says (empty: the limit), and nothing is left of it. */
 pln_status pln_patch_commit(pln_patch *p, const pln_match *m, const pln_node *n,
                             void (*dead)(void *user, pln_node *n), void *user, char *why,
                             size_t why_size, pln_error *err);

@@ -106,7 +106,8 @@ static bool of_shuffle(const pln_node *last, pln_arena *arena, pln_pick *o)
         !pln_perm_of(t, perm, &rank))
         return false;
     const pln_node *first = t->in[0]->def;
-    if (!first || !pln_node_is(first, "Reshape") || !pln_value_is_single_use(first->out[0]))
+    if (!first || !pln_node_is(first, "Reshape") ||
+        !pln_value_is_single_use(first->out[0]))
         return false;
     pln_value *x = first->in[0];
     const pln_value *mid = first->out[0];

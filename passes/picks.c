@@ -156,7 +156,8 @@ static const pln_node *squeezer_of(const pln_node *split, uint32_t i, int64_t ax
     int64_t axes[PLN_MAX_RANK];
     size_t n;
     const pln_value *v = split->out[i];
-    const pln_node *s = v && pln_value_size_at(v, axis) == 1 ? pln_value_only_user(v) : NULL;
+    const pln_node *s =
+        v && pln_value_size_at(v, axis) == 1 ? pln_value_only_user(v) : NULL;
     return s && pln_node_is(s, "Squeeze") && s->graph == split->graph && s->n_in > 1 &&
                    s->in[1] && pln_axes_of(s->in[1], pln_value_rank(v), axes, &n) &&
                    n == 1 && axes[0] == axis
@@ -169,11 +170,13 @@ static pln_status gathers_of_split(pln_match *m, pln_patch *p)
 {
     int64_t axis;
     pln_node *split = m->root->in[0]->def;
-    if (!split || !pln_node_is(split, "Split") || !pln_node_axis(split, split->in[0], &axis))
+    if (!split || !pln_node_is(split, "Split") ||
+        !pln_node_axis(split, split->in[0], &axis))
         return pln_match_refuse(m, "not behind a Split");
     for (uint32_t i = 0; i < split->n_out; i++)
         if (!squeezer_of(split, i, axis))
-            return pln_match_refuse(m, "not each piece is a single place that is squeezed");
+            return pln_match_refuse(m,
+                                    "not each piece is a single place that is squeezed");
     for (uint32_t i = 0; i < split->n_out; i++) {
         pln_value *in[2] = { split->in[0], pln_patch_scalar(p, PLN_DT_S64, i, "index") };
         pln_node *g = in[1] ? pln_patch_add(p, "Gather", in, 2, 1) : NULL;

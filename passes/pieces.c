@@ -70,7 +70,8 @@ static bool is_piece(const pln_node *n, int64_t *axis, pln_cut *c)
         *axis = i;
         *c = cuts[i];
     }
-    return found && pln_cut_settle(c, pln_value_size_at(n->in[0], *axis)) && pln_value_size_at(n->in[0], *axis) > 0;
+    return found && pln_cut_settle(c, pln_value_size_at(n->in[0], *axis)) &&
+           pln_value_size_at(n->in[0], *axis) > 0;
 }
 
 typedef struct pieces {
@@ -131,7 +132,8 @@ static bool only_slices_read(const pln_value *v)
         if (!u->node || u->slot || u->graph != v->graph || !pln_node_is(u->node, "Slice"))
             return false;
     const pln_node *first = v->uses->node;
-    return v->n_uses < 2 || !is_piece(first, &axis, &c) || !find_pieces(first, axis, &all);
+    return v->n_uses < 2 || !is_piece(first, &axis, &c) ||
+           !find_pieces(first, axis, &all);
 }
 
 static pln_status one_slice(pln_match *m, pln_patch *p)
@@ -293,7 +295,8 @@ static pln_status slice_of_concat(pln_match *m, pln_patch *p)
     int64_t a, b;
     pln_cut c;
     const pln_node *concat = pln_match_node(m, "c");
-    if (!is_piece(m->root, &a, &c) || !pln_node_axis(concat, concat->out[0], &b) || a != b)
+    if (!is_piece(m->root, &a, &c) || !pln_node_axis(concat, concat->out[0], &b) ||
+        a != b)
         return pln_match_refuse(m, "not a piece along that axis");
     pln_value *v = part_at(concat, a, c.start, c.end - c.start);
     if (!v)
@@ -310,8 +313,8 @@ static pln_status gather_of_concat(pln_match *m, pln_patch *p)
     const pln_node *concat = pln_match_node(m, "c");
     const pln_value *index = pln_match_val(m, "i");
     if (!pln_value_get_ints(index, &i, 1, &n) || n != 1 || index->cst->rank ||
-        !pln_node_axis(concat, concat->out[0], &b) || !pln_node_axis(m->root, concat->out[0], &a) ||
-        a != b || i < 0)
+        !pln_node_axis(concat, concat->out[0], &b) ||
+        !pln_node_axis(m->root, concat->out[0], &a) || a != b || i < 0)
         return pln_match_refuse(m, "not one element of that axis");
     pln_value *v = part_at(concat, a, i, 1);
     if (!v)

@@ -70,8 +70,8 @@ bool pln_product_is_unpadded(const pln_product *p)
     return true;
 }
 
-/* The weights of one channel of their first dimension: `second` channels of the other kind,
- * from `along`, each with its taps. */
+/* The weights of one channel of their first dimension: `second` channels of the other
+ * kind, from `along`, each with its taps. */
 typedef struct weight_row {
     int64_t from, channel, along, second;
 } weight_row;
@@ -80,7 +80,8 @@ static weight_row row_of(const pln_product *p, int64_t channel)
 {
     const int64_t second = (p->in_first ? p->n_out : p->n_in) / p->groups;
     const int64_t per_group = (p->in_first ? p->n_in : p->n_out) / p->groups;
-    return (weight_row){ channel * second * p->taps, channel, channel / per_group * second, second };
+    return (weight_row){ channel * second * p->taps, channel,
+                         channel / per_group * second, second };
 }
 
 static int64_t n_rows(const pln_product *p)
@@ -113,8 +114,8 @@ static void scale_each(pln_tensor *t, const weight_row *r, const double *mul)
         scale_run(t, r->from + b, 1, mul[b]);
 }
 
-static void scale_row(pln_tensor *t, const pln_product *p, const weight_row *r, const double *mul,
-                      int64_t run, bool by_out)
+static void scale_row(pln_tensor *t, const pln_product *p, const weight_row *r,
+                      const double *mul, int64_t run, bool by_out)
 {
     if (by_out != p->in_first) { /* one factor for the row */
         scale_run(t, r->from, r->second * p->taps,
@@ -163,8 +164,8 @@ static double weight(const pln_tensor *w, int64_t i)
 }
 
 /* Of one input channel, to each output channel. */
-static void add_to_each(const pln_tensor *w, const pln_product *p, const weight_row *r, double add,
-                        double *out)
+static void add_to_each(const pln_tensor *w, const pln_product *p, const weight_row *r,
+                        double add, double *out)
 {
     for (int64_t b = 0, i = r->from; b < r->second; b++)
         for (int64_t k = 0; k < p->taps; k++, i++)

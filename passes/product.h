@@ -1,5 +1,5 @@
-/* Products with constant weights: Conv, ConvTranspose, Gemm and MatMul by a matrix, seen as
- * sums over input channels for each output channel.
+/* Products with constant weights: Conv, ConvTranspose, Gemm and MatMul by a matrix, seen
+ * as sums over input channels for each output channel.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLN_PASSES_PRODUCT_H
 #define PLN_PASSES_PRODUCT_H
@@ -30,7 +30,8 @@ pln_value *pln_product_scale_out(pln_patch *patch, const pln_product *p,
 pln_value *pln_product_scale_in(pln_patch *patch, const pln_product *p, const double *mul,
                                 int64_t run);
 /* What an addend for each input channel comes to in each output channel. */
-bool pln_product_sum_in(const pln_product *p, const double *add, int64_t run, double *out);
+bool pln_product_sum_in(const pln_product *p, const double *add, int64_t run,
+                        double *out);
 /* The bias for each output channel; false: it is a matrix. */
 bool pln_product_bias(const pln_product *p, double *out);
 

@@ -68,7 +68,8 @@ static bool same_numbers(const pln_value *a, const pln_value *b)
         return true;
     if (!a || !b)
         return pln_value_is_splat(a ? a : b, &zero) && zero == 0;
-    return pln_value_contents(a) && pln_value_contents(b) && pln_tensor_same_as(a->cst, b->cst);
+    return pln_value_contents(a) && pln_value_contents(b) &&
+           pln_tensor_same_as(a->cst, b->cst);
 }
 
 static int64_t axis_of(const pln_node *n)
@@ -256,8 +257,9 @@ static pln_status take_move(pln_match *m, path *t, const pln_value *v)
     const pln_node *d = v->def, *q = m->root;
     double level, lo, hi;
     if (!d || t->n == MAX_MOVES || d->n_in > MAX_IN || !d->in[0] ||
-        !moves_integers(m->ctx, d, q->out[0]->type.dtype) || pln_node_has_other_outputs(d) ||
-        !pln_value_is_single_use(v) || d->graph != q->graph)
+        !moves_integers(m->ctx, d, q->out[0]->type.dtype) ||
+        pln_node_has_other_outputs(d) || !pln_value_is_single_use(v) ||
+        d->graph != q->graph)
         return pln_match_refuse(m, "something between does not move integers alone");
     if ((pads_with_number(d) && !is_padded_with(d, q, &level)) ||
         (is_clamp(d) && (!bounds_of(d, &lo, &hi) || !level_of(q, lo, &level))))
@@ -644,7 +646,8 @@ static pln_status byte_concat(pln_match *m, pln_patch *p)
     pln_value *in[MAX_IN] = { scale_of(q), pln_zero_point(q) };
     uint32_t n_in = 2;
     if (!quantizes_to_bytes(q) || !in[1] || c->n_in > (MAX_IN - 2) / 3)
-        return pln_match_refuse(m, "its scale is not one number, or it has no zero point");
+        return pln_match_refuse(m,
+                                "its scale is not one number, or it has no zero point");
     for (uint32_t i = 0; i < c->n_in; i++) {
         const pln_node *d = c->in[i]->def;
         if (!dequantizes_bytes(d) || !pln_zero_point(d))
@@ -664,8 +667,8 @@ static pln_status late(pln_match *m, pln_patch *p)
 {
     const pln_node *d = pln_match_node(m, "d"), *mv = m->root;
     if (!dequantizes_bytes(d) || pln_value_is_const(d->in[0]) || mv->n_in > MAX_IN ||
-        !moves_integers(m->ctx, mv, d->in[0]->type.dtype) || pln_node_has_other_outputs(mv) ||
-        !are_harmless(scale_of(d), PLN_DT_U8))
+        !moves_integers(m->ctx, mv, d->in[0]->type.dtype) ||
+        pln_node_has_other_outputs(mv) || !are_harmless(scale_of(d), PLN_DT_U8))
         return pln_match_refuse(m, "it does not move bytes alone");
     pln_value *in[3] = { moved(m, p, mv, d->in[0]), scale_of(d), pln_zero_point(d) };
     pln_node *n = in[0] ? pln_patch_copy(p, d, in, d->n_in) : NULL;
@@ -747,9 +750,11 @@ const pln_pass pln_pass_qdq = {
 /* What costs a runtime that has no kernels for bytes more than it saves. */
 static const pln_rule byte_rules[] = {
     { .name = "weights-second",
-      .match = "n=Gemm<alpha=1.0>(v=DequantizeLinear(w#, ...), u=DequantizeLinear(a, ...))",
+      .match = "n=Gemm<alpha=1.0>(v=DequantizeLinear(w#, ...), u=DequantizeLinear(a, "
+               "...))",
       .where = "not const(a)",
-      .replace = "Transpose<perm = [1, 0]>(Gemm<transA = 1 - n.transB, transB = 1 - n.transA>"
+      .replace = "Transpose<perm = [1, 0]>(Gemm<transA = 1 - n.transB, transB = 1 - "
+                 "n.transA>"
                  "(u, v))",
       .contract = PLN_REASSOC,
       .target = PLN_TARGET_ORT },

@@ -17,8 +17,8 @@ pln_value *pln_zero_point(const pln_node *n);
  * scales are the products of those of the factors. */
 bool pln_bias_counts_in_sums(const pln_node *bias, const pln_value *a_scale,
                              const pln_value *b_scale);
-/* Products of any bytes with these constant int8 weights may be added in pairs in 16 bits,
- * as ONNX Runtime does where there is no VNNI. Others' are no matter. */
+/* Products of any bytes with these constant int8 weights may be added in pairs in 16
+ * bits, as ONNX Runtime does where there is no VNNI. Others' are no matter. */
 bool pln_fits_pairs(const pln_value *weights);
 /* A constant of bytes, from the other end: uint8 128 for int8 0. NULL: no memory. */
 pln_value *pln_patch_flip_bytes(pln_patch *p, const pln_value *v);

@@ -5,8 +5,8 @@
 
 #include <string.h>
 
-/* Larger constants lie in a file of which a run may need a few rows: looking through one would
- * read it all. */
+/* Larger constants lie in a file of which a run may need a few rows: looking through one
+ * would read it all. */
 #define SPLAT_MAX (INT64_C(1) << 22)
 
 static bool splat_of(pln_tensor *t, double *out)
@@ -121,5 +121,6 @@ bool pln_node_is_in(const pln_node *n, const char *domain, const char *op_type)
 bool pln_node_is(const pln_node *n, const char *op_type)
 {
     return !strcmp(n->op_type, op_type) &&
-           (!*n->domain || (n->op && !*n->op->domain && pln_node_is_in(n, "planish", op_type)));
+           (!*n->domain ||
+            (n->op && !*n->op->domain && pln_node_is_in(n, "planish", op_type)));
 }

@@ -140,7 +140,8 @@ static bool is_number_for(const pln_value *x, pln_tensor *t, double v)
     if (!t || !is_all(t, v) || (t->rank && t->rank > rank))
         return false;
     for (int i = 0; i < t->rank; i++)
-        if (t->dims[i] != 1 && !pln_dim_is(x->type.shape.dims[rank - t->rank + i], t->dims[i]))
+        if (t->dims[i] != 1 &&
+            !pln_dim_is(x->type.shape.dims[rank - t->rank + i], t->dims[i]))
             return false;
     return true;
 }
@@ -201,7 +202,8 @@ static pln_status one_chain(pln_match *m, pln_patch *p)
     for (int len = n; len >= 2; len--) {
         linear l = { .alloc = p->graph->model->alloc };
         pln_value *x = pln_affine_input(chain[len - 1]);
-        bool ok = pln_dtype_is_float(x->type.dtype) || pln_dtype_is_integer(x->type.dtype);
+        bool ok =
+            pln_dtype_is_float(x->type.dtype) || pln_dtype_is_integer(x->type.dtype);
         for (int i = len - 1; i >= 0 && ok; i--)
             ok = append(&l, chain[i]);
         ok = ok && nodes_of(&l, x) < len && has_room(chain, len, l.mul) &&
@@ -222,7 +224,8 @@ static pln_status one_chain(pln_match *m, pln_patch *p)
 
 static bool is_own(const pln_value *w)
 {
-    return w->n_uses == 1 && pln_dtype_is_float(w->type.dtype) && w->kind != PLN_VALUE_INPUT;
+    return w->n_uses == 1 && pln_dtype_is_float(w->type.dtype) &&
+           w->kind != PLN_VALUE_INPUT;
 }
 
 static bool is_own_matrix(const pln_value *w)
@@ -268,7 +271,8 @@ static pln_status factor_before(pln_match *m, pln_patch *p)
     const int64_t n = pln_value_count(s);
     if (!is_own(w) || pln_value_rank(w) < 2 || !is_finite(s) || has_zero(s) ||
         !pln_value_same_type(x, f->out[0]) || pln_value_rank(s) > 1 ||
-        (n != 1 && (!at || pln_value_rank(w) != 2 || !pln_dim_is(w->type.shape.dims[0], n))))
+        (n != 1 &&
+         (!at || pln_value_rank(w) != 2 || !pln_dim_is(w->type.shape.dims[0], n))))
         return pln_match_refuse(m, "not a factor for the rows of weights of its own");
     if (n != 1)
         s = pln_patch_op2(p, "Reshape", s, pln_patch_ints(p, column, 2, "column"));
@@ -329,7 +333,8 @@ static bool is_diagonal(const pln_value *w)
 {
     pln_tensor *t = w->cst;
     const int64_t n = t->rank == 2 ? t->dims[0] : 0;
-    if (n < 1 || n > 4096 || t->dims[1] != n || !pln_dtype_is_float((pln_dtype)t->dtype) ||
+    if (n < 1 || n > 4096 || t->dims[1] != n ||
+        !pln_dtype_is_float((pln_dtype)t->dtype) ||
         pln_tensor_materialize(t, NULL) != PLN_OK)
         return false;
     for (int64_t i = 0; i < n * n; i++)

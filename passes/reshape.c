@@ -67,8 +67,8 @@ static int group_at(pln_shape wide, int at, int stop, int step, pln_dim product)
     return 0;
 }
 
-/* Where the axes of the narrow shape begin among those of the wide one: each is the product of
- * those up to the next. One of them may be unknown. */
+/* Where the axes of the narrow shape begin among those of the wide one: each is the
+ * product of those up to the next. One of them may be unknown. */
 static bool groups_of(pln_shape wide, pln_shape narrow, int *begin)
 {
     int first = 0, last = narrow.rank, n;
@@ -99,7 +99,8 @@ static pln_status one_transpose(pln_match *m, pln_patch *p)
     if (from.rank < 0 || to.rank != from.rank || middle.rank < 0 ||
         !pln_perm_of(pln_match_node(m, "t"), inner, &rank) || rank != middle.rank ||
         !groups_of(from, middle, begin))
-        return pln_match_refuse(m, "the first view does not join axes, as far as is known");
+        return pln_match_refuse(m,
+                                "the first view does not join axes, as far as is known");
     for (int k = 0; k < rank; k++)
         for (int i = begin[inner[k]]; i < begin[inner[k] + 1]; i++, n++) {
             perm[n] = i;
@@ -322,7 +323,7 @@ static pln_status one_expand(pln_match *m, pln_patch *p)
 
 #define VIEW "Reshape|Flatten|Squeeze|Unsqueeze"
 
-#define REDUCTION                                                                     \
+#define REDUCTION                                                                        \
     "ReduceSum|ReduceMean|ReduceMax|ReduceMin|ReduceProd|ReduceL1|ReduceL2|ReduceSumSquare|" \
     "ReduceLogSum|ReduceLogSumExp|ArgMax|ArgMin"
 

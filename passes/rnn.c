@@ -360,7 +360,8 @@ static pln_status joined_directions(pln_match *m, pln_patch *p)
             return pln_match_refuse(m, "not the first direction, and then the second");
     pln_value *t = pln_patch_transpose(p, y, (int64_t[]){ 0, 2, 1, 3 }, 4);
     pln_value *shape = pln_patch_ints(p, (int64_t[]){ 0, 0, width }, 3, "shape");
-    pln_patch_replace(p, m->root->out[0], t ? pln_patch_op2(p, "Reshape", t, shape) : NULL);
+    pln_patch_replace(p, m->root->out[0],
+                      t ? pln_patch_op2(p, "Reshape", t, shape) : NULL);
     return PLN_OK;
 }
 

@@ -90,7 +90,8 @@ static pln_value *under_new_axis(const pln_value *v)
     return last ? d->in[0] : NULL;
 }
 
-/* f is v with half of the last dimension, and perhaps without dimension `drop` (size 1). */
+/* f is v with half of the last dimension, and perhaps without dimension `drop` (size
+ * 1). */
 static bool is_half_as_wide(const pln_value *f, const pln_value *v, int drop)
 {
     const int rank = pln_value_rank(f), wide = pln_value_rank(v);
@@ -138,9 +139,9 @@ static pln_value *part_of(const angles *b, pln_value *v, int drop, bool twice, i
 static pln_value *without(const angles *b, pln_value *v, int drop)
 {
     const int64_t axis = drop;
-    return drop < 0 || !v
-               ? v
-               : pln_patch_op2(b->p, "Squeeze", v, pln_patch_ints(b->p, &axis, 1, "axes"));
+    return drop < 0 || !v ? v
+                          : pln_patch_op2(b->p, "Squeeze", v,
+                                          pln_patch_ints(b->p, &axis, 1, "axes"));
 }
 
 static pln_value *copied(const angles *b, const pln_node *n, pln_value *in0)
@@ -176,7 +177,8 @@ static pln_value *elementwise(const angles *b, pln_value *v, int drop, bool twic
 }
 
 /* Axes come back in without `drop`; the last one stays. */
-static pln_value *unsqueezed(const angles *b, pln_value *v, int drop, bool twice, int depth)
+static pln_value *unsqueezed(const angles *b, pln_value *v, int drop, bool twice,
+                             int depth)
 {
     int64_t axes[PLN_MAX_RANK], left[PLN_MAX_RANK];
     size_t n, k = 0;
@@ -194,7 +196,8 @@ static pln_value *unsqueezed(const angles *b, pln_value *v, int drop, bool twice
         if (axes[i] != drop)
             left[k++] = axes[i] - (drop >= 0 && axes[i] > drop);
     }
-    pln_value *t = part_of(b, d->in[0], has || drop < 0 ? -1 : drop - before, twice, depth);
+    pln_value *t =
+        part_of(b, d->in[0], has || drop < 0 ? -1 : drop - before, twice, depth);
     if (!t || !k)
         return t;
     return pln_patch_op2(b->p, "Unsqueeze", t, pln_patch_ints(b->p, left, k, "axes"));
@@ -238,7 +241,9 @@ static pln_value *part_of(const angles *b, pln_value *v, int drop, bool twice, i
         return half_constant(b, v, drop);
     if (!n || n->graph != b->p->graph || v->slot || depth == MAX_DEPTH || !n->n_in)
         return twice ? NULL : without(b, v, drop);
-    pln_value *single = !twice ? NULL : b->pairs ? doubled_each(v, &drop) : doubled_whole(v);
+    pln_value *single = !twice     ? NULL
+                        : b->pairs ? doubled_each(v, &drop)
+                                   : doubled_whole(v);
     if (single)
         return part_of(b, single, drop, false, depth + 1);
     if (pln_node_is(n, "Unsqueeze"))
@@ -283,7 +288,8 @@ static bool find_fit(const pln_rotary *r, fit *f)
     const int rank = pln_value_rank(r->x);
     for (int heads = rank == 4 ? 1 : -1; heads <= (rank == 4 ? 2 : -1); heads++) {
         bool a, b;
-        if (!fits(r->x, r->cosine, heads, &a) || !fits(r->x, r->sine, heads, &b) || a != b)
+        if (!fits(r->x, r->cosine, heads, &a) || !fits(r->x, r->sine, heads, &b) ||
+            a != b)
             continue;
         *f = (fit){ heads, a };
         return true;
@@ -347,7 +353,8 @@ static pln_node *split_of_heads(const pln_value *x)
     pln_node *n = x->def;
     if (!n || !pln_node_is(n, "Reshape") || pln_value_rank(n->in[0]) != 3 ||
         n->graph != x->graph || pln_value_size_at(x, 2) < 1 ||
-        pln_value_size_at(n->in[0], 2) != pln_value_size_at(x, 2) * pln_value_size_at(x, 3))
+        pln_value_size_at(n->in[0], 2) !=
+            pln_value_size_at(x, 2) * pln_value_size_at(x, 3))
         return NULL;
     for (int i = 0; i < 2; i++)
         if (!pln_dim_equal(n->in[0]->type.shape.dims[i], x->type.shape.dims[i]))
@@ -371,9 +378,9 @@ static pln_value *finish(const pln_match *m, pln_patch *p, const pln_rotary *r,
     if (!n || (r->pairs && pln_node_set_int(n, "interleaved", 1) != PLN_OK))
         return NULL;
     /* What states its meaning goes by attributes. */
-    if (*n->domain && pln_node_set_int(n, "rotary_embedding_dim",
-                                       pln_value_size_at(r->x, pln_value_rank(r->x) - 1)) !=
-                          PLN_OK)
+    if (*n->domain &&
+        pln_node_set_int(n, "rotary_embedding_dim",
+                         pln_value_size_at(r->x, pln_value_rank(r->x) - 1)) != PLN_OK)
         return NULL;
     if (pln_value_rank(in[0]) == 3 &&
         pln_node_set_int(n, "num_heads", cut ? pln_value_size_at(r->x, 2) : 1) != PLN_OK)

@@ -132,8 +132,8 @@ static void swap_names(pln_pass_ctx *ctx)
 static pln_status tell_opset(pln_pass_ctx *ctx, const pln_rule_state *c, pln_node *n)
 {
     char why[80];
-    snprintf(why, sizeof why, "it needs operator set %d, the model has %lld", c->rule->opset,
-             (long long)ctx->opset);
+    snprintf(why, sizeof why, "it needs operator set %d, the model has %lld",
+             c->rule->opset, (long long)ctx->opset);
     return no(ctx, c, n, why, c->n_ops);
 }
 
@@ -171,7 +171,8 @@ static pln_status build(worklist *w, const pln_rule_state *c, pln_node *n, pln_m
 }
 
 /* PLN_OK: applied. PLN_E_UNSUPPORTED: not here. */
-static pln_status try_rule(worklist *w, const pln_rule_state *c, pln_node *n, pln_error *err)
+static pln_status try_rule(worklist *w, const pln_rule_state *c, pln_node *n,
+                           pln_error *err)
 {
     pln_pass_ctx *ctx = w->ctx;
     pln_match m;
@@ -207,12 +208,13 @@ static pln_status try_timed(worklist *w, pln_rule_state *c, pln_node *n, pln_err
 }
 
 /* The rule that was applied most in this run of the pass. */
-static void warn_of_loop(const pln_pass_ctx *ctx, const pln_ruleset *s, const pln_graph *g,
-                         uint64_t applied)
+static void warn_of_loop(const pln_pass_ctx *ctx, const pln_ruleset *s,
+                         const pln_graph *g, uint64_t applied)
 {
     const pln_rule_state *most = NULL;
     for (size_t i = 0; i < s->n; i++)
-        if (s->rules[i].ready && (!most || s->rules[i].stat->applied > most->stat->applied))
+        if (s->rules[i].ready &&
+            (!most || s->rules[i].stat->applied > most->stat->applied))
             most = &s->rules[i];
     pln_log(g->model->env, PLN_LOG_WARN,
             "pass %s: stopped after %llu rewrites: rule %s goes on and on",

@@ -166,7 +166,8 @@ static const char *place_of(const char *text, const char *word)
 {
     const size_t n = strlen(word);
     for (const char *at = text; (at = strstr(at, word)); at++)
-        if ((at == text || !isalnum((unsigned char)at[-1])) && !isalnum((unsigned char)at[n]))
+        if ((at == text || !isalnum((unsigned char)at[-1])) &&
+            !isalnum((unsigned char)at[n]))
             return at;
     return text;
 }

@@ -10,7 +10,8 @@
 #include "passes/pass.h"
 
 /* The rules of all sources as one pass, made in the arena; operators are those that the
- * model's registry knows. PLN_E_FORMAT with file, line and column of the first mistake. */
+ * model's registry knows. PLN_E_FORMAT with file, line and column of the first
+ * mistake. */
 pln_status pln_rules_read(const pln_rules_source *src, size_t n, const pln_model *model,
                           pln_arena *arena, pln_pass **out, pln_error *err);
 

@@ -1,4 +1,5 @@
-/* Rulesets: the rules of a pass that are switched on, found by the operator at their root.
+/* Rulesets: the rules of a pass that are switched on, found by the operator at their
+ * root.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/watch.h"
 

@@ -1,8 +1,9 @@
 /* shape: uses what inference knows of shape tensors. One whose contents are known numbers
  * becomes a constant; the target of a Reshape whose sizes are those of its input becomes
- * one with 0 and -1 in their places, so that nothing needs to be computed for it. What puts
- * together sizes that lie side by side in a shape is that part of it, and a Shape reads the
- * first value that has these sizes. What has the same sizes as something earlier is that.
+ * one with 0 and -1 in their places, so that nothing needs to be computed for it. What
+ * puts together sizes that lie side by side in a shape is that part of it, and a Shape
+ * reads the first value that has these sizes. What has the same sizes as something
+ * earlier is that.
  *
  *     Concat(Gather(Shape(x), [0]), Slice(Shape(x), [1], [2]))  =>  Shape<start=0, end=2>(x)
  *     Shape(Cast(x))                                            =>  Shape(x)
@@ -142,7 +143,7 @@ static pln_status fix_reshape(pln_pass_ctx *ctx, pln_node *n, pln_error *err)
     return finish(ctx, &p, n, err);
 }
 
-/* ---- a Shape for what is computed from one -------------------------------------------- */
+/* ---- a Shape for what is computed from one ----------------------------------------- */
 
 #define MAX_DEPTH 6
 #define SHAPE_HAS_ENDS 15 /* the version that gave it `start` and `end` */
@@ -164,8 +165,10 @@ static int place_of(const pln_symval *s, pln_shape in)
     return -1;
 }
 
-/* The value whose shape has these sizes at `*at`, among those whose shape v is made of. */
-static pln_value *shaped_so(const pln_value *v, const pln_symval *sizes, int depth, int *at)
+/* The value whose shape has these sizes at `*at`, among those whose shape v is made
+ * of. */
+static pln_value *shaped_so(const pln_value *v, const pln_symval *sizes, int depth,
+                            int *at)
 {
     const pln_node *n = v->def;
     if (!n || depth > MAX_DEPTH)
@@ -186,14 +189,15 @@ static pln_value *shaped_so(const pln_value *v, const pln_symval *sizes, int dep
 /* Sizes that a node computes, not all of them known. */
 static bool is_computed_sizes(const pln_value *v)
 {
-    return v && v->n_uses && v->sym && v->sym->n && v->kind == PLN_VALUE_NODE && !v->cst &&
-           v->type.dtype == PLN_DT_S64 && pln_value_rank(v) >= 0 && pln_value_rank(v) <= 1 &&
-           pln_value_count(v) == v->sym->n && !is_known(v->sym);
+    return v && v->n_uses && v->sym && v->sym->n && v->kind == PLN_VALUE_NODE &&
+           !v->cst && v->type.dtype == PLN_DT_S64 && pln_value_rank(v) >= 0 &&
+           pln_value_rank(v) <= 1 && pln_value_count(v) == v->sym->n && !is_known(v->sym);
 }
 
 static bool is_vector_of_sizes(const pln_node *n)
 {
-    return n->n_out == 1 && is_computed_sizes(n->out[0]) && pln_value_rank(n->out[0]) == 1;
+    return n->n_out == 1 && is_computed_sizes(n->out[0]) &&
+           pln_value_rank(n->out[0]) == 1;
 }
 
 static pln_status make_shape(job *j, pln_node *n, pln_error *err)
@@ -218,7 +222,7 @@ static pln_status make_shape(job *j, pln_node *n, pln_error *err)
     return finish(j->ctx, &p, n, err);
 }
 
-/* ---- a Shape of something earlier ----------------------------------------------------- */
+/* ---- a Shape of something earlier -------------------------------------------------- */
 
 static bool has_sizes_of(const pln_value *u, const pln_value *v)
 {
@@ -269,7 +273,7 @@ static pln_status measure_earlier(job *j, pln_node *n, pln_error *err)
     return finish(j->ctx, &p, n, err);
 }
 
-/* ---- the same sizes again -------------------------------------------------------------- */
+/* ---- the same sizes again ---------------------------------------------------------- */
 
 /* b may have gone since it was noted: then nobody uses it. */
 static bool has_same_sizes(const pln_value *a, const pln_value *b)

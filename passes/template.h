@@ -3,8 +3,8 @@
  *     com.example.Mish<alpha = a.alpha, size = dim(x, -1)>(x, 1.0)
  *     t = Mul(x, y); s, a = my.AddRelu(t, _, [0, -1])
  *
- * A statement without names replaces the root of the match; names of the pattern on its left
- * are the values that it replaces, other names are values for later statements.
+ * A statement without names replaces the root of the match; names of the pattern on its
+ * left are the values that it replaces, other names are values for later statements.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef PLN_PASSES_TEMPLATE_H
 #define PLN_PASSES_TEMPLATE_H

@@ -105,7 +105,8 @@ static pln_status set_list(builder *b, pln_node *n, const char *name,
         if (v->list[k].kind == PLN_EX_STRING)
             strings[n_strings++] = v->list[k].s;
         else if (!number(&v->list[k], &f, &ints[k]))
-            return pln_match_refuse(b->m, "an element of attribute '%s' is not known", name);
+            return pln_match_refuse(b->m, "an element of attribute '%s' is not known",
+                                    name);
         else
             floats[k] = (float)f;
         real |= v->list[k].kind == PLN_EX_FLOAT;
@@ -129,7 +130,8 @@ static pln_status set_attr(builder *b, pln_node *n, const pln_term_attr *a)
 {
     const pln_ex_value v = pln_ex_eval(a->value, b->m, b->arena);
     const pln_attr_spec *spec = find_spec(n, a->name);
-    const bool real = spec && (spec->type == PLN_ATTR_FLOAT || spec->type == PLN_ATTR_FLOATS);
+    const bool real =
+        spec && (spec->type == PLN_ATTR_FLOAT || spec->type == PLN_ATTR_FLOATS);
     double f;
     int64_t i;
     if (v.attr)
@@ -163,10 +165,11 @@ static pln_status set_attrs(builder *b, pln_node *n, const pln_term *t)
 
 /* ---- nodes ------------------------------------------------------------------------- */
 
-static pln_status make_term(builder *b, const pln_term *t, uint32_t n_out, pln_value **out);
+static pln_status make_term(builder *b, const pln_term *t, uint32_t n_out,
+                            pln_value **out);
 
-/* Of the standard's own sets only what is there, written as it may be: other domains are for
- * those who know them. */
+/* Of the standard's own sets only what is there, written as it may be: other domains are
+ * for those who know them. */
 static pln_status check_node(builder *b, pln_node *n)
 {
     const void *attrs;
@@ -197,7 +200,8 @@ static size_t count_inputs(const builder *b, const pln_term *t)
     return n;
 }
 
-static pln_status make_inputs(builder *b, const pln_term *t, pln_value **in, uint32_t *n_in)
+static pln_status make_inputs(builder *b, const pln_term *t, pln_value **in,
+                              uint32_t *n_in)
 {
     *n_in = 0;
     for (int i = 0; i < t->n_args; i++) {
@@ -211,7 +215,8 @@ static pln_status make_inputs(builder *b, const pln_term *t, pln_value **in, uin
     return PLN_OK;
 }
 
-static pln_status make_node(builder *b, const pln_term *t, uint32_t n_out, pln_value **out)
+static pln_status make_node(builder *b, const pln_term *t, uint32_t n_out,
+                            pln_value **out)
 {
     uint32_t n_in;
     pln_value **in = PLN_NEW_ARRAY(b->arena, pln_value *, count_inputs(b, t) + 1);
@@ -228,7 +233,8 @@ static pln_status make_node(builder *b, const pln_term *t, uint32_t n_out, pln_v
     return check_node(b, n);
 }
 
-static pln_status make_term(builder *b, const pln_term *t, uint32_t n_out, pln_value **out)
+static pln_status make_term(builder *b, const pln_term *t, uint32_t n_out,
+                            pln_value **out)
 {
     switch (t->kind) {
     case PLN_TERM_NAME:

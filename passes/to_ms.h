@@ -10,10 +10,11 @@
 
 /* A norm of v over its last axis goes into one node with the sum that v is. */
 bool pln_ms_takes_sum(const pln_value *v);
-/* A norm of v over its last axis goes into one node with the lookups that v is a sum of. */
+/* A norm of v over its last axis goes into one node with the lookups that v is a sum
+ * of. */
 bool pln_ms_takes_embedding(const pln_value *v);
-/* RotaryEmbedding has a form there; rows_are_known: its angles are picked by position, or are
- * the same for all of the batch. */
+/* RotaryEmbedding has a form there; rows_are_known: its angles are picked by position, or
+ * are the same for all of the batch. */
 bool pln_ms_takes_rotary(const pln_pass_ctx *ctx, pln_dtype dt, bool rows_are_known);
 
 #endif

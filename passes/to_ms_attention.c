@@ -47,8 +47,8 @@ static void find_parts(pln_ms_attention *a, pln_value *base, const int64_t *perm
 void pln_ms_find_fill(pln_ms_attention *a)
 {
     pln_mask *k = &a->s.mask[0];
-    if (a->s.n_masks != 1 || a->key.flags || k->kind == PLN_MASK_ADD || !isfinite(k->fill) ||
-        !pln_ms_fill_is_low(k->fill))
+    if (a->s.n_masks != 1 || a->key.flags || k->kind == PLN_MASK_ADD ||
+        !isfinite(k->fill) || !pln_ms_fill_is_low(k->fill))
         return;
     a->fill = k->fill;
     k->fill = -INFINITY;
@@ -102,15 +102,17 @@ pln_value *pln_ms_added_mask(pln_patch *p, const pln_ms_attention *a)
         added |= a->s.mask[i].kind == PLN_MASK_ADD;
     if (v && !added) {
         pln_value *zero = pln_patch_scalar(p, PLN_DT_F32, 0, "kept");
-        pln_value *hidden = pln_patch_scalar(p, PLN_DT_F32, a->fill != 0 ? a->fill : -INFINITY, "hidden");
+        pln_value *hidden =
+            pln_patch_scalar(p, PLN_DT_F32, a->fill != 0 ? a->fill : -INFINITY, "hidden");
         pln_node *n = pln_patch_add(p, "Where", (pln_value *[]){ v, zero, hidden }, 3, 1);
         v = n ? n->out[0] : NULL;
     }
     if (rank < 2 && pln_dim_is(a->e.d[2], 1) == false)
         rank = 2; /* it was given rows */
-    return v && rank < 4 ? pln_patch_op2(p, "Unsqueeze", v,
-                                         pln_patch_ints(p, front, (size_t)(4 - rank), "axes"))
-                         : v;
+    return v && rank < 4
+               ? pln_patch_op2(p, "Unsqueeze", v,
+                               pln_patch_ints(p, front, (size_t)(4 - rank), "axes"))
+               : v;
 }
 
 /* [batch, heads, len, dim] as [batch, len, heads x dim] */
@@ -184,7 +186,8 @@ static pln_status build(pln_match *m, pln_patch *p)
 
 /* ---- of an Attention ------------------------------------------------------------- */
 
-/* Added to the scores of one that fuse-attention stated; its form fits [.., queries, keys]. */
+/* Added to the scores of one that fuse-attention stated; its form fits [.., queries,
+ * keys]. */
 static pln_status take_mask(pln_match *m, pln_ms_attention *a)
 {
     const pln_node *n = m->root;

@@ -6,8 +6,8 @@
 #include "passes/fuse_attention.h"
 #include "passes/to_ms.h"
 
-/* Keys that are hidden from all queries: where flags, [batch, 1, 1, keys], are not true (not
- * false, not 1), `filter` is added to the scores. */
+/* Keys that are hidden from all queries: where flags, [batch, 1, 1, keys], are not true
+ * (not false, not 1), `filter` is added to the scores. */
 typedef struct pln_ms_key_mask {
     pln_value *flags; /* NULL: all keys are seen */
     enum { PLN_SEEN_TRUE, PLN_SEEN_FALSE, PLN_SEEN_ONE } seen;
@@ -42,11 +42,11 @@ pln_value *pln_ms_added_mask(pln_patch *p, const pln_ms_attention *a);
 /* The rule for fewer heads of keys and values. */
 pln_status pln_ms_group_query(pln_match *m, pln_patch *p);
 
-/* com.microsoft.Attention where one product with constant weights makes, or can make, queries,
- * keys and values. NULL: none, or p->failed. */
+/* com.microsoft.Attention where one product with constant weights makes, or can make,
+ * queries, keys and values. NULL: none, or p->failed. */
 pln_node *pln_ms_attention_packed(pln_patch *p, const pln_ms_attention *a);
-/* Rows that are added to queries, keys and values, as one; those without that go on in `in`.
- * NULL: too few. */
+/* Rows that are added to queries, keys and values, as one; those without that go on in
+ * `in`. NULL: too few. */
 pln_value *pln_ms_attention_bias(pln_patch *p, const pln_ms_attention *a, pln_value **in);
 
 #endif

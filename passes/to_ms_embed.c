@@ -1,6 +1,6 @@
-/* to-ms-embed: rows of tables that are added and normalized become EmbedLayerNormalization of
- * com.microsoft. Where an index counts from the end, as Gather lets it, ONNX Runtime's kernel
- * fails: the result is lost, but never another one.
+/* to-ms-embed: rows of tables that are added and normalized become
+ * EmbedLayerNormalization of com.microsoft. Where an index counts from the end, as Gather
+ * lets it, ONNX Runtime's kernel fails: the result is lost, but never another one.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/affine.h"
 #include "passes/cut.h"
@@ -29,14 +29,16 @@ static bool is_index(const pln_value *v)
 
 static bool is_table(const pln_value *v, int rank)
 {
-    return pln_value_is_const(v) && v->type.dtype == PLN_DT_F32 && pln_value_rank(v) == rank;
+    return pln_value_is_const(v) && v->type.dtype == PLN_DT_F32 &&
+           pln_value_rank(v) == rank;
 }
 
 static bool is_lookup(const pln_value *v, lookup *l)
 {
     const pln_node *n = v->def;
     if (!n || !pln_node_is(n, "Gather") || !pln_value_is_single_use(v) ||
-        pln_node_get_int(n, "axis", 0) != 0 || !is_table(n->in[0], 2) || !is_index(n->in[1]))
+        pln_node_get_int(n, "axis", 0) != 0 || !is_table(n->in[0], 2) ||
+        !is_index(n->in[1]))
         return false;
     *l = (lookup){ n->in[0], n->in[1] };
     return true;
@@ -60,7 +62,8 @@ static pln_value *head_of(const pln_value *v, int axis, pln_dim len)
 {
     const pln_node *n = v->def;
     if (!n || !pln_node_is(n, "Slice") || n->n_in < 4 || !pln_value_is_const(n->in[0]) ||
-        !is_int(n->in[1], 0) || !counts(n->in[2], len) || (n->n_in > 4 && !is_int(n->in[4], 1)))
+        !is_int(n->in[1], 0) || !counts(n->in[2], len) ||
+        (n->n_in > 4 && !is_int(n->in[4], 1)))
         return NULL;
     pln_value *of = n->in[0];
     return pln_value_size_at(of, axis) > 1 &&
@@ -85,8 +88,8 @@ static bool adds_front(const pln_node *n)
     return pln_node_is(n, "Unsqueeze") && n->n_in == 2 && is_int(n->in[1], 0);
 }
 
-/* The index is 0, 1, 2 .. along the second dimension of the ids: [len], [1, len], or the same
- * for all of the batch. */
+/* The index is 0, 1, 2 .. along the second dimension of the ids: [len], [1, len], or the
+ * same for all of the batch. */
 static bool counts_positions(const pln_value *v, pln_shape ids)
 {
     const pln_node *n = v->def;
@@ -102,14 +105,17 @@ static bool counts_positions(const pln_value *v, pln_shape ids)
     if (adds_front(n))
         return rank == 2 && counts_positions(n->in[0], ids);
     if (pln_node_is(n, "Range"))
-        return is_int(n->in[0], 0) && is_int(n->in[2], 1) && counts(n->in[1], ids.dims[1]);
+        return is_int(n->in[0], 0) && is_int(n->in[2], 1) &&
+               counts(n->in[1], ids.dims[1]);
     const pln_value *all = head_of(v, rank - 1, ids.dims[1]);
-    return all && pln_value_count(all) == pln_value_size_at(all, rank - 1) && is_counted(all);
+    return all && pln_value_count(all) == pln_value_size_at(all, rank - 1) &&
+           is_counted(all);
 }
 
 /* ---- terms ----------------------------------------------------------------------- */
 
-/* Row i at position i, whatever the batch: the table, which may have a dimension of 1 before. */
+/* Row i at position i, whatever the batch: the table, which may have a dimension of 1
+ * before. */
 static pln_value *by_position(pln_value *v, pln_shape ids)
 {
     lookup l;
@@ -120,8 +126,9 @@ static pln_value *by_position(pln_value *v, pln_shape ids)
     if (rank < 2 || rank > 3 || (rank == 3 && pln_value_size_at(t, 0) != 1))
         return NULL;
     if (is_table(t, rank))
-        return pln_dim_equal(t->type.shape.dims[rank - 2], ids.dims[1]) ? (pln_value *)(uintptr_t)t
-                                                                       : NULL;
+        return pln_dim_equal(t->type.shape.dims[rank - 2], ids.dims[1])
+                   ? (pln_value *)(uintptr_t)t
+                   : NULL;
     pln_value *of = head_of(t, rank - 2, ids.dims[1]);
     return of && is_table(of, rank) ? of : NULL;
 }
@@ -129,7 +136,8 @@ static pln_value *by_position(pln_value *v, pln_shape ids)
 /* The index has a row for each id, or the same for all of the batch. */
 static bool fits_ids(const pln_value *index, pln_shape ids, bool *whole)
 {
-    if (pln_value_rank(index) != 2 || !pln_dim_equal(index->type.shape.dims[1], ids.dims[1]))
+    if (pln_value_rank(index) != 2 ||
+        !pln_dim_equal(index->type.shape.dims[1], ids.dims[1]))
         return false;
     *whole = pln_dim_equal(index->type.shape.dims[0], ids.dims[0]);
     return *whole || pln_dim_is(index->type.shape.dims[0], 1);
@@ -205,7 +213,8 @@ static int64_t rows_of(const pln_value *v)
     return is_lookup(v, &l) ? pln_value_size_at(l.table, 0) : 0;
 }
 
-/* a + b, one of which may be a sum itself: two or three terms, the largest table first. */
+/* a + b, one of which may be a sum itself: two or three terms, the largest table
+ * first. */
 static bool read(pln_value *a, pln_value *b, embedding *e)
 {
     pln_value *term[MOST_TERMS] = { a, b };
@@ -252,8 +261,8 @@ static pln_value *row_of(pln_patch *p, const embedding *e)
 {
     pln_tensor *t = NULL;
     const int64_t width = pln_value_size_at(e->words.table, 1);
-    if (!pln_value_contents(e->row) ||
-        pln_tensor_make(p->graph->model->alloc, PLN_DT_F32, 1, &width, &t, NULL) != PLN_OK)
+    if (!pln_value_contents(e->row) || pln_tensor_make(p->graph->model->alloc, PLN_DT_F32,
+                                                       1, &width, &t, NULL) != PLN_OK)
         return NULL;
     pln_tensor_copy(t, 0, e->row->cst, e->picked * width, width);
     return pln_patch_const(p, t, e->row->name);
@@ -278,7 +287,8 @@ static bool is_row(const pln_match *m, const char *name, int64_t width)
 }
 
 /* The norm over the last axis of `sum`, which may be NULL, of terms a and b. */
-static pln_status embed(pln_match *m, pln_patch *p, pln_value *a, pln_value *b, pln_value *sum)
+static pln_status embed(pln_match *m, pln_patch *p, pln_value *a, pln_value *b,
+                        pln_value *sum)
 {
     embedding e;
     if (!read(a, b, &e))
@@ -286,16 +296,24 @@ static pln_status embed(pln_match *m, pln_patch *p, pln_value *a, pln_value *b, 
     const int64_t width = pln_value_size_at(e.words.table, 1);
     if (!is_row(m, "g", width) || !is_row(m, "c", width))
         return pln_match_refuse(m, "scale or bias is no row of floats");
-    pln_value *in[9] = { narrow(p, e.words.index), narrow(p, e.kinds.index), e.words.table,
-                         table_of_positions(p, &e), e.kinds.table, pln_match_val(m, "g"),
-                         pln_match_val(m, "c"), NULL, narrow(p, e.rows.index) };
+    pln_value *in[9] = { narrow(p, e.words.index),
+                         narrow(p, e.kinds.index),
+                         e.words.table,
+                         table_of_positions(p, &e),
+                         e.kinds.table,
+                         pln_match_val(m, "g"),
+                         pln_match_val(m, "c"),
+                         NULL,
+                         narrow(p, e.rows.index) };
     if (!in[0] || !in[3])
-        return p->failed != PLN_OK ? p->failed : pln_match_refuse(m, "its rows can't be added");
+        return p->failed != PLN_OK ? p->failed
+                                   : pln_match_refuse(m, "its rows can't be added");
     const bool skip = pln_node_is_in(m->root, PLN_MS, "SkipLayerNormalization");
     const float epsilon = pln_node_get_float(m->root, "epsilon", skip ? 1e-12f : 1e-5f);
     if (!(epsilon >= 0))
         return pln_match_refuse(m, "its epsilon is below 0, which ONNX Runtime refuses");
-    pln_node *n = pln_patch_add_in(p, PLN_MS, "EmbedLayerNormalization", in, 9, sum ? 3 : 2);
+    pln_node *n =
+        pln_patch_add_in(p, PLN_MS, "EmbedLayerNormalization", in, 9, sum ? 3 : 2);
     if (!n || pln_node_set_float(n, "epsilon", epsilon) != PLN_OK)
         return PLN_E_NOMEM;
     pln_patch_replace(p, m->root->out[0], n->out[0]);
@@ -327,10 +345,10 @@ static pln_status build_of_skip(pln_match *m, pln_patch *p)
     return embed(m, p, n->in[0], n->in[1], sum);
 }
 
-#define EMBED(pattern, make)                                                              \
-    {                                                                                     \
-        .name = "embed-layer-norm", .match = pattern, .build = make,                      \
-        .contract = PLN_REASSOC, .target = PLN_TARGET_ORT, .may_fail = true               \
+#define EMBED(pattern, make)                                                \
+    {                                                                       \
+        .name = "embed-layer-norm", .match = pattern, .build = make,        \
+        .contract = PLN_REASSOC, .target = PLN_TARGET_ORT, .may_fail = true \
     }
 
 static const pln_rule rules[] = {

@@ -1,5 +1,5 @@
-/* to-ms-attention, fewer heads of keys and values: where they are repeated for the heads of
- * queries, GroupQueryAttention of com.microsoft does without.
+/* to-ms-attention, fewer heads of keys and values: where they are repeated for the heads
+ * of queries, GroupQueryAttention of com.microsoft does without.
  *
  * Its lengths are those of all keys. ONNX Runtime takes heads of 8, 16, .. numbers, with
  * rotations of 16, 32, ..; and behind a cache one batch or one query at a time.
@@ -13,7 +13,7 @@ typedef struct groups {
     pln_ms_attention a;
     int64_t kv_heads;
     pln_value *k, *v; /* [batch, kv_heads, keys, dim], not repeated */
-    pln_node *rotary[2]; /* of queries and of keys, which the operator does as well; NULL */
+    pln_node *rotary[2]; /* of queries and of keys, which the operator does too; NULL */
 } groups;
 
 /* ---- what is there --------------------------------------------------------------- */
@@ -36,7 +36,8 @@ static pln_status read_scores(pln_match *m, pln_ms_attention *a)
     a->v_dim = pln_value_size_at(a->s.v, 3);
     return a->heads > 0 && a->dim > 0 && a->dim == a->v_dim && a->dim % 8 == 0
                ? PLN_OK
-               : pln_match_refuse(m, "heads of sizes that are unknown, or no multiples of 8");
+               : pln_match_refuse(
+                     m, "heads of sizes that are unknown, or no multiples of 8");
 }
 
 static bool splits_heads(pln_value *v, pln_joined *j, int64_t heads)
@@ -59,7 +60,8 @@ static pln_status read(pln_match *m, pln_patch *p, groups *g)
     pln_ms_attention *a = &g->a;
     PLN_TRY(read_scores(m, a));
     pln_value *keys = pln_scores_keys_base(&a->s, perm);
-    if (!pln_perm_is_identity(perm, 4) || !(g->k = pln_unrepeated(p, keys, &g->kv_heads)) ||
+    if (!pln_perm_is_identity(perm, 4) ||
+        !(g->k = pln_unrepeated(p, keys, &g->kv_heads)) ||
         !(g->v = pln_unrepeated(p, a->s.v, &v_heads)) || v_heads != g->kv_heads)
         return pln_match_refuse(m, "keys and values are not repeated");
     find_cache(g);
@@ -69,9 +71,11 @@ static pln_status read(pln_match *m, pln_patch *p, groups *g)
     pln_value *k = a->cache[0] ? a->cache[0]->in[1] : g->k;
     pln_value *v = a->cache[0] ? a->cache[1]->in[1] : g->v;
     if (!splits_heads(a->s.q, &a->part[0], a->heads) ||
-        !splits_heads(k, &a->part[1], g->kv_heads) || !splits_heads(v, &a->part[2], g->kv_heads))
+        !splits_heads(k, &a->part[1], g->kv_heads) ||
+        !splits_heads(v, &a->part[2], g->kv_heads))
         return pln_match_refuse(m, "heads are not split off queries, keys and values");
-    const pln_dim *q3 = a->part[0].x->type.shape.dims, *k3 = a->part[1].x->type.shape.dims;
+    const pln_dim *q3 = a->part[0].x->type.shape.dims,
+                  *k3 = a->part[1].x->type.shape.dims;
     if (!pln_dim_equal(q3[1], k3[1]))
         return pln_match_refuse(m, "as many new keys as queries are not certain");
     return PLN_OK;
@@ -80,18 +84,21 @@ static pln_status read(pln_match *m, pln_patch *p, groups *g)
 static bool turns(const pln_value *v, int64_t heads)
 {
     const pln_node *n = v->def;
-    return n && pln_node_is_in(n, PLN_MS, "RotaryEmbedding") && pln_value_is_single_use(v) &&
-           pln_node_get_int(n, "num_heads", 0) == heads;
+    return n && pln_node_is_in(n, PLN_MS, "RotaryEmbedding") &&
+           pln_value_is_single_use(v) && pln_node_get_int(n, "num_heads", 0) == heads;
 }
 
-/* Both turn by the same angles, by position from the first on: ONNX Runtime takes no others
- * where no cache is, and behind a cache it wants more rows of angles than may be there. */
+/* Both turn by the same angles, by position from the first on: ONNX Runtime takes no
+ * others
+ * where no cache is, and behind a cache it wants more rows of angles than may be
+ * there. */
 static void find_rotary(groups *g)
 {
     pln_ms_attention *a = &g->a;
     const pln_value *q = a->part[0].x, *k = a->part[1].x;
     if (a->cache[0] || a->dim % 16 || !turns(q, a->heads) || !turns(k, g->kv_heads) ||
-        pln_node_get_int(q->def, "interleaved", 0) != pln_node_get_int(k->def, "interleaved", 0))
+        pln_node_get_int(q->def, "interleaved", 0) !=
+            pln_node_get_int(k->def, "interleaved", 0))
         return;
     for (int i = 1; i < 4; i++)
         if (q->def->in[i] != k->def->in[i])
@@ -99,7 +106,8 @@ static void find_rotary(groups *g)
     int64_t first;
     size_t n;
     const pln_value *at = q->def->in[1];
-    if (pln_value_rank(at) != 1 || !pln_value_get_ints(at, &first, 1, &n) || n != 1 || first != 0)
+    if (pln_value_rank(at) != 1 || !pln_value_get_ints(at, &first, 1, &n) || n != 1 ||
+        first != 0)
         return;
     g->rotary[0] = q->def;
     g->rotary[1] = k->def;
@@ -115,7 +123,8 @@ static pln_value *length(pln_patch *p, pln_dim d, pln_value *v, int axis)
     for (uint32_t i = 0; i < p->graph->n_inputs; i++) {
         pln_value *in = p->graph->inputs[i];
         for (int k = 0; k < pln_value_rank(in); k++)
-            if (in->type.kind == PLN_KIND_TENSOR && pln_dim_equal(in->type.shape.dims[k], d)) {
+            if (in->type.kind == PLN_KIND_TENSOR &&
+                pln_dim_equal(in->type.shape.dims[k], d)) {
                 v = in;
                 axis = k;
                 k = PLN_MAX_RANK;
@@ -151,7 +160,8 @@ static pln_value *narrow(pln_patch *p, pln_value *v)
 /* All keys of each batch, less one: int32[batch]; and their number. */
 static bool set_lengths(pln_patch *p, const groups *g, pln_value **in)
 {
-    pln_value *all = narrow(p, n_keys(p, g)), *one = pln_patch_scalar(p, PLN_DT_S32, 1, "one");
+    pln_value *all = narrow(p, n_keys(p, g)),
+              *one = pln_patch_scalar(p, PLN_DT_S32, 1, "one");
     pln_value *last = all && one ? pln_patch_op2(p, "Sub", all, one) : NULL;
     const pln_dim batch = g->a.e.d[0];
     pln_value *x = g->a.part[0].x;

@@ -1,6 +1,6 @@
-/* to-ms-heads: heads that are split off rows, [rows, heads x dim], are split off [batch, len,
- * heads x dim] instead, as the passes that write attention of com.microsoft look for them. What
- * stays of it is one Reshape again in the end.
+/* to-ms-heads: heads that are split off rows, [rows, heads x dim], are split off [batch,
+ * len, heads x dim] instead, as the passes that write attention of com.microsoft look for
+ * them. What stays of it is one Reshape again in the end.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/cut.h"
 #include "passes/known.h"
@@ -19,7 +19,8 @@ static pln_status build(pln_match *m, pln_patch *p)
     joined.dims[2] = pln_dim_of(heads * dim);
     pln_value *v = pln_patch_view(p, x, joined);
     if (!v)
-        return p->failed != PLN_OK ? p->failed : pln_match_refuse(m, "its sizes can't be told");
+        return p->failed != PLN_OK ? p->failed
+                                   : pln_match_refuse(m, "its sizes can't be told");
     const int64_t apart[4] = { 0, 0, heads, dim }, swap[4] = { 0, 2, 1, 3 };
     v = pln_patch_op2(p, "Reshape", v, pln_patch_ints(p, apart, 4, "heads"));
     if (!v)

@@ -1,8 +1,9 @@
-/* Masks of attention that hide keys, the same for all heads and queries, as com.microsoft takes
- * them: [batch, keys] of int32, and the number that is added where a key is hidden.
+/* Masks of attention that hide keys, the same for all heads and queries, as com.microsoft
+ * takes them: [batch, keys] of int32, and the number that is added where a key is hidden.
  *
- * Only what certainly has two values is such a mask: (1 - m) * -10000 is none, unless m is known
- * to be 0 or 1. A score that is replaced by a number is taken for one to which that was added,
+ * Only what certainly has two values is such a mask: (1 - m) * -10000 is none, unless m
+ * is known to be 0 or 1. A score that is replaced by a number is taken for one to which
+ * that was added,
  * where the number is so low that no finite score makes a difference.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/to_ms_attention.h"
@@ -28,8 +29,9 @@ static pln_value *one_less(const pln_value *v)
 {
     double one;
     const pln_node *n = v->def;
-    return n && pln_node_is(n, "Sub") && pln_value_is_splat(n->in[0], &one) && one == 1 ? n->in[1]
-                                                                                      : NULL;
+    return n && pln_node_is(n, "Sub") && pln_value_is_splat(n->in[0], &one) && one == 1
+               ? n->in[1]
+               : NULL;
 }
 
 static pln_value *under_cast(const pln_value *v)
@@ -78,7 +80,8 @@ static bool has_two_values(const pln_mask *m, pln_ms_key_mask *k)
 {
     const pln_node *n = m->v->def;
     if (m->kind != PLN_MASK_ADD) {
-        *k = (pln_ms_key_mask){ m->v, m->kind == PLN_MASK_KEEP ? PLN_SEEN_TRUE : PLN_SEEN_FALSE,
+        *k = (pln_ms_key_mask){ m->v,
+                                m->kind == PLN_MASK_KEEP ? PLN_SEEN_TRUE : PLN_SEEN_FALSE,
                                 m->fill };
         return pln_ms_fill_is_low(m->fill);
     }
@@ -130,8 +133,8 @@ static pln_value *flat(pln_patch *p, pln_value *v)
         if (pln_value_rank(n->in[0]) == 3)
             return flat(p, n->in[0]);
     }
-    if (n && n->op && (n->op->traits & PLN_OP_ELEMENTWISE) && n->n_out == 1 && n->n_in > 0 &&
-        n->n_in < 3 && n->graph == p->graph) {
+    if (n && n->op && (n->op->traits & PLN_OP_ELEMENTWISE) && n->n_out == 1 &&
+        n->n_in > 0 && n->n_in < 3 && n->graph == p->graph) {
         const int at = n->n_in == 2 && is_number(n->in[0]);
         if (pln_value_rank(n->in[at]) == pln_value_rank(v) &&
             (n->n_in == 1 || is_number(n->in[1 - at]))) {
@@ -142,8 +145,9 @@ static pln_value *flat(pln_patch *p, pln_value *v)
         }
     }
     static const int64_t middle[2] = { 1, 2 };
-    return pln_patch_op2(p, "Squeeze", v,
-                         pln_patch_ints(p, middle, (size_t)(pln_value_rank(v) - 2), "axes"));
+    return pln_patch_op2(
+        p, "Squeeze", v,
+        pln_patch_ints(p, middle, (size_t)(pln_value_rank(v) - 2), "axes"));
 }
 
 /* Not(x == 0), for x that is there */
@@ -156,7 +160,8 @@ static pln_value *is_not_zero(pln_patch *p, const pln_value *equal)
         return NULL;
     pln_value *x = n->in[0];
     pln_node *cast = pln_patch_add(p, "Cast", &x, 1, 1);
-    return cast && pln_node_set_int(cast, "to", PLN_DT_BOOL) == PLN_OK ? cast->out[0] : NULL;
+    return cast && pln_node_set_int(cast, "to", PLN_DT_BOOL) == PLN_OK ? cast->out[0]
+                                                                       : NULL;
 }
 
 pln_value *pln_ms_key_flags(pln_patch *p, const pln_ms_key_mask *k)

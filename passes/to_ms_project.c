@@ -1,5 +1,5 @@
-/* The products in front of an attention: what com.microsoft.Attention computes by itself, and
- * the biases that MultiHeadAttention adds.
+/* The products in front of an attention: what com.microsoft.Attention computes by itself,
+ * and the biases that MultiHeadAttention adds.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/affine.h"
 #include "passes/to_ms_attention.h"
@@ -14,8 +14,8 @@ typedef struct projection {
 
 static bool is_row(const pln_value *v, int64_t n)
 {
-    return pln_value_is_const(v) && v->type.dtype == PLN_DT_F32 && pln_value_rank(v) == 1 &&
-           pln_value_count(v) == n;
+    return pln_value_is_const(v) && v->type.dtype == PLN_DT_F32 &&
+           pln_value_rank(v) == 1 && pln_value_count(v) == n;
 }
 
 /* v = z + a constant row of n numbers; nobody else reads v. */
@@ -59,14 +59,15 @@ static bool is_projection(pln_value *v, int64_t n, projection *r)
 /* ---- side by side ---------------------------------------------------------------- */
 
 /* Constants with the same rows, next to each other; NULL among them: zeros. */
-static pln_value *beside(pln_patch *p, pln_value *const *v, const int64_t *width, int64_t rows,
-                         int rank, const char *hint)
+static pln_value *beside(pln_patch *p, pln_value *const *v, const int64_t *width,
+                         int64_t rows, int rank, const char *hint)
 {
     const int64_t all = width[0] + width[1] + width[2];
     const int64_t dims[2] = { rank == 2 ? rows : all, all };
     pln_error local = { .code = PLN_OK };
     pln_tensor *t = NULL;
-    if (pln_tensor_make(p->graph->model->alloc, PLN_DT_F32, rank, dims, &t, NULL) != PLN_OK)
+    if (pln_tensor_make(p->graph->model->alloc, PLN_DT_F32, rank, dims, &t, NULL) !=
+        PLN_OK)
         return pln_patch_const(p, NULL, hint);
     float *out = PLN_DATA(float, t);
     for (int i = 0; i < 3; out += width[i++]) {

@@ -372,7 +372,8 @@ static const pln_rule rules[] = {
     QLINEAR("qlinear-leaky-relu", "LeakyRelu!(" A ")", "",
             "QLinearLeakyRelu<alpha = n.alpha>(a, as, az, qs, qz)"),
     /* Means of steps that are those of the result are halves often, which round to either
-     * side; and ONNX Runtime counts padding that is not there where sizes are rounded up. */
+     * side; and ONNX Runtime counts padding that is not there where sizes are rounded
+     * up. */
     QLINEAR("qlinear-average", "AveragePool!(" A ")",
             OTHER_STEPS " and (n.ceil_mode == 0 or n.count_include_pad == 0)",
             "QLinearAveragePool<n.*>(a, as, az, qs, qz)"),

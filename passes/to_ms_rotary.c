@@ -1,6 +1,6 @@
-/* to-ms-rotary: RotaryEmbedding that was stated becomes that of com.microsoft, which picks the
- * rows of two matrices by position. Before heads that an attention joins again, the standard's
- * turns them while they are joined, too.
+/* to-ms-rotary: RotaryEmbedding that was stated becomes that of com.microsoft, which
+ * picks the rows of two matrices by position. Before heads that an attention joins again,
+ * the standard's turns them while they are joined, too.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/cut.h"
 #include "passes/fuse_attention.h"
@@ -9,7 +9,7 @@
 bool pln_ms_takes_rotary(const pln_pass_ctx *ctx, pln_dtype dt, bool rows_are_known)
 {
     return (dt == PLN_DT_F32 || dt == PLN_DT_F16) &&
-           (rows_are_known || pln_pass_allows_opset(ctx, 15)); /* Shape of some dimensions */
+           (rows_are_known || pln_pass_allows_opset(ctx, 15)); /* Shape has a start */
 }
 
 /* ---- angles ---------------------------------------------------------------------- */
@@ -26,7 +26,8 @@ static pln_value *from_front(pln_patch *p, pln_value *at, int64_t rows)
 {
     if (pln_value_is_positive_or_zero(at))
         return at;
-    return pln_patch_op2(p, "Mod", at, pln_patch_scalar(p, PLN_DT_S64, (double)rows, "rows"));
+    return pln_patch_op2(p, "Mod", at,
+                         pln_patch_scalar(p, PLN_DT_S64, (double)rows, "rows"));
 }
 
 static pln_value *reshaped(pln_patch *p, pln_value *v, const int64_t *to, size_t n)
@@ -39,21 +40,23 @@ static bool is_number(const pln_value *v)
     return pln_value_is_const(v) && pln_value_count(v) == 1 && pln_value_rank(v) < 2;
 }
 
-/* The input of v's node, [batch, rows, half], of which that computes v element by element;
+/* The input of v's node, [batch, rows, half], of which that computes v element by
+ * element;
  * -1: none. */
 static int under_elementwise(const pln_value *v)
 {
     const pln_node *n = v->def;
-    if (!n || n->n_in < 1 || n->n_in > 2 || n->n_out != 1 || n->graph != v->graph || !n->op ||
-        !(n->op->traits & PLN_OP_ELEMENTWISE))
+    if (!n || n->n_in < 1 || n->n_in > 2 || n->n_out != 1 || n->graph != v->graph ||
+        !n->op || !(n->op->traits & PLN_OP_ELEMENTWISE))
         return -1;
     const int at = n->n_in == 2 && is_number(n->in[0]);
-    return pln_value_rank(n->in[at]) == 3 && (n->n_in == 1 || is_number(n->in[1 - at])) ? at
-                                                                                        : -1;
+    return pln_value_rank(n->in[at]) == 3 && (n->n_in == 1 || is_number(n->in[1 - at]))
+               ? at
+               : -1;
 }
 
-/* Each position times each frequency: v is the transposed product of constant frequencies,
- * [1, half, 1], and positions, [batch, 1, rows]. */
+/* Each position times each frequency: v is the transposed product of constant
+ * frequencies, [1, half, 1], and positions, [batch, 1, rows]. */
 static pln_node *outer_product(const pln_value *v)
 {
     int64_t perm[PLN_MAX_RANK];
@@ -62,7 +65,8 @@ static pln_node *outer_product(const pln_value *v)
     pln_node *mm = t && pln_node_is(t, "Transpose") ? t->in[0]->def : NULL;
     return mm && pln_node_is(mm, "MatMul") && pln_perm_of(t, perm, &rank) && rank == 3 &&
                    perm[0] == 0 && perm[1] == 2 && pln_value_is_const(mm->in[0]) &&
-                   pln_value_size_at(mm->in[0], 0) == 1 && pln_value_rank(mm->in[0]) == 3 &&
+                   pln_value_size_at(mm->in[0], 0) == 1 &&
+                   pln_value_rank(mm->in[0]) == 3 &&
                    pln_value_size_at(mm->in[0], 2) == 1 && pln_value_rank(mm->in[1]) == 3
                ? mm
                : NULL;
@@ -83,8 +87,8 @@ static pln_value *plain_positions(pln_value *v, const pln_node **cast)
                : v;
 }
 
-/* [batch, rows, half] as [batch x rows, half]: before what is done to each element, so that
- * cosines and sines have their angles in common. */
+/* [batch, rows, half] as [batch x rows, half]: before what is done to each element, so
+ * that cosines and sines have their angles in common. */
 static pln_value *stacked(pln_patch *p, pln_value *v)
 {
     const int under = under_elementwise(v);
@@ -174,7 +178,8 @@ static bool read(pln_node *n, rotary *r)
     const int64_t last = rank < 3 ? -1 : pln_value_size_at(r->x, rank - 1);
     if (rank < 3 || rank > 4 || last < 1)
         return false;
-    r->heads = rank == 3 ? pln_node_get_int(n, "num_heads", 0) : pln_value_size_at(r->x, 1);
+    r->heads =
+        rank == 3 ? pln_node_get_int(n, "num_heads", 0) : pln_value_size_at(r->x, 1);
     r->dim = rank == 4 ? last : r->heads > 0 ? last / r->heads : -1;
     r->turned = pln_node_get_int(n, "rotary_embedding_dim", 0);
     if (r->turned == r->dim)
@@ -199,7 +204,8 @@ static bool set_attributes(const rotary *r, pln_node *n)
             pln_node_set_int(n, "interleaved", 1) == PLN_OK) &&
            ((pln_value_rank(r->x) == 4 && !r->turned) ||
             pln_node_set_int(n, "num_heads", r->heads) == PLN_OK) &&
-           (!r->turned || pln_node_set_int(n, "rotary_embedding_dim", r->turned) == PLN_OK);
+           (!r->turned ||
+            pln_node_set_int(n, "rotary_embedding_dim", r->turned) == PLN_OK);
 }
 
 static pln_value *split_again(pln_patch *p, const rotary *r, pln_value *y)

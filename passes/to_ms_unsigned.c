@@ -28,7 +28,8 @@ static bool is_signed_constant(const pln_value *v)
 /* ---- which ------------------------------------------------------------------------- */
 
 /* The dequantizer of the second factor of a product of bytes, which would saturate:
- * signed factors that are large, or unsigned ones that signed activations would make so. */
+ * signed factors that are large, or unsigned ones that signed activations would make
+ * so. */
 static pln_node *saturating(const pln_node *n)
 {
     if (!pln_node_is(n, "Conv") && !pln_node_is(n, "Gemm") && !pln_node_is(n, "MatMul"))
@@ -155,8 +156,8 @@ static pln_status activations(pln_pass_ctx *ctx, pln_node *q, pln_error *err)
     return commit(ctx, &p, q, err);
 }
 
-/* A product of unsigned activations would saturate by it, or unsigned bytes stand beside it,
- * as kernels want them to be alike. */
+/* A product of unsigned activations would saturate by it, or unsigned bytes stand beside
+ * it, as kernels want them to be alike. */
 static bool has_unsigned_partner(const pln_node *d)
 {
     static const char *const ops[] = { "Add", "Mul", "Where", "Concat" };

@@ -1,8 +1,9 @@
-/* transpose: where in the graph tensors are transposed. Operators that only care for axes can
- * work before a Transpose as well as behind it, with other axes. For all of those around a
- * Transpose at once, the pass finds the places where the fewest Transposes are needed, and of
- * as many those of the smallest tensors: a minimal cut. Where it makes no difference they go
- * as far down as they can, where they meet the next product or Transpose.
+/* transpose: where in the graph tensors are transposed. Operators that only care for axes
+ * can work before a Transpose as well as behind it, with other axes. For all of those
+ * around a Transpose at once, the pass finds the places where the fewest Transposes are
+ * needed, and of as many those of the smallest tensors: a minimal cut. Where it makes no
+ * difference they go as far down as they can, where they meet the next product or
+ * Transpose.
  *
  *     Relu(Transpose(x)) => Transpose(Relu(x))
  *     Transpose<perm=[0, 3, 1, 2]>(Add(Transpose<perm=[0, 2, 3, 1]>(x), c)) => Add(x, c')
@@ -40,7 +41,8 @@ typedef struct layer {
     uint32_t maker; /* of the mobile nodes; FIXED */
     int64_t cost;
     pln_value *now[2]; /* while the patch is built */
-    pln_node *place[2]; /* before which what needs them may stand; NULL: where it is defined */
+    /* before which what needs them may stand; NULL: where it is defined */
+    pln_node *place[2];
     bool was_there[2];
 } layer;
 
@@ -317,7 +319,8 @@ static bool is_product(const pln_node *n)
 
 static void ask(region *r, mobile *n);
 
-/* Where input i is made; *strong: it is the result of a product, or of what follows one. */
+/* Where input i is made; *strong: it is the result of a product, or of what follows
+ * one. */
 static int side_of_input(region *r, const mobile *n, uint32_t i, bool *strong)
 {
     const pln_value *v = n->f.n->in[i];
@@ -581,8 +584,8 @@ static bool replace(region *r, pln_patch *p, const member *m)
     pln_value *with = on_side(r, p, &r->l[m->layer], m->side, m->v->def);
     if (!with || with == m->v)
         return with != NULL;
-    if (pln_value_is_output(m->v) &&
-        (with->kind != PLN_VALUE_NODE || with->graph != r->g || pln_value_is_output(with))) {
+    if (pln_value_is_output(m->v) && (with->kind != PLN_VALUE_NODE ||
+                                      with->graph != r->g || pln_value_is_output(with))) {
         p->before = m->v->def;
         with = pln_patch_op1(p, "Identity", with);
     }
@@ -677,7 +680,7 @@ static pln_status run(pln_pass_ctx *ctx, pln_graph *g, pln_error *err)
 {
     pln_map seen;
     pln_status st = PLN_OK;
-    uint32_t left = g->n_nodes + 1; /* each time some are saved, so this is never reached */
+    uint32_t left = g->n_nodes + 1; /* never reached: each time some are saved */
     pln_map_init(&seen, ctx->model->alloc);
     for (pln_node *n = g->first; n && st == PLN_OK && left;) {
         bool done = false;

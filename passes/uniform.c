@@ -111,7 +111,8 @@ static pln_status into_table(pln_match *m, pln_patch *p)
     pln_value *w = pln_match_val(m, "w"), *c = pln_match_val(m, "c");
     const pln_node *g = pln_match_node(m, "g");
     if (!pln_value_is_own_weights(w) || w->cst->rank != 2 || c->cst->rank > 1 ||
-        (c->cst->rank == 1 && c->cst->dims[0] != 1 && c->cst->dims[0] != w->cst->dims[1]) ||
+        (c->cst->rank == 1 && c->cst->dims[0] != 1 &&
+         c->cst->dims[0] != w->cst->dims[1]) ||
         pln_value_rank(g->in[1]) < 0)
         return pln_match_refuse(m, "not a table of its own and one row for it");
     pln_value *in[2] = { pln_patch_combine(p, w, '+', c), g->in[1] };

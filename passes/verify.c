@@ -115,8 +115,9 @@ static const char *look_at(trial *t)
         for (int k = 0; k < s.rank; k++) {
             const pln_dim d = s.dims[k];
             t->symbolic |= !pln_dim_is_known(d);
-            t->shrinks |= pln_dim_is_known(d) && d.value > 7 &&
-                          !pln_map_has(&t->pinned, (const void *)(uintptr_t)(d.value + 1));
+            t->shrinks |=
+                pln_dim_is_known(d) && d.value > 7 &&
+                !pln_map_has(&t->pinned, (const void *)(uintptr_t)(d.value + 1));
         }
     }
     return NULL;
@@ -143,8 +144,9 @@ static outcome fill_leaves(trial *t)
     for (size_t i = 0; i < t->cut.n_leaves; i++) {
         const char *why = NULL;
         pln_tensor *made = NULL;
-        t->failed = pln_feed_make(t->cut.leaf[i], &t->sizes, t->flavor,
-                                  (uint64_t)i * 77 + t->flavor * 7 + 1, &made, &why, t->err);
+        t->failed =
+            pln_feed_make(t->cut.leaf[i], &t->sizes, t->flavor,
+                          (uint64_t)i * 77 + t->flavor * 7 + 1, &made, &why, t->err);
         if (t->failed != PLN_OK)
             return NO_WAY;
         if (!made) {
@@ -215,8 +217,8 @@ static bool magnifies(const pln_node *n)
     return false;
 }
 
-/* Did the old side compute denormals, which have few digits, from what has none, and divide
- * by them or the like? */
+/* Did the old side compute denormals, which have few digits, from what has none, and
+ * divide by them or the like? */
 static void note_underflow(trial *t)
 {
     t->judge.faint = false;
@@ -276,7 +278,8 @@ static outcome compare(trial *t)
         if (!was || !is || !pln_compares(was) || !pln_compares(is) ||
             pln_tensor_materialize(was, NULL) != PLN_OK ||
             pln_tensor_materialize(is, NULL) != PLN_OK) {
-            snprintf(t->why, t->why_size, "'%s' is no tensor of numbers", p->old[i]->name);
+            snprintf(t->why, t->why_size, "'%s' is no tensor of numbers",
+                     p->old[i]->name);
             return NO_WAY;
         }
         const int64_t at = pln_compare(was, is, &t->judge);
@@ -340,8 +343,8 @@ static bool contradicts(trial *t, const pln_value *v, const pln_tensor *got)
     return false;
 }
 
-/* Such an input is not one of the model's: axes or sizes that are read from outside do not
- * fit what stands behind. Where sizes shrink, they never do. */
+/* Such an input is not one of the model's: axes or sizes that are read from outside do
+ * not fit what stands behind. Where sizes shrink, they never do. */
 static bool is_foreign(trial *t)
 {
     for (size_t i = 0; i < t->cut.n_old && !t->sizes.shrink; i++)

@@ -8,9 +8,9 @@
 
 /* ---- cuts: a rewrite by itself (verify_cut.c) -------------------------------------- */
 
-/* The nodes of both sides and the values that they read from outside. A deeper cut reaches
- * further towards the inputs of the graph, so that what the rule knows of the values that
- * it reads is inside. */
+/* The nodes of both sides and the values that they read from outside. A deeper cut
+ * reaches further towards the inputs of the graph, so that what the rule knows of the
+ * values that it reads is inside. */
 typedef struct pln_cut {
     const pln_patch *patch;
     pln_node **node; /* old ones in order, then new ones */
@@ -24,8 +24,8 @@ typedef struct pln_cut {
 /* Made in the arena. `m` (may be NULL) is the match that the patch comes from. */
 pln_status pln_cut_make(pln_cut *c, const pln_patch *p, const pln_match *m, int depth,
                         pln_arena *arena, pln_error *err);
-/* The same for equal fragments: operators, attributes, types, all contents of constants. false:
- * it can't be told (bodies, strings). */
+/* The same for equal fragments: operators, attributes, types, all contents of constants.
+ * false: it can't be told (bodies, strings). */
 bool pln_cut_hash(const pln_cut *c, const pln_rule *rule, uint64_t *out);
 
 /* ---- inputs (verify_feed.c) -------------------------------------------------------- */
@@ -35,7 +35,7 @@ typedef enum pln_flavor {
     PLN_FLAVOR_PLAIN,    /* floats around 0 of size 1, integers 0 and 1 */
     PLN_FLAVOR_POSITIVE, /* floats in (0, 2), integers 1 to 4 */
     PLN_FLAVOR_WIDE,     /* floats to 100, integers of one byte */
-    PLN_FLAVOR_SPECIAL,  /* zeros of both signs, NaN, infinities, denormals among others */
+    PLN_FLAVOR_SPECIAL, /* zeros of both signs, NaN, infinities, denormals among others */
     PLN_FLAVOR_ZERO,
     PLN_FLAVOR_SMALL,   /* integers -2 to 3: indices and axes */
     PLN_FLAVOR_EXTREME, /* largest and smallest; exact rules alone */
@@ -46,7 +46,8 @@ typedef enum pln_flavor {
 typedef struct pln_sizes_choice {
     int64_t size;  /* of every symbol and unknown size; -1: a different one for each */
     int rank;      /* where it is unknown */
-    int shrink; /* large sizes that no constant or attribute has become 1: medium, 2: small */
+    /* large sizes that no constant or attribute has become 1: medium, 2: small */
+    int shrink;
     const pln_map *pinned; /* sizes (+1) that stay */
 } pln_sizes_choice;
 

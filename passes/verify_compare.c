@@ -87,7 +87,8 @@ static int64_t compare_levels(const pln_tensor *a, const pln_tensor *b, int64_t 
 }
 
 /* Where the original is no finite number, another order may give anything; so may an
- * overflow, which shows in an infinite result, and where digits were lost at the small end. */
+ * overflow, which shows in an infinite result, and where digits were lost at the small
+ * end. */
 static int64_t compare_near(const pln_tensor *a, const pln_tensor *b, int64_t n,
                             const pln_judge *j)
 {

@@ -48,8 +48,8 @@ static void enqueue(void *user, pln_value *v)
 {
     cutter *c = user;
     pln_node *n = v->def;
-    if (!n || n->graph != c->p->graph || pln_value_is_const(v) || pln_map_has(&c->in, n) ||
-        is_new_node(c->p, n) || c->n_queue == c->most)
+    if (!n || n->graph != c->p->graph || pln_value_is_const(v) ||
+        pln_map_has(&c->in, n) || is_new_node(c->p, n) || c->n_queue == c->most)
         return;
     if (c->depth == 0 && pln_map_has(&c->taps, v))
         return;
@@ -143,8 +143,9 @@ static pln_status put_in_order(cutter *c, pln_cut *out, pln_error *err)
 static void add_leaf(void *user, pln_value *v)
 {
     cutter *c = user;
-    if (pln_value_is_const(v) || (v->def && v->def->graph == c->p->graph &&
-                                  (pln_map_has(&c->in, v->def) || is_new_node(c->p, v->def))))
+    if (pln_value_is_const(v) ||
+        (v->def && v->def->graph == c->p->graph &&
+         (pln_map_has(&c->in, v->def) || is_new_node(c->p, v->def))))
         return;
     put(c, &c->leaves, v);
 }
@@ -229,11 +230,12 @@ static uint64_t hash_bytes(uint64_t h, const unsigned char *p, size_t n)
     return pln_hash(h, p, n);
 }
 
-/* Its contents, however large: equal types are not equal weights. false: it has others than
- * numbers. */
+/* Its contents, however large: equal types are not equal weights. false: it has others
+ * than numbers. */
 static bool hash_const(uint64_t *h, pln_tensor *t)
 {
-    *h = hash_u64(*h, (uint64_t)t->kind << 40 | (uint64_t)t->dtype << 32 | (uint32_t)t->rank);
+    *h = hash_u64(*h,
+                  (uint64_t)t->kind << 40 | (uint64_t)t->dtype << 32 | (uint32_t)t->rank);
     *h = pln_hash(*h, t->dims, (size_t)t->rank * sizeof t->dims[0]);
     if (t->kind != PLN_KIND_TENSOR || t->dtype == PLN_DT_STRING ||
         pln_tensor_materialize(t, NULL) != PLN_OK)

@@ -107,7 +107,9 @@ static double extreme(pln_dtype dt, uint64_t *state)
     const double max = largest(dt), min = dt == PLN_DT_F64   ? DBL_MIN
                                           : dt == PLN_DT_F16 ? 6.1035e-5
                                                              : FLT_MIN;
-    const double list[] = { max, -max, max / 2, min, -min, INFINITY, -INFINITY, 1, -1, 0 };
+    const double list[] = {
+        max, -max, max / 2, min, -min, INFINITY, -INFINITY, 1, -1, 0
+    };
     return list[next(state) % (sizeof list / sizeof list[0])];
 }
 
@@ -167,7 +169,8 @@ static void fill(pln_tensor *t, pln_flavor f, uint64_t *state)
 }
 
 /* Shape contents that inference knows, at these sizes. */
-static const char *fill_known(pln_tensor *t, const pln_value *v, const pln_sizes_choice *s)
+static const char *fill_known(pln_tensor *t, const pln_value *v,
+                              const pln_sizes_choice *s)
 {
     for (int64_t i = 0; i < v->sym->n; i++) {
         pln_dim d = v->sym->v[i];

@@ -120,7 +120,8 @@ static pln_status run_all(pair *p, pln_verdict *out, pln_error *err)
     *out = PLN_VERDICT_UNKNOWN;
     for (; i < sizeof sizes / sizeof sizes[0] && *out == PLN_VERDICT_UNKNOWN; i++)
         PLN_TRY(run_one(p, sizes[i], PLN_FLAVOR_PLAIN, out, err));
-    for (int f = PLN_FLAVOR_POSITIVE; *out == PLN_VERDICT_SAME && f <= PLN_FLAVOR_ZERO; f++) {
+    for (int f = PLN_FLAVOR_POSITIVE; *out == PLN_VERDICT_SAME && f <= PLN_FLAVOR_ZERO;
+         f++) {
         pln_verdict v;
         PLN_TRY(run_one(p, sizes[i - 1], (pln_flavor)f, &v, err));
         *out = v == PLN_VERDICT_BROKEN ? v : *out;

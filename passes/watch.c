@@ -55,8 +55,8 @@ bool pln_reason_count(pln_arena *arena, pln_reason **list, const char *text)
     return true;
 }
 
-/* Names of values stand in quotes; with '*' for each, equal reasons are equal. What follows
- * a letter is an apostrophe. */
+/* Names of values stand in quotes; with '*' for each, equal reasons are equal. What
+ * follows a letter is an apostrophe. */
 static void without_names(const char *text, char *out, size_t size)
 {
     size_t n = 0;

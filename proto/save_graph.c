@@ -168,7 +168,8 @@ static pln_status write_node(pln_saver *s, const pln_node *n)
     pln_writer *w = &s->w;
     const pln_origin *o = pln_node_is_as_read(n) ? n->origin : NULL;
     const bool stated = pln_stated_by(n) != NULL;
-    static const uint32_t empty[] = { 7, 8, 0 }; /* fields that came empty: not beside these */
+    /* fields that came empty: not beside these */
+    static const uint32_t empty[] = { 7, 8, 0 };
     pln_write_rest(w, n->extra, *n->domain ? empty : NULL);
     write_inputs(s, n, o, stated);
     for (uint32_t i = 0; i < n->n_out; i++)

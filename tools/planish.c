@@ -54,7 +54,8 @@ static int run_verb(const verb *v, int argc, char **argv)
     int rc = opts_parse(v, argc, argv, args, &n_files, files);
     if (!rc && args->help)
         opts_help(v, stdout);
-    else if (!rc && (n_files < v->min_files || (v->max_files >= 0 && n_files > v->max_files)))
+    else if (!rc &&
+             (n_files < v->min_files || (v->max_files >= 0 && n_files > v->max_files)))
         rc = fail(2, "usage: planish %s %s", v->name, v->synopsis);
     else if (!rc)
         rc = v->run(args, n_files, files);

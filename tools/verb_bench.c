@@ -150,9 +150,9 @@ static int report(const bench_args *a, bench *all, size_t n)
     for (size_t i = 0; i < n; i++) {
         bench *b = &all[i];
         qsort(b->times, b->n, sizeof *b->times, by_value);
-        fprintf(out, "%-32s %9.2f %9.3f %9.3f %9.3f %9.3f %7zu %7.2fx\n", b->path, b->load_ms,
-                b->first_ms, percentile(b, 50), percentile(b, 90), percentile(b, 99), b->n,
-                percentile(&all[0], 50) / percentile(b, 50));
+        fprintf(out, "%-32s %9.2f %9.3f %9.3f %9.3f %9.3f %7zu %7.2fx\n", b->path,
+                b->load_ms, b->first_ms, percentile(b, 50), percentile(b, 90),
+                percentile(b, 99), b->n, percentile(&all[0], 50) / percentile(b, 50));
         json_array_append_new(list, bench_json(a, b));
     }
     fprintf(out, "peak resident memory %.1f MB, %s\n", peak_rss_mb(), pln_cpu_name());

@@ -46,9 +46,10 @@ static int report(const common_args *common, const char *path, json_t *findings_
     return rc ? rc : n_errors ? 1 : 0;
 }
 
-/* What the loader refuses as malformed is a finding, too: the answer is no, not an error. A
- * file that can't be read or parsed at all stays an error. */
-static int report_refused(const common_args *common, const char *path, const pln_error *err)
+/* What the loader refuses as malformed is a finding, too: the answer is no, not an error.
+ * A file that can't be read or parsed at all stays an error. */
+static int report_refused(const common_args *common, const char *path,
+                          const pln_error *err)
 {
     if (pln_error_code(err) != PLN_E_FORMAT || !pln_error_get(err, "node"))
         return fail_status(err, path);

@@ -15,7 +15,8 @@ typedef struct compare_args {
 } compare_args;
 
 static const opt compare_opts[] = {
-    { "rtol", 0, OPT_FLOAT, offsetof(compare_args, rtol), "X", "relative tolerance (1e-3)" },
+    { "rtol", 0, OPT_FLOAT, offsetof(compare_args, rtol), "X",
+      "relative tolerance (1e-3)" },
     { "atol", 0, OPT_FLOAT, offsetof(compare_args, atol), "X",
       "absolute tolerance (1e-7 x max(1, max|b|))" },
     { "sqnr", 0, OPT_FLOAT, offsetof(compare_args, sqnr), "DB",
@@ -104,7 +105,9 @@ static int compare_archives(const compare_args *a, pln_env *env, char **files, F
     }
     npz_free(&x);
     npz_free(&y);
-    return rc ? rc : common ? 0 : fail(3, "the archives have no array in common (%s)", files[1]);
+    return rc       ? rc
+           : common ? 0
+                    : fail(3, "the archives have no array in common (%s)", files[1]);
 }
 
 /* ---- models ---------------------------------------------------------------------- */

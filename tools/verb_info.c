@@ -56,8 +56,9 @@ static void print_ops(FILE *out, json_t *ops)
         if (!best)
             break;
         col += strlen(best) + 8;
-        fprintf(out, "%s%s %lld", col > 88 || left == json_object_size(ops) ? "\n  " : "  ",
-                best, (long long)most);
+        fprintf(out, "%s%s %lld",
+                col > 88 || left == json_object_size(ops) ? "\n  " : "  ", best,
+                (long long)most);
         if (col > 88)
             col = strlen(best) + 8;
         json_object_set_new(ops, best, json_integer(-most));
@@ -85,7 +86,8 @@ static void print_numbers(FILE *out, const json_t *o)
     char weights[40], peak[40];
     bytes_text(number(o, "weight_bytes"), weights, sizeof weights);
     bytes_text(number(o, "peak_activation_bytes"), peak, sizeof peak);
-    fprintf(out, "  %lld nodes, %.3g M parameters (%s), %.4g GFLOP, activations %s at peak\n",
+    fprintf(out,
+            "  %lld nodes, %.3g M parameters (%s), %.4g GFLOP, activations %s at peak\n",
             (long long)number(o, "nodes"), number(o, "parameters") * 1e-6, weights,
             number(o, "flops") * 1e-9, peak);
 }
@@ -104,7 +106,8 @@ static void print_unsupported(FILE *out, const json_t *list)
     }
 }
 
-static int report(const info_args *a, pln_env *env, const pln_model *model, const char *path)
+static int report(const info_args *a, pln_env *env, const pln_model *model,
+                  const char *path)
 {
     char *json = NULL;
     FILE *out = report_out(&a->common);

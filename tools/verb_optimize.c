@@ -22,7 +22,8 @@ typedef struct optimize_args {
 } optimize_args;
 
 static const opt optimize_opts[] = {
-    { "level", 'O', OPT_INT, offsetof(optimize_args, level), "0..3", "what may change (2)" },
+    { "level", 'O', OPT_INT, offsetof(optimize_args, level), "0..3",
+      "what may change (2)" },
     { "target", 0, OPT_STR, offsetof(optimize_args, target), "onnx|ort|planish",
       "operators that the file may hold (onnx)" },
     { "allow-approx", 0, OPT_FLAG, offsetof(optimize_args, approx), NULL,
@@ -31,7 +32,8 @@ static const opt optimize_opts[] = {
       "this pipeline in place of the level's" },
     { "disable", 0, OPT_STR, offsetof(optimize_args, disable), "P,...",
       "leave out these passes or rules" },
-    { "list-passes", 0, OPT_FLAG, offsetof(optimize_args, list), NULL, "list them and end" },
+    { "list-passes", 0, OPT_FLAG, offsetof(optimize_args, list), NULL,
+      "list them and end" },
     { "dim", 0, OPT_LIST, offsetof(optimize_args, verify.feed.dims), "NAME=N",
       "give a symbolic dimension a size" },
     VERIFY_OPTS(optimize_args, verify),
@@ -39,7 +41,8 @@ static const opt optimize_opts[] = {
       "most bytes that constant folding may add" },
     { "no-stamp", 0, OPT_FLAG, offsetof(optimize_args, no_stamp), NULL,
       "leave no recipe in the metadata" },
-    { "debug", 0, OPT_STR, offsetof(optimize_args, debug), "SWITCHES", "as in PLN_DEBUG" },
+    { "debug", 0, OPT_STR, offsetof(optimize_args, debug), "SWITCHES",
+      "as in PLN_DEBUG" },
     { "help-debug", 0, OPT_FLAG, offsetof(optimize_args, help_debug), NULL,
       "list the debug switches and end" },
     SEEING_OPTS(optimize_args, seeing),
@@ -100,8 +103,8 @@ static int fill_options(const optimize_args *a, seeing *s, pln_optimize_options 
     return rc ? rc : parse_target(a->target, &o->target);
 }
 
-static int rewrite(const optimize_args *a, const pln_optimize_options *o, pln_model *model,
-                   const char *path, seeing *s, json_t **report)
+static int rewrite(const optimize_args *a, const pln_optimize_options *o,
+                   pln_model *model, const char *path, seeing *s, json_t **report)
 {
     char *json = NULL;
     pln_error *err = pln_error_new();
@@ -147,7 +150,8 @@ static int verify(const optimize_args *a, pln_env *env, const pln_model *origina
 {
     const verify_args v = verify_how(a);
     json_t *found = NULL;
-    const int rc = verify_models(env, original, model, &v, report_out(&a->common), &found);
+    const int rc =
+        verify_models(env, original, model, &v, report_out(&a->common), &found);
     if (found)
         json_object_set_new(report, "verified", found);
     if (rc == 1)
@@ -220,7 +224,8 @@ const verb verb_optimize = {
     .name = "optimize",
     .synopsis = "IN OUT [-O0..3] [--target onnx|ort|planish] [options]",
     .brief = "rewrite a model",
-    .details = "levels: -O1 exact rules, -O2 also rounding elsewhere, -O3 also the target's "
+    .details = "levels: -O1 exact rules, -O2 also rounding elsewhere, -O3 also the "
+               "target's "
                "fused operators\n",
     .opts = optimize_opts,
     .args_size = sizeof(optimize_args),

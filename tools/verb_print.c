@@ -12,7 +12,8 @@ typedef struct print_args {
 } print_args;
 
 static const opt print_opts[] = {
-    { "output", 'o', OPT_STR, offsetof(print_args, output), "F", "where the text goes (stdout)" },
+    { "output", 'o', OPT_STR, offsetof(print_args, output), "F",
+      "where the text goes (stdout)" },
     { "data", 0, OPT_STR, offsetof(print_args, data), "F.bin",
       "file that receives the larger tensors (all are printed inline without it)" },
     { "inline-limit", 0, OPT_COUNT, offsetof(print_args, inline_limit), "N",
@@ -37,7 +38,8 @@ static int run(void *args, int n_files, char **files)
     pln_error *err = pln_error_new();
     pln_print_options o = PLN_PRINT_OPTIONS_INIT;
     o.data_path = a->data;
-    o.inline_limit = a->inline_limit > UINT32_MAX ? UINT32_MAX : (uint32_t)a->inline_limit;
+    o.inline_limit =
+        a->inline_limit > UINT32_MAX ? UINT32_MAX : (uint32_t)a->inline_limit;
     if (!rc && pln_model_print(model, &o, &text, err) != PLN_OK)
         rc = fail_status(err, files[0]);
     if (!rc)

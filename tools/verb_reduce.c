@@ -176,8 +176,8 @@ static json_t *facts(const pln_model *model)
     return o ? o : json_object();
 }
 
-/* The model with its weights in one file that all candidates refer to; NULL: it is small, or
- * there is no room. */
+/* The model with its weights in one file that all candidates refer to; NULL: it is small,
+ * or there is no room. */
 static pln_model *stage(const checker *c, pln_env *env, const pln_model *model)
 {
     char path[4200];
@@ -207,7 +207,8 @@ static pln_status search(checker *c, pln_model *model, char **json, pln_error *e
     return st;
 }
 
-/* With the weights beside the candidates; a command that does not fail so gets them inside. */
+/* With the weights beside the candidates; a command that does not fail so gets them
+ * inside. */
 static pln_status search_staged(checker *c, pln_env *env, pln_model **model, char **json,
                                 pln_error *err)
 {

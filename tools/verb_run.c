@@ -102,7 +102,8 @@ static int report(const run_args *a, const pln_session *s, pln_run *run)
     for (size_t i = 0; i < pln_session_count(s, PLN_OUTPUT); i++) {
         pln_io_info io;
         pln_session_io(s, PLN_OUTPUT, i, &io);
-        json_array_append_new(list, print_output(out, io.name, pln_run_output_at(run, i)));
+        json_array_append_new(list,
+                              print_output(out, io.name, pln_run_output_at(run, i)));
     }
     json_object_set_new(root, "outputs", list);
     return report_json(&a->common, root);

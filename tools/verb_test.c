@@ -20,8 +20,10 @@ typedef struct test_args {
 static const opt test_opts[] = {
     { "optimize", 'O', OPT_INT, offsetof(test_args, level), "LEVEL",
       "rewrite each model at this level (target planish) before it is run" },
-    { "rtol", 0, OPT_FLOAT, offsetof(test_args, rtol), "X", "default relative tolerance (1e-3)" },
-    { "atol", 0, OPT_FLOAT, offsetof(test_args, atol), "X", "default absolute tolerance (1e-7)" },
+    { "rtol", 0, OPT_FLOAT, offsetof(test_args, rtol), "X",
+      "default relative tolerance (1e-3)" },
+    { "atol", 0, OPT_FLOAT, offsetof(test_args, atol), "X",
+      "default absolute tolerance (1e-7)" },
     SESSION_OPTS(test_args, session),
     { NULL },
 };
@@ -81,7 +83,8 @@ static void read_options(test_state *s, test_case *c)
     json_decref(o);
 }
 
-static pln_tensor *read_value(test_state *s, test_case *c, const char *path, pln_kind kind)
+static pln_tensor *read_value(test_state *s, test_case *c, const char *path,
+                              pln_kind kind)
 {
     char *data = NULL;
     size_t len;
@@ -124,7 +127,8 @@ static void compare_output(test_case *c, const char *name, const pln_tensor *got
     char text[400];
     const bool bf16 = pln_tensor_kind(want) == PLN_KIND_TENSOR &&
                       pln_tensor_dtype(want) == PLN_DT_BF16;
-    const tolerance tol = { .rtol = bf16 ? fmax(c->rtol, 0x1p-6) : c->rtol, .atol = c->atol };
+    const tolerance tol = { .rtol = bf16 ? fmax(c->rtol, 0x1p-6) : c->rtol,
+                            .atol = c->atol };
     const metrics m = metrics_of(got, want, &tol);
     const bool random = c->mode != BY_VALUE && m.equal_type;
     if (random && (c->mode == BY_SHAPE || same_distribution(got, want)))
@@ -138,7 +142,8 @@ static void compare_output(test_case *c, const char *name, const pln_tensor *got
 static bool input_at(const test_case *c, size_t k, pln_io_info *io)
 {
     for (size_t i = 0; i < pln_model_count(c->model, PLN_INPUT); i++)
-        if (pln_model_io(c->model, PLN_INPUT, i, io) == PLN_OK && !io->has_default && k-- == 0)
+        if (pln_model_io(c->model, PLN_INPUT, i, io) == PLN_OK && !io->has_default &&
+            k-- == 0)
             return true;
     return false;
 }
@@ -310,7 +315,8 @@ static int run(void *args, int n_files, char **files)
     if (!rc && s.passed + s.failed + s.skipped == 0)
         rc = fail(3, "no test case found (%s)", files[0]);
     if (!rc)
-        fprintf(s.out, "%zu passed, %zu failed, %zu skipped\n", s.passed, s.failed, s.skipped);
+        fprintf(s.out, "%zu passed, %zu failed, %zu skipped\n", s.passed, s.failed,
+                s.skipped);
     json_t *root = json_object();
     json_object_set_new(root, "passed", json_integer((json_int_t)s.passed));
     json_object_set_new(root, "failed", json_integer((json_int_t)s.failed));

@@ -89,8 +89,8 @@ PLN_API uint32_t pln_version(void);
 PLN_API const char *pln_version_string(void);
 /** The instruction set that the library's own kernels use, after PLN_CPU: "avx2", ... */
 PLN_API const char *pln_cpu_name(void);
-/** For messages: the name nearest to `word` in a list that ends with NULL; NULL when none is
- * near. */
+/** For messages: the name nearest to `word` in a list that ends with NULL; NULL when none
+ * is near. */
 PLN_API const char *pln_suggest(const char *word, const char *const *names);
 
 /* ---- types ------------------------------------------------------------------------ */

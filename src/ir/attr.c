@@ -262,8 +262,8 @@ static bool is_optional(const char *sig, uint32_t i)
     return n > 0 && sig[n - 1] == '?';
 }
 
-/* Of the standard: one of any number of inputs is there or not told. Bodies take what they
- * are given. */
+/* Of the standard: one of any number of inputs is there or not told. Bodies take what
+ * they are given. */
 static bool is_any_number(const pln_op_desc *op, uint32_t i)
 {
     return op->in.max < 0 && (int)i >= op->in.min && !*op->domain && !op->user &&

@@ -216,7 +216,7 @@ static pln_status reduce_nodes(search *s)
     return PLN_OK;
 }
 
-/* ---- other steps --------------------------------------------------------------------- */
+/* ---- other steps ------------------------------------------------------------------- */
 
 /* Each changes a clone at the k-th place, or says that there is none. */
 

@@ -341,8 +341,8 @@ pln_status pln_node_lower(pln_node *n, int64_t version, pln_error *err)
 
 pln_node *pln_node_trial(pln_node *n)
 {
-    pln_node *copy = pln_graph_add_node(n->graph, n, n->domain, n->op_type, n->name, n->in,
-                                        n->n_in, n->n_out);
+    pln_node *copy = pln_graph_add_node(n->graph, n, n->domain, n->op_type, n->name,
+                                        n->in, n->n_in, n->n_out);
     for (uint32_t i = 0; copy && i < n->n_out; i++)
         if (n->out[i])
             copy->out[i]->type = n->out[i]->type;

@@ -34,7 +34,8 @@ pln_status pln_node_try_lowering(pln_node *n, int64_t version, pln_error *why);
 /* A copy of n before it, to try what changes it; its bodies are those of n. NULL: no
  * memory. */
 pln_node *pln_node_trial(pln_node *n);
-/* Removes the nodes between two, and the constants made since `last` was the last value. */
+/* Removes the nodes between two, and the constants made since `last` was the last
+ * value. */
 void pln_trial_remove(pln_graph *g, pln_node *after, pln_node *before, pln_value *last);
 /* Lowers every node that is not as it was read to the model's operator sets. */
 pln_status pln_model_lower(pln_model *model, pln_error *err);

@@ -6,9 +6,9 @@
 #include "src/ir/graph.h"
 #include "src/util/map.h"
 
-/* Puts into the map every Cast of floats to int32 or int64, and the nodes whose results lead
- * there element by element, or by views and reductions: a rounding in them may become a
- * whole step. Bodies are looked at, too. false: no memory. */
+/* Puts into the map every Cast of floats to int32 or int64, and the nodes whose results
+ * lead there element by element, or by views and reductions: a rounding in them may
+ * become a whole step. Bodies are looked at, too. false: no memory. */
 bool pln_whole_find(pln_graph *g, pln_map *whole);
 
 #endif

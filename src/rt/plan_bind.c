@@ -121,8 +121,8 @@ typedef struct binding {
     const char *device;
 } binding;
 
-/* Operators with the trait keep channels-last when a full-rank input has it; outputs that are
- * made while the run goes are plain. */
+/* Operators with the trait keep channels-last when a full-rank input has it; outputs that
+ * are made while the run goes are plain. */
 static bool wants_last(rt_planner *p, const rt_item *it, int rank, pln_error *err,
                        pln_status *st)
 {

@@ -131,7 +131,8 @@ START_TEST(levels_and_names)
 }
 END_TEST
 
-/* Below level 3 a target's own operators are not written: none of them is stated there. */
+/* Below level 3 a target's own operators are not written: none of them is stated
+ * there. */
 START_TEST(standard_below_level_3)
 {
     for (int target = PLN_TARGET_ONNX; target <= PLN_TARGET_PLANISH; target++) {
@@ -149,7 +150,8 @@ START_TEST(standard_below_level_3)
 }
 END_TEST
 
-/* An initializer that is left to inputs which the file's version has as attributes goes. */
+/* An initializer that is left to inputs which the file's version has as attributes
+ * goes. */
 START_TEST(merged_axes_go)
 {
     pln_model *m = parse(MERGED_AXES);

@@ -117,5 +117,5 @@ static bool write_archive(const char *path, const archive_member *members, size_
 }
 
 extern const archive_fns planish_archive;
-__attribute__((visibility("default"))) const archive_fns planish_archive = { read_archive,
-                                                                             write_archive };
+__attribute__((visibility("default")))
+const archive_fns planish_archive = { read_archive, write_archive };

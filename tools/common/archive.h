@@ -1,5 +1,6 @@
-/* Zip archives: the module that links libzip, and with it a library of ciphers whose loading
- * would double the start of every command. Loaded when an archive is first touched.
+/* Zip archives: the module that links libzip, and with it a library of ciphers whose
+ * loading would double the start of every command. Loaded when an archive is first
+ * touched.
  * SPDX-License-Identifier: Apache-2.0 */
 #ifndef TOOLS_ARCHIVE_H
 #define TOOLS_ARCHIVE_H

@@ -25,8 +25,8 @@ static void write_fragment(bisecter *b, const pln_model *m, const char *side)
     char path[1024];
     if (!m || b->rc)
         return;
-    snprintf(path, sizeof path, "%s-%s.onnx", b->args->prefix ? b->args->prefix : "bisect",
-             side);
+    snprintf(path, sizeof path, "%s-%s.onnx",
+             b->args->prefix ? b->args->prefix : "bisect", side);
     b->rc = model_save(m, path, &plain);
     if (!b->rc)
         json_object_set_new(b->culprit, side, json_string(path));
@@ -126,11 +126,13 @@ static int name_culprit(bisecter *b, uint64_t k)
     if (rc || b->rc)
         return rc ? rc : b->rc;
     const char *before = text(b->culprit, "before"), *after = text(b->culprit, "after");
-    return fail(1, "rewrite %llu changes the outputs: rule %s of pass %s at %s%s%s%s%s; nothing is "
-                   "written",
-                (unsigned long long)k, text(b->culprit, "rule"), text(b->culprit, "pass"),
-                text(b->culprit, "node"), *before ? ", see " : "", before,
-                *after ? " and " : "", after);
+    return fail(
+        1,
+        "rewrite %llu changes the outputs: rule %s of pass %s at %s%s%s%s%s; nothing is "
+        "written",
+        (unsigned long long)k, text(b->culprit, "rule"), text(b->culprit, "pass"),
+        text(b->culprit, "node"), *before ? ", see " : "", before, *after ? " and " : "",
+        after);
 }
 
 int bisect_models(pln_env *env, const pln_model *original,

@@ -10,13 +10,13 @@ typedef struct bisect_args {
     const char *prefix; /* of the two files; NULL: "bisect" */
 } bisect_args;
 
-#define BISECT_OPTS(st, field)                                                            \
-    { "bisect", 0, OPT_FLAG, offsetof(st, field.on), NULL,                                \
-      "find the first rewrite that changes the outputs" },                                \
-    {                                                                                     \
-        "bisect-out", 0, OPT_STR, offsetof(st, field.prefix), "PREFIX",                   \
+#define BISECT_OPTS(st, field)                                                           \
+    { "bisect", 0, OPT_FLAG, offsetof(st, field.on), NULL,                               \
+      "find the first rewrite that changes the outputs" },                               \
+    {                                                                                    \
+        "bisect-out", 0, OPT_STR, offsetof(st, field.prefix), "PREFIX",                  \
             "of PREFIX-before.onnx and PREFIX-after.onnx, the fragment that it rewrites " \
-            "(bisect)"                                                                    \
+            "(bisect)"                                                                   \
     }
 
 /* Rewrites copies of the original by `options` up to the k-th rewrite, for several k, and

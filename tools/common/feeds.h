@@ -51,7 +51,8 @@ typedef struct feeds {
  * error was printed. */
 int feeds_make(pln_env *env, const pln_model *model, const feed_args *args, feeds *out);
 /* Only what an archive holds (calibration data): every key must be an input. */
-int feeds_from_archive(pln_env *env, const pln_model *model, const char *path, feeds *out);
+int feeds_from_archive(pln_env *env, const pln_model *model, const char *path,
+                       feeds *out);
 void feeds_free(feeds *f);
 /* Random inputs with this seed in place of args->seed; nothing is said on stderr. */
 int feeds_random(pln_env *env, const pln_model *model, const feed_args *args,

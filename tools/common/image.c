@@ -114,7 +114,8 @@ static int to_tensor(pln_env *env, const pixels *p, pln_dtype dt, const feed_arg
     const bool last = args->layout && !strcmp(args->layout, "nhwc");
     const int64_t channels = args->color && !strcmp(args->color, "gray") ? 1 : 3;
     const int64_t h = (int64_t)p->height, w = (int64_t)p->width;
-    const int64_t first_dims[4] = { 1, channels, h, w }, last_dims[4] = { 1, h, w, channels };
+    const int64_t first_dims[4] = { 1, channels, h, w },
+                  last_dims[4] = { 1, h, w, channels };
     const double scale = args->scale != 0 ? args->scale : dt == PLN_DT_U8 ? 1 : 1 / 255.0;
     double mean[3], std[3];
     three(args->mean, 0, mean);

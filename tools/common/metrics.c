@@ -22,8 +22,10 @@ static bool same_type(const pln_tensor *a, const pln_tensor *b, bool any_float)
         return pln_tensor_items(a) == pln_tensor_items(b);
     const int rank = pln_tensor_rank(a);
     const pln_dtype da = pln_tensor_dtype(a), db = pln_tensor_dtype(b);
-    return (da == db || (any_float && is_float(da) && is_float(db))) && rank == pln_tensor_rank(b) &&
-           !memcmp(pln_tensor_dims(a), pln_tensor_dims(b), (size_t)rank * sizeof(int64_t));
+    return (da == db || (any_float && is_float(da) && is_float(db))) &&
+           rank == pln_tensor_rank(b) &&
+           !memcmp(pln_tensor_dims(a), pln_tensor_dims(b),
+                   (size_t)rank * sizeof(int64_t));
 }
 
 /* The number under test: real parts first, then imaginary ones. */
@@ -53,7 +55,8 @@ static bool same_integer(const pln_tensor *a, const pln_tensor *b, int64_t i)
            ((const int64_t *)pln_tensor_data_const(b))[i];
 }
 
-static void note_worst(metrics *m, int64_t i, double a, double b, double over, double *most)
+static void note_worst(metrics *m, int64_t i, double a, double b, double over,
+                       double *most)
 {
     m->within = false;
     if (m->worst >= 0 && !(over > *most))
@@ -94,8 +97,8 @@ static double top1_of(const pln_tensor *a, const pln_tensor *b)
     return rows ? (double)agree / (double)rows : NAN;
 }
 
-static void compare_numbers(const pln_tensor *a, const pln_tensor *b, const tolerance *tol,
-                            metrics *m)
+static void compare_numbers(const pln_tensor *a, const pln_tensor *b,
+                            const tolerance *tol, metrics *m)
 {
     const double top = largest(b);
     const double atol = tol->atol * (tol->atol_scaled   ? fmax(1, top)
@@ -166,7 +169,9 @@ static void compare_items(const pln_tensor *a, const pln_tensor *b, const tolera
 
 metrics metrics_of(const pln_tensor *a, const pln_tensor *b, const tolerance *tol)
 {
-    metrics m = { .within = true, .cosine = 1, .sqnr_db = INFINITY, .top1 = NAN, .worst = -1 };
+    metrics m = {
+        .within = true, .cosine = 1, .sqnr_db = INFINITY, .top1 = NAN, .worst = -1
+    };
     m.equal_type = same_type(a, b, tol->any_float);
     if (!m.equal_type) {
         m.within = false;

@@ -345,8 +345,8 @@ unsigned char *npy_from_tensor(const pln_tensor *t, size_t *len)
     size_t size;
     bool widen;
     const char *descr = descr_of(t, &size, &widen, buf);
-    int n = snprintf(header, sizeof header, "{'descr': '%s', 'fortran_order': False, 'shape': (",
-                     descr);
+    int n = snprintf(header, sizeof header,
+                     "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
     for (int i = 0; i < pln_tensor_rank(t); i++)
         n += snprintf(header + n, sizeof header - (size_t)n, "%lld,",
                       (long long)pln_tensor_dims(t)[i]);

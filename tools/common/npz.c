@@ -25,7 +25,8 @@ static void *open_module(void)
         return NULL;
     const char *slash = strrchr(lib.dli_fname, '/');
     const int dir = slash ? (int)(slash + 1 - lib.dli_fname) : 0;
-    const int n = snprintf(path, sizeof path, "%.*s%s", dir, lib.dli_fname, ARCHIVE_MODULE);
+    const int n =
+        snprintf(path, sizeof path, "%.*s%s", dir, lib.dli_fname, ARCHIVE_MODULE);
     return n < (int)sizeof path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
 }
 

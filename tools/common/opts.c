@@ -111,7 +111,8 @@ static int parse_option(const verb *v, int argc, char **argv, int *i, void *args
     return store(o, value, args);
 }
 
-int opts_parse(const verb *v, int argc, char **argv, void *args, int *n_files, char **files)
+int opts_parse(const verb *v, int argc, char **argv, void *args, int *n_files,
+               char **files)
 {
     bool only_files = false;
     *n_files = 0;
@@ -167,8 +168,9 @@ static void help_of(const opt *o, FILE *out)
 {
     for (; o && o->name; o++) {
         char left[64];
-        const int n = o->letter ? snprintf(left, sizeof left, "  -%c, --%s", o->letter, o->name)
-                                : snprintf(left, sizeof left, "      --%s", o->name);
+        const int n = o->letter
+                          ? snprintf(left, sizeof left, "  -%c, --%s", o->letter, o->name)
+                          : snprintf(left, sizeof left, "      --%s", o->name);
         if (o->arg && n > 0 && (size_t)n < sizeof left)
             snprintf(left + n, sizeof left - (size_t)n, " %s", o->arg);
         if (strlen(left) > HELP_AT - 2)

@@ -12,8 +12,8 @@ typedef struct out_file {
 
 /* An empty o->temp to be filled. 0, or 3 or 6 after an error was printed. */
 int out_begin(out_file *o, const char *path);
-/* What o->temp holds becomes the file if rc is 0; else nothing is left of it. Returns rc, or 3 after
- * an error was printed. */
+/* What o->temp holds becomes the file if rc is 0; else nothing is left of it. Returns rc,
+ * or 3 after an error was printed. */
 int out_end(out_file *o, int rc);
 
 #endif

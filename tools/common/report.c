@@ -88,7 +88,9 @@ pln_env *report_env(const common_args *args, int *rc)
 {
     pln_env_desc desc = PLN_ENV_DESC_INIT;
     desc.log = log_line;
-    desc.log_level = args->quiet ? PLN_LOG_ERROR : args->verbose ? PLN_LOG_INFO : PLN_LOG_WARN;
+    desc.log_level = args->quiet     ? PLN_LOG_ERROR
+                     : args->verbose ? PLN_LOG_INFO
+                                     : PLN_LOG_WARN;
     pln_error *err = pln_error_new();
     pln_env *env = NULL;
     *rc = 0;

@@ -38,7 +38,8 @@ int model_open(pln_env *env, const char *path, pln_model **out)
 int model_copy(const pln_model *model, pln_model **out)
 {
     pln_error *err = pln_error_new();
-    const int rc = pln_model_clone(model, out, err) == PLN_OK ? 0 : fail_status(err, NULL);
+    const int rc =
+        pln_model_clone(model, out, err) == PLN_OK ? 0 : fail_status(err, NULL);
     pln_error_free(err);
     return rc;
 }
@@ -131,7 +132,8 @@ const char *io_type_text(const pln_io_info *io, char *buf, size_t size)
     for (int i = 0; i < io->rank && (size_t)n < size; i++) {
         const char *sep = i ? "," : "";
         if (io->dims[i] >= 0)
-            n += snprintf(buf + n, size - (size_t)n, "%s%lld", sep, (long long)io->dims[i]);
+            n += snprintf(buf + n, size - (size_t)n, "%s%lld", sep,
+                          (long long)io->dims[i]);
         else
             n += snprintf(buf + n, size - (size_t)n, "%s%s", sep,
                           io->dim_names && io->dim_names[i] ? io->dim_names[i] : "?");

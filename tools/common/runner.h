@@ -11,12 +11,12 @@ typedef struct session_args {
     bool no_optimize;
 } session_args;
 
-#define SESSION_OPTS(st, field)                                                          \
-    { "device", 0, OPT_STR, offsetof(st, field.device), "ref|cpu|dnnl",                   \
-      "what may run nodes (all that is there)" },                                         \
-    { "threads", 0, OPT_COUNT, offsetof(st, field.threads), "N",                          \
-      "OMP_NUM_THREADS, else the processors allowed" },                                   \
-    { "no-optimize", 0, OPT_FLAG, offsetof(st, field.no_optimize), NULL,                  \
+#define SESSION_OPTS(st, field)                                          \
+    { "device", 0, OPT_STR, offsetof(st, field.device), "ref|cpu|dnnl",  \
+      "what may run nodes (all that is there)" },                        \
+    { "threads", 0, OPT_COUNT, offsetof(st, field.threads), "N",         \
+      "OMP_NUM_THREADS, else the processors allowed" },                  \
+    { "no-optimize", 0, OPT_FLAG, offsetof(st, field.no_optimize), NULL, \
       "run the graph as it is" }
 
 /* Each returns 0, or an exit code after an error was printed. "-" is stdin. */

@@ -10,10 +10,10 @@ typedef struct save_args {
     int64_t threshold;
 } save_args;
 
-#define SAVE_OPTS(st, field)                                                             \
-    { "external-data", 0, OPT_STR, offsetof(st, field.external), "FILE|none",             \
-      "put large weights into a file beside the model" },                                 \
-    { "external-threshold", 0, OPT_COUNT, offsetof(st, field.threshold), "N",               \
+#define SAVE_OPTS(st, field)                                                  \
+    { "external-data", 0, OPT_STR, offsetof(st, field.external), "FILE|none", \
+      "put large weights into a file beside the model" },                     \
+    { "external-threshold", 0, OPT_COUNT, offsetof(st, field.threshold), "N", \
       "smallest tensor in bytes that goes there (1024)" }
 
 /* 0, or an exit code after an error was printed. "-" is stdout. */

@@ -177,8 +177,9 @@ static void print_verify(const json_t *v, FILE *out)
     long long unverified = 0;
     json_array_foreach(json_object_get(v, "unverified"), i, r)
         unverified += count(r, "count");
-    fprintf(out, "verified: %lld rewrites of their own kind, %lld like them, %lld refused, "
-                 "%lld not verified\n",
+    fprintf(out,
+            "verified: %lld rewrites of their own kind, %lld like them, %lld refused, "
+            "%lld not verified\n",
             count(v, "checked"), count(v, "again"),
             (long long)json_array_size(json_object_get(v, "refused")), unverified);
     json_array_foreach(json_object_get(v, "unverified"), i, r)

@@ -38,8 +38,8 @@ typedef struct seeing {
     int rc; /* exit code of what went wrong */
 } seeing;
 
-/* Fills what the library must know; `s` lives as long as the rewriting. 0, or an exit code
- * after an error was printed. */
+/* Fills what the library must know; `s` lives as long as the rewriting. 0, or an exit
+ * code after an error was printed. */
 int seeing_fill(seeing *s, const seeing_args *a, pln_optimize_options *o);
 /* Before the model is rewritten. 0, or an exit code after an error was printed. */
 int seeing_start(seeing *s, const pln_model *model);

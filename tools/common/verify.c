@@ -129,8 +129,8 @@ static int find_symbols(verifier *v)
     return 0;
 }
 
-/* Not every model runs at every size: what to try, in this order. The numbers of a row are
- * drawn from for dimensions with names; the others all get the last of them. */
+/* Not every model runs at every size: what to try, in this order. The numbers of a row
+ * are drawn from for dimensions with names; the others all get the last of them. */
 static const struct {
     int named[8], unnamed;
 } sizes[] = {
@@ -210,7 +210,8 @@ static int run_original(verifier *v, int64_t k, feeds *in, pln_run **run)
         if (!rc)
             run_once(v->a, in, run, err);
     }
-    for (int try = v->args->feed.archives.n ? N_TRIES : 0; try < N_TRIES && !*run && !rc; try++) {
+    for (int try = v->args->feed.archives.n ? N_TRIES : 0; try < N_TRIES && !*run && !rc;
+         try++) {
         feed_args feed = v->args->feed;
         str_list chosen = { 0 };
         if (!choose_sizes(v, k, try, &chosen))
@@ -219,7 +220,8 @@ static int run_original(verifier *v, int64_t k, feeds *in, pln_run **run)
         feed.unknown = sizes[try].unnamed;
         if (!rc)
             rc = feeds_random(v->env, v->original, &feed, seed, in);
-        if (!rc && ((try > 1 && is_large(in)) || run_once(v->a, in, run, err) != PLN_OK)) {
+        if (!rc &&
+            ((try > 1 && is_large(in)) || run_once(v->a, in, run, err) != PLN_OK)) {
             feeds_free(in);
             if (v->symbols.n == 0 && !v->unnamed)
                 try = N_TRIES;
@@ -284,16 +286,18 @@ static int compare_outputs(verifier *v, int64_t k, pln_run *ra, pln_run *rb)
 /* The inputs in the types in which the rewritten model wants them. */
 static int retype_inputs(const verifier *v, feeds *in)
 {
-    for (size_t i = 0; v->args->other_types && i < pln_session_count(v->b, PLN_INPUT); i++) {
+    for (size_t i = 0; v->args->other_types && i < pln_session_count(v->b, PLN_INPUT);
+         i++) {
         pln_io_info io;
         pln_session_io(v->b, PLN_INPUT, i, &io);
         for (size_t k = 0; k < in->n; k++) {
             pln_tensor *was = in->tensors[k], *now;
-            if (strcmp(in->names[k], io.name) || pln_tensor_kind(was) != PLN_KIND_TENSOR ||
+            if (strcmp(in->names[k], io.name) ||
+                pln_tensor_kind(was) != PLN_KIND_TENSOR ||
                 pln_tensor_dtype(was) == io.dtype)
                 continue;
-            if (pln_tensor_new(v->env, io.dtype, pln_tensor_rank(was), pln_tensor_dims(was),
-                               &now, NULL) != PLN_OK)
+            if (pln_tensor_new(v->env, io.dtype, pln_tensor_rank(was),
+                               pln_tensor_dims(was), &now, NULL) != PLN_OK)
                 return fail(6, "out of memory");
             for (int64_t e = 0; e < pln_tensor_count(was); e++)
                 pln_tensor_set_number(now, e, pln_tensor_number(was, e));
@@ -326,7 +330,8 @@ static int verify_once(verifier *v, int64_t k)
 }
 
 /* Without devices, unless the environment names one: when their library is loaded depends
- * on what ran before, and the second session would run by other kernels than the first. */
+ * on what ran before, and the second session would run by other kernels than the
+ * first. */
 static int open_both(verifier *v, const pln_model *rewritten)
 {
     const char *device = getenv("PLN_DEVICE") ? NULL : "cpu";

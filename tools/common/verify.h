@@ -33,10 +33,10 @@ typedef struct verify_args {
     }
 
 /* Runs both on args->n sets of random inputs, or on those that args->feed gives; symbolic
- * dimensions that args->feed leaves open get random sizes, or others at which the original
- * can run. 0: they agree; 1 after an error that names the output, if they don't; another
- * exit code when the original can't run. What was found goes to `out` as one line and,
- * with 0 and 1, to *found (may be NULL) as JSON. */
+ * dimensions that args->feed leaves open get random sizes, or others at which the
+ * original can run. 0: they agree; 1 after an error that names the output, if they don't;
+ * another exit code when the original can't run. What was found goes to `out` as one line
+ * and, with 0 and 1, to *found (may be NULL) as JSON. */
 int verify_models(pln_env *env, const pln_model *original, const pln_model *rewritten,
                   const verify_args *args, FILE *out, json_t **found);
 

@@ -9,7 +9,8 @@
 #include "tools/common/report.h"
 #include "tools/common/runner.h"
 
-#define ENDLESS 1e30 /* what comes of masks with the largest number, which stand for infinity */
+#define ENDLESS \
+    1e30 /* what comes of masks with the largest number, which stand for infinity */
 
 static bool is_wide(const pln_tensor *t, double limit)
 {
@@ -63,8 +64,8 @@ static int look(const pln_model *model, pln_run *run, double limit, str_list *na
     return rc;
 }
 
-int wide_find(pln_env *env, const pln_model *model, const str_list *archives, double limit,
-              str_list *names)
+int wide_find(pln_env *env, const pln_model *model, const str_list *archives,
+              double limit, str_list *names)
 {
     const session_args how = { .no_optimize = true };
     pln_session *s = NULL;
