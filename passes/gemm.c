@@ -106,12 +106,21 @@ static bool turn_addend(pln_patch *p, pln_value **c)
     return *c;
 }
 
+/* Integer products have their constant weights second: lower-bytes puts them there. */
+static bool would_be_first(const pln_match *m, const pln_value *w)
+{
+    return m->ctx->options->target != PLN_TARGET_ONNX && w->def &&
+           pln_node_is(w->def, "DequantizeLinear") && pln_value_is_const(w->def->in[0]);
+}
+
 /* (a b + c)^T => b^T a^T + c^T */
 static pln_status transposed(pln_match *m, pln_patch *p)
 {
     gemm g;
     if (!read_gemm(pln_match_node(m, "y"), &g) || !is_swap(m->root))
         return pln_match_refuse(m, "not a product of matrices of floats");
+    if (would_be_first(m, g.in[1]))
+        return pln_match_refuse(m, "quantized weights stay second");
     if (!turn_addend(p, &g.in[2]))
         return pln_match_refuse(m, "its addend can't be turned");
     const gemm was = g;

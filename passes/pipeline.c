@@ -126,7 +126,8 @@ const char *pln_pipeline_of_level(int level, pln_target target, bool session)
         [PLN_TARGET_ORT] = REWRITE "," TO_MS "," SIDE_BY_SIDE ",unstate,"
                                    "(" CLEAN ",transpose,fuse-skip)*",
         [PLN_TARGET_PLANISH] = REWRITE ",split-product,fold," FUSE "," BYTES ","
-                                       "lower-narrow,qdq," SIDE_BY_SIDE ",fuse-attention,"
+                                       "lower-narrow,transpose,qdq," SIDE_BY_SIDE ","
+                                       "fuse-attention,"
                                        "cse,dce,state-fused,absorb-made",
     };
     if (session)
