@@ -64,6 +64,9 @@ CASES += [
             weights="float unused"),
     spelled("softmax_spelled", "a = ReduceMax <keepdims = 1> (x, ax)  d = Sub(x, a)  "
             "e = Exp(d)  s = ReduceSum(e, ax)  y = Div(e, s)", 1, 18),
+    Case("l2_by_paddle", "(float[b, 8] x) => (float[b, 8] y) { two = Constant<value = float[1] {2.0}>() ax = Constant<value = int64[1] {-1}>()"
+         " half = Constant<value = float[1] {0.5}>() tiny = Constant<value = float[1] {1e-12}>() a = Abs(x) p = Pow(a, two) s = ReduceSum(p, ax)"
+         " n = Pow(s, half) m = Max(n, tiny) y = Div(x, m) }", 3, opset=17),
     Case("l2_clip", "(float[b, 8] x) => (float[b, 8] y) <float tiny> { n = ReduceL2 "
          "<axes = [-1], keepdims = 1> (x) m = Clip(n, tiny) s = Shape(x) t = Expand(m, s) "
          "y = Div(x, t) }", values={"tiny": 1e-12}, opset=13),
