@@ -116,8 +116,12 @@ pln_status pln_lower_drop_input(pln_node *n, uint32_t slot, pln_error *err)
     if (pln_node_set_input(n, slot, NULL) != PLN_OK)
         return pln_oom(err);
     pln_node_trim_inputs(n);
-    if (v && v->kind == PLN_VALUE_INITIALIZER && !v->n_uses)
+    if (!v || v->n_uses)
+        return PLN_OK;
+    if (v->kind == PLN_VALUE_INITIALIZER)
         pln_graph_remove_value(v);
+    else if (v->def && !*v->def->domain && !strcmp(v->def->op_type, "Constant"))
+        pln_graph_remove_node(v->def);
     return PLN_OK;
 }
 
