@@ -25,7 +25,7 @@ static bool is_ours(const pln_node *n)
 /* Nodes with the same text have the same meaning. */
 static void describe(pln_text *t, const pln_node *n)
 {
-    pln_text_printf(t, "%s/%u", n->op_type, n->n_in);
+    pln_text_printf(t, "%s/%u/%u", n->op_type, n->n_in, n->n_out);
     for (uint32_t i = 0; i < n->n_in; i++)
         pln_text_printf(t, ",%d:%d", n->in[i] ? pln_value_rank(n->in[i]) : -2,
                         n->in[i] ? n->in[i]->type.dtype : 0);
