@@ -9,6 +9,9 @@
 
 #include "passes/known.h"
 
+/* Elements of a constant that is transposed with the operator that reads it. */
+#define PLN_FOLLOW_MAX_CONST (INT64_C(1) << 16)
+
 /* Axis i of a tensor is axis to[i] of the same on the other side; rank -1: no layout. */
 typedef struct pln_axmap {
     int rank;

@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#define MAX_CONST (INT64_C(1) << 16) /* elements of a constant that is transposed */
 #define NO_LAYOUT ((pln_axmap){ .rank = -1 })
 
 bool pln_axmap_equal(const pln_axmap *a, const pln_axmap *b)
@@ -110,7 +109,7 @@ static bool trace_operand(pln_follow *f, uint32_t i, const pln_axmap *m)
         return true;
     if (pln_value_is_const(v))
         return rank >= 0 && rank <= m->rank && v->cst->kind == PLN_KIND_TENSOR &&
-               v->cst->dtype != PLN_DT_STRING && pln_value_count(v) <= MAX_CONST;
+               v->cst->dtype != PLN_DT_STRING && pln_value_count(v) <= PLN_FOLLOW_MAX_CONST;
     if (rank == m->rank) {
         f->in[i] = *m;
         return true;
@@ -236,7 +235,7 @@ static bool trace_concat(pln_follow *f)
             return false;
         if (pln_value_is_const(v)) {
             if (v->cst->rank != m.rank || v->cst->kind != PLN_KIND_TENSOR ||
-                v->cst->dtype == PLN_DT_STRING || pln_value_count(v) > MAX_CONST)
+                v->cst->dtype == PLN_DT_STRING || pln_value_count(v) > PLN_FOLLOW_MAX_CONST)
                 return false;
             continue;
         }

@@ -11,6 +11,7 @@
  *
  * SPDX-License-Identifier: Apache-2.0 */
 #include "passes/layout.h"
+#include "passes/qdq_unit.h"
 
 #include <math.h>
 #include <string.h>
@@ -282,6 +283,16 @@ static int64_t cost_of(const pln_value *v)
     return UNIT + (int64_t)(log * SIZE_UNIT);
 }
 
+/* A small quantized constant, which is transposed before it is widened. */
+static bool is_widened_constant(const pln_value *v)
+{
+    const pln_node *n = v->def;
+    return n && pln_node_is(n, "DequantizeLinear") && v->n_uses == 1 &&
+           !pln_value_is_output(v) && pln_value_is_const(n->in[0]) &&
+           pln_value_count(n->in[0]) <= PLN_FOLLOW_MAX_CONST &&
+           pln_is_one_number(n->in[1]);
+}
+
 static void settle(region *r)
 {
     for (uint32_t i = 0; i < r->n_nodes; i++)
@@ -293,7 +304,9 @@ static void settle(region *r)
         const mobile *n = r->m[i].v->def ? mobile_of(r, r->m[i].v->def) : NULL;
         l->base = i;
         l->maker = n && !n->stays ? (uint32_t)(n - r->n) : FIXED;
-        l->cost = pln_axmap_is_identity(&l->to1) ? 0 : cost_of(r->m[i].v);
+        l->cost = pln_axmap_is_identity(&l->to1) || is_widened_constant(r->m[i].v)
+                      ? 0
+                      : cost_of(r->m[i].v);
     }
 }
 
