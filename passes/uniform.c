@@ -106,10 +106,13 @@ static pln_status one_row(pln_match *m, pln_patch *p)
     return PLN_OK;
 }
 
+/* A session would make another table, where it reads a few rows of one that is there. */
 static pln_status into_table(pln_match *m, pln_patch *p)
 {
     pln_value *w = pln_match_val(m, "w"), *c = pln_match_val(m, "c");
     const pln_node *g = pln_match_node(m, "g");
+    if (m->ctx->options->session)
+        return pln_match_refuse(m, "a table costs more than a row");
     if (!pln_value_is_own_weights(w) || w->cst->rank != 2 || c->cst->rank > 1 ||
         (c->cst->rank == 1 && c->cst->dims[0] != 1 &&
          c->cst->dims[0] != w->cst->dims[1]) ||
