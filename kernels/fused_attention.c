@@ -53,7 +53,7 @@ static int64_t heads_packed(const fused_attrs *at)
 /* Of them, those before the heads of operand i. */
 static int64_t heads_before(const fused_attrs *at, int i)
 {
-    const char *order = ORDERS + 4 * at->order;
+    const char *order = &ORDERS[4 * at->order];
     int64_t n = 0;
     for (; *order != "qkv"[i]; order++)
         n += *order == 'q' ? at->q_num_heads : at->kv_num_heads;
