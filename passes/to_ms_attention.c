@@ -54,9 +54,8 @@ void pln_ms_find_fill(pln_ms_attention *a)
     k->fill = -INFINITY;
 }
 
-static pln_status read(pln_match *m, pln_patch *p, pln_ms_attention *a)
+pln_status pln_ms_read_scores(pln_match *m, pln_ms_attention *a)
 {
-    int64_t perm[PLN_MAX_RANK];
     const char *why;
     if (!pln_scores_of(m->root, &a->s, &why))
         return pln_match_refuse(m, "%s", why);
@@ -67,6 +66,13 @@ static pln_status read(pln_match *m, pln_patch *p, pln_ms_attention *a)
         return pln_match_refuse(m, "queries, keys and values are not floats of rank 4");
     if (a->s.cap || a->s.soft != PLN_DT_NONE)
         return pln_match_refuse(m, "scores are capped, or of another type");
+    return PLN_OK;
+}
+
+static pln_status read(pln_match *m, pln_patch *p, pln_ms_attention *a)
+{
+    int64_t perm[PLN_MAX_RANK];
+    PLN_TRY(pln_ms_read_scores(m, a));
     a->s.guarded &= !pln_scores_guard_is_idle(&a->s);
     pln_ms_find_key_mask(a);
     pln_ms_find_fill(a);

@@ -30,6 +30,8 @@ typedef struct pln_ms_attention {
 
 /* Adding the number is like putting it in the place of any finite score. */
 bool pln_ms_fill_is_low(double fill);
+/* Fills a->s; refused where com.microsoft has no form for the types, or it is read. */
+pln_status pln_ms_read_scores(pln_match *m, pln_ms_attention *a);
 /* Takes a mask of keys out of a->s. */
 void pln_ms_find_key_mask(pln_ms_attention *a);
 /* The mask as the operators take it. NULL: p->failed. */

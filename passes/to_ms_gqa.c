@@ -18,17 +18,9 @@ typedef struct groups {
 
 /* ---- what is there --------------------------------------------------------------- */
 
-static pln_status read_scores(pln_match *m, pln_ms_attention *a)
+static pln_status read_sizes(pln_match *m, pln_ms_attention *a)
 {
-    const char *why;
-    if (!pln_scores_of(m->root, &a->s, &why))
-        return pln_match_refuse(m, "%s", why);
-    if (pln_scores_are_read(&a->s))
-        return pln_match_refuse(m, "scores or probabilities have other uses");
-    if (a->s.q->type.dtype != PLN_DT_F32 || pln_value_rank(a->s.q) != 4 ||
-        pln_value_rank(a->s.kt) != 4 || pln_value_rank(a->s.v) != 4 || a->s.cap ||
-        a->s.soft != PLN_DT_NONE)
-        return pln_match_refuse(m, "not of floats of rank 4, capped, or of another type");
+    PLN_TRY(pln_ms_read_scores(m, a));
     pln_ms_find_fill(a);
     PLN_TRY(pln_scores_check(m, &a->s, &a->e));
     a->heads = pln_value_size_at(a->s.q, 1);
@@ -58,7 +50,7 @@ static pln_status read(pln_match *m, pln_patch *p, groups *g)
 {
     int64_t perm[PLN_MAX_RANK], v_heads;
     pln_ms_attention *a = &g->a;
-    PLN_TRY(read_scores(m, a));
+    PLN_TRY(read_sizes(m, a));
     pln_value *keys = pln_scores_keys_base(&a->s, perm);
     if (!pln_perm_is_identity(perm, 4) ||
         !(g->k = pln_unrepeated(p, keys, &g->kv_heads)) ||
