@@ -214,6 +214,11 @@ bool pln_value_shows_zero_sign(const pln_value *v)
     return shows_zero_sign(v, &steps);
 }
 
+bool pln_value_is_const_number(const pln_value *v)
+{
+    return pln_value_is_const(v) && pln_value_count(v) == 1 && pln_value_rank(v) < 2;
+}
+
 const pln_tensor *pln_value_contents(const pln_value *v)
 {
     return pln_value_is_const(v) && v->cst->kind == PLN_KIND_TENSOR &&

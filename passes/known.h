@@ -12,6 +12,8 @@ bool pln_value_is_uniform(const pln_value *v, double *out);
 bool pln_value_is_positive_or_zero(const pln_value *v);
 /* The same but for -0, which there may be. */
 bool pln_value_is_not_negative(const pln_value *v);
+/* A constant of one element and of rank 0 or 1. */
+bool pln_value_is_const_number(const pln_value *v);
 /* No element has a fraction. */
 bool pln_value_is_integral(const pln_value *v);
 /* Could a change of -0 to 0 in v make more than a zero's sign different in a result? */

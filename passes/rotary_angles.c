@@ -155,11 +155,6 @@ static pln_value *copied(const angles *b, const pln_node *n, pln_value *in0)
     return made ? made->out[0] : NULL;
 }
 
-static bool is_number(const pln_value *v)
-{
-    return pln_value_is_const(v) && pln_tensor_size(v->cst) == 1 && v->cst->rank < 2;
-}
-
 /* An elementwise operator on one value, and numbers. */
 static pln_value *elementwise(const angles *b, pln_value *v, int drop, bool twice,
                               int depth)
@@ -168,8 +163,8 @@ static pln_value *elementwise(const angles *b, pln_value *v, int drop, bool twic
     pln_value *in[2] = { n->in[0], n->n_in > 1 ? n->in[1] : NULL };
     if (n->n_in > 2 || n->n_out != 1 || !in[0])
         return NULL;
-    const int at = in[1] && is_number(in[0]);
-    if (in[1] && !is_number(in[1 - at]))
+    const int at = in[1] && pln_value_is_const_number(in[0]);
+    if (in[1] && !pln_value_is_const_number(in[1 - at]))
         return NULL;
     in[at] = part_of(b, in[at], drop, twice, depth);
     pln_node *made = in[at] ? pln_patch_copy(b->p, n, in, n->n_in) : NULL;

@@ -35,22 +35,17 @@ static pln_value *reshaped(pln_patch *p, pln_value *v, const int64_t *to, size_t
     return v ? pln_patch_op2(p, "Reshape", v, pln_patch_ints(p, to, n, "shape")) : NULL;
 }
 
-static bool is_number(const pln_value *v)
-{
-    return pln_value_is_const(v) && pln_value_count(v) == 1 && pln_value_rank(v) < 2;
-}
-
 /* The input of v's node, [batch, rows, half], of which that computes v element by
- * element;
- * -1: none. */
+ * element; -1: none. */
 static int under_elementwise(const pln_value *v)
 {
     const pln_node *n = v->def;
     if (!n || n->n_in < 1 || n->n_in > 2 || n->n_out != 1 || n->graph != v->graph ||
         !n->op || !(n->op->traits & PLN_OP_ELEMENTWISE))
         return -1;
-    const int at = n->n_in == 2 && is_number(n->in[0]);
-    return pln_value_rank(n->in[at]) == 3 && (n->n_in == 1 || is_number(n->in[1 - at]))
+    const int at = n->n_in == 2 && pln_value_is_const_number(n->in[0]);
+    return pln_value_rank(n->in[at]) == 3 &&
+                   (n->n_in == 1 || pln_value_is_const_number(n->in[1 - at]))
                ? at
                : -1;
 }
